@@ -1,0 +1,1 @@
+"""The nouns: frozen plain data that code either makes or reads. No torch here."""

@@ -1,0 +1,50 @@
+"""Moments: what one pass over a tensor tells, in numbers that do not lie when small."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Statistics of the elements of one tensor.
+
+    Sums run over the finite elements only; `nonfinite` counts the others. An empty tensor, or one
+    without a finite element, has mean, rms and maximum 0.
+
+    Attributes:
+        count: number of elements.
+        mean: mean of the finite elements.
+        rms: root of their mean square; accumulated so that 1e-300 is not read as 0.
+        maximum: largest magnitude.
+        zeros: elements that are exactly 0.
+        subnormals: nonzero elements below the smallest normal number of the tensor's dtype.
+        nonfinite: elements that are nan or infinite.
+    """
+
+    count: int
+    mean: float
+    rms: float
+    maximum: float
+    zeros: int = 0
+    subnormals: int = 0
+    nonfinite: int = 0
+
+    @property
+    def norm(self) -> float:
+        """Euclidean norm of the finite elements."""
+        return self.rms * math.sqrt(max(self.count - self.nonfinite, 0))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the finite elements around their mean."""
+        if abs(self.mean) >= self.rms:
+            return 0.0
+        ratio = self.mean / self.rms
+        return self.rms * math.sqrt(1.0 - ratio * ratio)
+
+    @property
+    def zero_fraction(self) -> float:
+        """Share of elements that are exactly 0; 0 for an empty tensor."""
+        return self.zeros / self.count if self.count else 0.0

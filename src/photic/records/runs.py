@@ -1,0 +1,175 @@
+"""Run: all readings of a network, with the table of its sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from photic.records.moments import Moments
+from photic.records.sites import Edge, Parameter, Site, Unseen
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFacts:
+    """What theory needs of a weight matrix W [fan_out, fan_in] and its bias b [fan_out].
+
+    Attributes:
+        fan_in: inputs that one output sums over (k^2 c_in / groups for a convolution).
+        fan_out: outputs that one input feeds (k^2 c_out / groups / stride^2 for a convolution).
+        mean: mean of the entries of W.
+        variance: variance of the entries of W.
+        row_square_sum: mean over outputs i of sum_j W_ij^2; fan_in * Var[W] for a zero-mean W.
+        row_sum_square: mean over i of (sum_j W_ij)^2: how a mean of the input passes.
+        row_sum_bias: mean over i of (sum_j W_ij) b_i; 0 without a bias.
+        bias_square: mean over i of b_i^2; 0 without a bias.
+    """
+
+    fan_in: int
+    fan_out: float
+    mean: float
+    variance: float
+    row_square_sum: float
+    row_sum_square: float
+    row_sum_bias: float
+    bias_square: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """How the units of one activation site behave over the whole batch.
+
+    A unit is an index of the feature axis (last axis; the channel axis of a convolution).
+
+    Attributes:
+        units: number of units.
+        dead_fraction: share of units whose output is 0, and whose slope is 0, on every example.
+        saturated_fraction: share of elements where the slope is below 1 % of its largest value.
+        saturated_unit_fraction: share of units that are saturated on at least 99 % of the batch.
+        input_quantiles: pre-activation at 0, 1, 5, 25, 50, 75, 95, 99 and 100 %.
+        slope_rms: root mean square of the slope over the elements; what the gradient is multiplied by.
+    """
+
+    units: int
+    dead_fraction: float
+    saturated_fraction: float
+    saturated_unit_fraction: float
+    input_quantiles: tuple[float, ...]
+    slope_rms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReading:
+    """The statistics of one site at one step.
+
+    Attributes:
+        signal: the output's values. None when the output is not a floating-point tensor.
+        gradient: derivative of the loss with respect to the output. None: no gradient arrived.
+        gain: norm of the gradients passed to all inputs (parameters apart) over the norm of the gradient
+            that arrived at the output. None when nothing was passed or nothing arrived.
+        weight: facts of the weight matrix, for sites of kind `weight`.
+        units: for sites of kind `activation`.
+    """
+
+    signal: Moments | None
+    gradient: Moments | None
+    gain: float | None = None
+    weight: WeightFacts | None = None
+    units: UnitFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeReading:
+    """The gradient that passed back along one edge at one step.
+
+    Attributes:
+        gradient_norm: norm of this consumer's contribution. None: it passed nothing.
+        gain: that norm over the norm of the gradient at the target's output.
+        cosine: between this contribution and the sum of all consumers' contributions; 1 for a sole
+            consumer. None when one of them is 0 or unknown.
+    """
+
+    gradient_norm: float | None
+    gain: float | None
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterReading:
+    """One parameter at one step.
+
+    Attributes:
+        weight: its values before the update.
+        gradient: None when no gradient arrived at all (not the same as zeros).
+        update_ratio: |weight after - weight before| / |weight before|; None without an update.
+        unchanged_fraction: share of its elements that the update left bit-identical.
+    """
+
+    weight: Moments
+    gradient: Moments | None
+    update_ratio: float | None = None
+    unchanged_fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """All readings of one step; each tuple is parallel to the table of the same name in `Run`."""
+
+    step: int
+    loss: float | None
+    sites: tuple[SiteReading, ...]
+    edges: tuple[EdgeReading, ...]
+    parameters: tuple[ParameterReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All readings of one network, with its sites, its graph and what could not be seen.
+
+    Attributes:
+        model: class name of the model.
+        sites: in order of execution.
+        edges: who feeds whom.
+        parameters: every parameter of the model, used or not.
+        steps: at least one; the first is the untrained network in an audit.
+        losses: loss of every training step between the readings, if there was any training.
+        unseen: what could not be seen.
+        outputs: indices of the sites that made the model's output.
+        optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
+        stopped: '' or the error that ended the forward pass early (a partial run).
+        facts: versions and circumstances: `{"torch": "2.13.0", "mode": "train"}`.
+    """
+
+    model: str
+    sites: tuple[Site, ...]
+    edges: tuple[Edge, ...]
+    parameters: tuple[Parameter, ...]
+    steps: tuple[Step, ...]
+    losses: tuple[float, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
+    outputs: tuple[int, ...] = ()
+    optimizer: str = ""
+    stopped: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def loss(self) -> float | None:
+        """Loss of the first step; None when there was none."""
+        return self.steps[0].loss if self.steps else None
+
+    def site(self, name: str) -> Site:
+        """Return the site of that name.
+
+        Raises:
+            KeyError: if there is none; the message lists close names.
+        """
+        for site in self.sites:
+            if site.name == name:
+                return site
+        import difflib
+
+        close = difflib.get_close_matches(name, [site.name for site in self.sites], n=3, cutoff=0.0)
+        raise KeyError(f"no site is named {name!r}; close names: {', '.join(close) or 'none'}")
+
+    def reading(self, name: str, step: int = 0) -> SiteReading:
+        """Return what was read at the site of that name; `step` is an index into `steps`."""
+        return self.steps[step].sites[self.site(name).order]
