@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -48,3 +49,27 @@ class Moments:
     def zero_fraction(self) -> float:
         """Share of elements that are exactly 0; 0 for an empty tensor."""
         return self.zeros / self.count if self.count else 0.0
+
+
+def combined(parts: Sequence[Moments]) -> Moments | None:
+    """Return the moments of several tensors taken as one; None of none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    finite = sum(part.count - part.nonfinite for part in parts)
+    maximum = max(part.maximum for part in parts)
+    if finite and maximum:
+        mean = sum(part.mean * (part.count - part.nonfinite) for part in parts) / finite
+        rms = maximum * math.sqrt(
+            sum((part.rms / maximum) ** 2 * (part.count - part.nonfinite) for part in parts) / finite
+        )
+    else:
+        mean = rms = 0.0
+    return Moments(
+        count=sum(part.count for part in parts),
+        mean=mean,
+        rms=rms,
+        maximum=maximum,
+        zeros=sum(part.zeros for part in parts),
+        subnormals=sum(part.subnormals for part in parts),
+        nonfinite=sum(part.nonfinite for part in parts),
+    )

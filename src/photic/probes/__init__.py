@@ -1,0 +1,1 @@
+"""Attach to a model, measure, detach without trace."""

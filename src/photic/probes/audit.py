@@ -1,0 +1,206 @@
+"""The audit: one forward and backward pass in which every differentiable operation is a site."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photic import __version__
+from photic.kernels.moments import moments
+from photic.probes.batches import call as call_model
+from photic.probes.batches import scalar_loss, split
+from photic.probes.calls import watching
+from photic.probes.recorder import Recorder
+from photic.probes.untouched import untouched
+from photic.records.runs import ParameterReading, Run, Step
+from photic.records.sites import Parameter, Unseen
+
+
+def measure(
+    model: nn.Module,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> Run:
+    """Return what one forward and backward pass shows at every operation of the network.
+
+    Every torch call on the network's signal is a site: modules, functional calls, operators, methods, the
+    operations of the loss. At each: moments of the signal and of the error gradient, the exact gain, and what
+    passes back along every edge. The model is left as it was: no hook, attribute, gradient, buffer, mode or
+    random state changes.
+
+    Args:
+        model: any module; it runs in the mode (train or eval) it is in.
+        batch: `(inputs, targets)`, or a tensor or dict alone. `inputs` may be a tensor, a tuple of positional
+            or a dict of keyword arguments.
+        loss: `loss(output, targets) -> scalar`; None uses the output's own `.loss`.
+        optimizer: tells which parameters are trained and with what learning rate; it is not stepped.
+
+    Returns:
+        A run of one step. If the forward pass or the loss raises, the run ends there and says so in `stopped`.
+
+    Raises:
+        TypeError: if `model` is no module or the batch has no such form.
+        ValueError: if the loss is not a scalar.
+    """
+    return _audit(model, batch, loss, optimizer, backward=True)
+
+
+def look(model: nn.Module, batch: Any) -> Run:
+    """Return the sites, edges, weights and signals of one forward pass; no loss, no gradients."""
+    return _audit(model, batch, None, None, backward=False)
+
+
+def _audit(
+    model: nn.Module,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor] | None,
+    optimizer: torch.optim.Optimizer | None,
+    *,
+    backward: bool,
+) -> Run:
+    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a torch.nn.Module to measure, got {type(model).__name__}; pass the network itself")
+    inputs, targets = split(batch)
+    recorder = Recorder()
+    stopped = ""
+    value: Tensor | None = None
+    gradients: dict[int, Tensor | None] = {}
+    stateful_loss = untouched(loss) if isinstance(loss, nn.Module) else nullcontext()
+    with untouched(model), stateful_loss, torch.enable_grad():
+        recorder.mark_inputs(inputs)
+        try:
+            with watching(model, recorder.visit) as watcher:
+                output = call_model(model, inputs)
+                recorder.mark_outputs(output)
+                watcher.phase = "loss"
+                if backward:
+                    value = scalar_loss(output, targets, loss, 0)
+        except Exception as error:  # the user's forward: a partial run is worth more than none
+            if recorder.failing is None and not recorder.forwards:
+                raise
+            if isinstance(error, (TypeError, ValueError)) and "photic" in str(getattr(error, "__notes__", "")):
+                raise
+            stopped = _stopped(recorder, error)
+        if value is not None and value.requires_grad:
+            gradients = _backward(recorder, value)
+    sites, edges, edge_readings = recorder.readings()
+    parameters, parameter_readings = _parameters(model, recorder, optimizer, gradients)
+    return Run(
+        model=type(model).__name__,
+        sites=tuple(forward.site for forward in recorder.forwards),
+        edges=edges,
+        parameters=parameters,
+        steps=(Step(0, None if value is None else float(value.detach()), sites, edge_readings, parameter_readings),),
+        unseen=tuple(recorder.unseen),
+        outputs=recorder.outputs,
+        optimizer=_optimizer_words(optimizer),
+        stopped=stopped,
+        facts={
+            "photic": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "mode": "train" if model.training else "eval",
+        },
+    )
+
+
+def _backward(recorder: Recorder, value: Tensor) -> dict[int, Tensor | None]:
+    """Run the backward pass and return the gradient of each leaf by `id`; nobody's `.grad` is touched."""
+    recorder.graph.add_site(len(recorder.forwards) - 1, [value])  # a loss that no call announced ends the last site
+    recorder.graph.listen()
+    leaves = list(recorder.graph.leaves.values())
+    if not leaves:
+        return {}
+    try:
+        found = torch.autograd.grad(value, leaves, allow_unused=True)
+    except RuntimeError as error:
+        if "checkpoint" not in str(error):
+            raise
+        return _backward_into_grad(value, leaves)
+    return {id(leaf): gradient for leaf, gradient in zip(leaves, found, strict=True)}
+
+
+def _backward_into_grad(value: Tensor, leaves: list[Tensor]) -> dict[int, Tensor | None]:
+    """The same where reentrant checkpoints allow no other way: through `.grad`, put back afterwards."""
+    saved = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    try:
+        value.backward()
+        return {id(leaf): leaf.grad for leaf in leaves}
+    finally:
+        for leaf, gradient in zip(leaves, saved, strict=True):
+            leaf.grad = gradient
+
+
+def _parameters(
+    model: nn.Module,
+    recorder: Recorder,
+    optimizer: torch.optim.Optimizer | None,
+    gradients: Mapping[int, Tensor | None],
+) -> tuple[tuple[Parameter, ...], tuple[ParameterReading, ...]]:
+    names: dict[int, list[str]] = {}
+    tensors: dict[int, Tensor] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+        tensors[id(parameter)] = parameter
+    for key, leaf in recorder.graph.leaves.items():
+        if key not in tensors and isinstance(leaf, nn.Parameter):  # of a module in a plain list, or of the loss
+            users = [recorder.forwards[site].site for site in recorder.graph.leaf_users[key]]
+            place = users[0].module if users else ""
+            names[key] = [f"{place}.<unregistered {'x'.join(map(str, leaf.shape))}>"]
+            tensors[key] = leaf
+            recorder.unseen.append(
+                Unseen(
+                    f"parameter of shape {tuple(leaf.shape)} used in {place or 'the model'}",
+                    "it is no registered parameter of the model, so `model.parameters()` does not list it",
+                    users[0].where if users else "",
+                )
+            )
+    groups = {} if optimizer is None else {id(p): g for g in optimizer.param_groups for p in g["params"]}
+    table: list[Parameter] = []
+    readings: list[ParameterReading] = []
+    for key, tensor in tensors.items():
+        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+            continue
+        rate = groups[key].get("lr") if key in groups else None
+        table.append(
+            Parameter(
+                name=names[key][0],
+                shape=tuple(tensor.shape),
+                dtype=str(tensor.dtype).removeprefix("torch."),
+                trainable=tensor.requires_grad,
+                owned=None if optimizer is None else key in groups,
+                sites=recorder.sites_of_parameter(tensor),
+                aliases=tuple(names[key][1:]),
+                learning_rate=None if rate is None else float(rate),
+            )
+        )
+        gradient = gradients.get(key)
+        readings.append(ParameterReading(moments(tensor), None if gradient is None else moments(gradient)))
+    return tuple(table), tuple(readings)
+
+
+def _stopped(recorder: Recorder, error: Exception) -> str:
+    call = recorder.failing
+    place = ""
+    if call is not None:
+        where = f" ({call.where})" if call.where else ""
+        place = f" in {call.name}{where}"
+        recorder.unseen.append(Unseen(call.name, f"raised {type(error).__name__}: {error}", call.where))
+    return f"{type(error).__name__}{place}: {error}"
+
+
+def _optimizer_words(optimizer: torch.optim.Optimizer | None) -> str:
+    if optimizer is None:
+        return ""
+    defaults: dict[str, Any] = optimizer.defaults
+    shown = {key: defaults[key] for key in ("lr", "momentum", "betas", "eps", "weight_decay") if key in defaults}
+    return f"{type(optimizer).__name__}({', '.join(f'{key}={value}' for key, value in shown.items())})"

@@ -1,0 +1,69 @@
+"""Batches: split what the user gives, call the model with it, and get a scalar loss; with clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+LossFunction = Callable[[Any, Any], Tensor]
+
+
+def split(batch: Any) -> tuple[Any, Any]:
+    """Return inputs and targets of a batch; targets are None where the batch has none.
+
+    `(inputs, targets)` as a tuple or list of two; a tensor or a dict alone is all inputs.
+
+    Raises:
+        TypeError: if the batch has another form.
+    """
+    if isinstance(batch, (tuple, list)):
+        items = cast(tuple[Any, ...], batch)
+        if len(items) == 2:
+            return items[0], items[1]
+        if len(items) == 1:
+            return items[0], None
+        raise TypeError(
+            f"a batch is (inputs, targets), a tensor or a dict; got a {type(batch).__name__} of {len(items)}. "
+            "Put several inputs into a tuple of their own: ((x1, x2), targets)"
+        )
+    if isinstance(batch, (Tensor, Mapping)) or hasattr(batch, "data_ptr") or hasattr(batch, "keys"):
+        return cast(Any, batch), None
+    raise TypeError(f"a batch is (inputs, targets), a tensor or a dict; got {type(batch).__name__}")
+
+
+def call(model: nn.Module, inputs: Any) -> Any:
+    """Return `model(inputs)`; a tuple or list is spread as positional, a mapping as keyword arguments."""
+    if isinstance(inputs, Mapping):
+        return model(**cast(Mapping[str, Any], inputs))
+    if isinstance(inputs, (tuple, list)):
+        return model(*cast(tuple[Any, ...], inputs))
+    return model(inputs)
+
+
+def scalar_loss(output: Any, targets: Any, loss: LossFunction | None, step: int) -> Tensor:
+    """Return the loss of one step as a tensor with one element.
+
+    Raises:
+        TypeError: if there is no loss function and the output carries no loss, or the loss is no tensor.
+        ValueError: if the loss has more than one element.
+    """
+    if loss is not None:
+        value: Any = loss(output, targets)
+    else:
+        value = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)  # pyright: ignore
+        if value is None and isinstance(output, Tensor) and output.numel() == 1:
+            value = output
+        if value is None:
+            raise TypeError(
+                f"no loss function was given and the model's output ({type(output).__name__}) has no `.loss`; "
+                "pass loss(output, targets) -> scalar"
+            )
+    if not isinstance(value, Tensor):
+        raise TypeError(f"the loss at step {step} is a {type(value).__name__}, not a tensor; do not call .item() on it")
+    if value.numel() != 1:
+        raise ValueError(
+            f"loss at step {step} is not a scalar but has shape {tuple(value.shape)}; reduce it (`loss.mean()`) first"
+        )
+    return value.reshape(()) if value.ndim else value

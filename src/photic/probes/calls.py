@@ -1,0 +1,232 @@
+"""Calls: every torch call of a forward pass, named, in order; it can be observed or replaced."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any
+
+import torch
+import torch.functional
+import torch.nn.functional
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from photic.probes.modules import Running, running_modules
+from photic.probes.operations import canonical
+from photic.probes.where import user_line
+from photic.records.vocabulary import Phase
+
+_TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
+_NO_OPERATION = {
+    "size", "dim", "numel", "is_floating_point", "is_complex", "item", "tolist", "numpy", "stride", "data_ptr",
+    "storage_offset", "element_size", "is_contiguous", "register_hook", "retain_grad", "requires_grad", "backward",
+    "get_device", "len", "bool", "repr", "format", "hash", "set_grad_enabled", "is_same_size", "is_nonzero",
+    "is_inference", "untyped_storage", "storage", "ndimension", "nelement", "cpu", "cuda", "zeros_like", "ones_like",
+    "empty_like", "rand_like", "randn_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
+    "result_type", "can_cast", "equal", "allclose", "deepcopy", "reduce_ex", "index", "int", "dir", "float_power_check",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Call:
+    """One torch call on a floating-point tensor, before it runs."""
+
+    name: str
+    operation: str
+    where: str
+    phase: Phase
+    module_path: str
+    module: nn.Module | None
+    function: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+    def run(self) -> Any:
+        """Run the call as it is and return its result."""
+        return self.function(*self.args, **self.kwargs)
+
+    @property
+    def reflected(self) -> bool:
+        """Whether the operands stand the other way round: `1 - x`."""
+        return getattr(self.function, "__name__", "").startswith("__r")
+
+
+Visitor = Callable[[Call], Any]
+
+
+@dataclass(slots=True)
+class _Naming:
+    """Names calls: module path where torch's own module makes its own operation, else `path/operation#k`."""
+
+    counts: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+
+    def name(self, module: nn.Module | None, path: str, operation: str, phase: Phase) -> str:
+        scope = path if phase == "model" else "<loss>"
+        own = phase == "model" and module is not None and bool(path) and operation in _own_operations(type(module))
+        key = (scope, "" if own else operation)
+        self.counts[key] += 1
+        count = self.counts[key]
+        if own:
+            return scope if count == 1 else f"{scope}#{count}"
+        return f"{scope}/{operation}#{count}"
+
+
+_own: dict[type, frozenset[str]] = {}
+
+
+def _own_operations(kind: type) -> frozenset[str]:
+    """Return the operations that a torch.nn class exists to make: `Linear` makes `linear`."""
+    if kind not in _own:
+        found: set[str] = set()
+        for base in kind.__mro__:
+            if base.__module__.startswith("torch.nn.modules") and base is not nn.Module:
+                word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", base.__name__).lower()
+                plain = base.__name__.lower()
+                found |= {word, plain, re.sub(r"_?[123]d$", "", word), re.sub(r"[123]d$", "", plain)}
+                found |= _SPECIAL.get(base.__name__, set())
+        _own[kind] = frozenset(found)
+    return _own[kind]
+
+
+_SPECIAL: dict[str, set[str]] = {
+    "BatchNorm1d": {"batch_norm"},
+    "BatchNorm2d": {"batch_norm"},
+    "BatchNorm3d": {"batch_norm"},
+    "SyncBatchNorm": {"batch_norm"},
+    "LayerNorm": {"layer_norm"},
+    "GroupNorm": {"group_norm"},
+    "RMSNorm": {"rms_norm"},
+    "InstanceNorm1d": {"instance_norm"},
+    "InstanceNorm2d": {"instance_norm"},
+    "ConvTranspose1d": {"conv_transpose1d"},
+    "ConvTranspose2d": {"conv_transpose2d"},
+    "ConvTranspose3d": {"conv_transpose3d"},
+    "RNN": {"rnn_tanh", "rnn_relu"},
+    "RNNCell": {"rnn_tanh_cell", "rnn_relu_cell"},
+    "LSTMCell": {"lstm_cell"},
+    "GRUCell": {"gru_cell"},
+    "Dropout2d": {"dropout"},
+    "AlphaDropout": {"dropout"},
+    "AvgPool2d": {"avg_pool2d"},
+    "Softmax2d": {"softmax"},
+    "Upsample": {"upsample_nearest2d", "upsample_bilinear2d", "upsample_nearest1d"},
+    "EmbeddingBag": {"embedding_bag"},
+}
+
+
+class _Watcher(TorchFunctionMode):
+    """Hands each call to the visitor, which runs it and returns its result."""
+
+    def __init__(self, visitor: Visitor, running: Running) -> None:
+        super().__init__()
+        self.visitor = visitor
+        self.running = running
+        self.naming = _Naming()
+        self.phase: Phase = "model"
+        self.thread = get_ident()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        operation = canonical(func)
+        if (
+            operation in _NO_OPERATION
+            or (func.__name__ == "__get__" and operation not in _TENSOR_ATTRIBUTES)
+            or get_ident() != self.thread
+            or not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in((args, kwargs)))
+        ):
+            return func(*args, **kwargs)
+        module = self.running.stack[-1] if self.running.stack else None
+        path = self.running.path()
+        name = self.naming.name(module, path, operation, self.phase)
+        return self.visitor(Call(name, operation, user_line(2), self.phase, path, module, func, args, kwargs))
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Return the tensors in nested lists, tuples, dicts, dataclasses and mappings, in order."""
+    found: list[Tensor] = []
+    _collect(value, found, 0)
+    return found
+
+
+def _collect(value: Any, found: list[Tensor], depth: int) -> None:
+    if isinstance(value, Tensor):
+        found.append(value)
+    elif depth > 6 or value is None or isinstance(value, (str, int, float, bool)):
+        return
+    elif isinstance(value, (list, tuple)):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            _collect(item, found, depth + 1)
+    elif isinstance(value, Mapping):
+        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+            _collect(item, found, depth + 1)
+    elif hasattr(value, "__dataclass_fields__"):
+        for attribute in value.__dataclass_fields__:
+            _collect(getattr(value, attribute, None), found, depth + 1)
+    elif isinstance(value, slice):
+        _collect((value.start, value.stop, value.step), found, depth + 1)
+
+
+@contextmanager
+def watching(model: nn.Module, visitor: Visitor) -> Iterator[_Watcher]:
+    """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
+
+    Composite functions of `torch.nn.functional` are opened: their inner operations are the calls.
+    Set `.phase = "loss"` on the yielded object once the model has returned.
+    """
+    with running_modules(model) as running, _opened_composites():
+        watcher = _Watcher(visitor, running)
+        with watcher:
+            yield watcher
+
+
+_CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+
+@contextmanager
+def _opened_composites() -> Iterator[None]:
+    """Let Python functions such as `F.cross_entropy` run their body, so that the mode sees what is inside.
+
+    They ask `has_torch_function` first, which is true while any mode is active; here, in this thread, it is
+    true for tensor subclasses only.
+    """
+    here = get_ident()
+    saved: list[tuple[Any, str, Callable[..., bool]]] = []
+    for namespace in (torch.nn.functional, torch.functional):
+        for check in _CHECKS:
+            original: Callable[..., bool] | None = getattr(namespace, check, None)
+            if original is not None:
+                saved.append((namespace, check, original))
+                setattr(namespace, check, _subclasses_only(original, here))
+    try:
+        yield
+    finally:
+        for namespace, check, original in saved:
+            setattr(namespace, check, original)
+
+
+_PLAIN = (Tensor, nn.Parameter, nn.Buffer)
+
+
+def _subclasses_only(original: Callable[..., bool], thread: int) -> Callable[..., bool]:
+    def check(*given: Any) -> bool:
+        if get_ident() != thread:
+            return original(*given)
+        items: Any = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+        return any(isinstance(item, Tensor) and type(item) not in _PLAIN and _overrides(item) for item in items)
+
+    return check
+
+
+def _overrides(tensor: Tensor) -> bool:
+    return type(tensor).__torch_function__ is not torch._C._disabled_torch_function_impl  # pyright: ignore

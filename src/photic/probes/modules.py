@@ -1,0 +1,112 @@
+"""Modules: the name of every module, registered or not, and which one is running now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any, cast
+
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+_CONTAINERS = (list, tuple, dict)
+
+
+def module_names(model: nn.Module) -> dict[int, str]:
+    """Return the path of each module by its `id`; one kept in a list or dict is named by attribute and key.
+
+    `hidden = [nn.Linear(2, 2)]` gives `hidden.0`. A module with several paths has its first one.
+    `torch.compile`'s wrapper adds no path component.
+    """
+    names: dict[int, str] = {}
+    for path, module in model.named_modules():
+        names.setdefault(id(module), _without_compiled(path))
+    for path, module in list(model.named_modules()):
+        for name, inner in _hidden_modules(module, _without_compiled(path)):
+            names.setdefault(id(inner), name)
+    return names
+
+
+def _without_compiled(path: str) -> str:
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
+
+
+def _hidden_modules(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yield modules that torch does not know of: kept in plain lists, tuples, dicts or objects."""
+    for attribute, value in vars(module).items():
+        if attribute in ("_modules", "_parameters", "_buffers") or attribute.endswith("_hooks"):
+            continue
+        if isinstance(value, _CONTAINERS):
+            yield from _inside(value, f"{path}.{attribute}" if path else attribute, depth=0)
+        elif isinstance(value, nn.Module):  # put there by object.__setattr__
+            yield from _family(value, f"{path}.{attribute}" if path else attribute)
+
+
+def _inside(value: object, path: str, depth: int) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(value, nn.Module):
+        yield from _family(value, path)
+    elif isinstance(value, _CONTAINERS) and depth < 3 and len(cast(Any, value)) < 10_000:
+        items: Iterable[tuple[object, object]] = (
+            cast(dict[object, object], value).items()
+            if isinstance(value, dict)
+            else enumerate(cast(list[object], value))
+        )
+        for key, item in items:
+            yield from _inside(item, f"{path}.{key}", depth + 1)
+
+
+def _family(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    for inner_path, inner in module.named_modules():
+        name = f"{path}.{inner_path}" if inner_path else path
+        yield name, inner
+        yield from _hidden_modules(inner, name)
+
+
+@dataclass(slots=True)
+class Running:
+    """The modules whose forward is running, outermost first."""
+
+    names: dict[int, str]
+    thread: int = field(default_factory=get_ident)
+    stack: list[nn.Module] = field(default_factory=list[nn.Module])
+
+    def path(self) -> str:
+        """Return the path of the innermost running module; '' in the root or outside."""
+        return self.name(self.stack[-1]) if self.stack else ""
+
+    def name(self, module: nn.Module) -> str:
+        """Return the path of a module; one that nobody named is called after its class in its caller."""
+        known = self.names.get(id(module))
+        if known is not None:
+            return known
+        position = next((i for i, other in enumerate(self.stack) if other is module), 0)
+        caller = self.name(self.stack[position - 1]) if position else ""
+        name = f"{caller}.<{type(module).__name__}>" if caller else f"<{type(module).__name__}>"
+        self.names[id(module)] = name
+        return name
+
+    def enter(self, module: nn.Module, _: Any) -> None:
+        """Forward pre-hook."""
+        if get_ident() == self.thread:
+            self.stack.append(module)
+
+    def leave(self, module: nn.Module, _: Any, __: Any) -> None:
+        """Forward hook; runs after an exception too."""
+        if get_ident() == self.thread and any(other is module for other in self.stack):
+            while self.stack.pop() is not module:
+                pass
+
+
+@contextmanager
+def running_modules(model: nn.Module) -> Iterator[Running]:
+    """Follow which module runs, through torch's global hooks: nothing is attached to the model itself."""
+    running = Running(module_names(model))
+    entered = torch_module.register_module_forward_pre_hook(running.enter)
+    left = torch_module.register_module_forward_hook(running.leave, always_call=True)
+    try:
+        yield running
+    finally:
+        entered.remove()
+        left.remove()

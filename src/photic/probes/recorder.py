@@ -1,0 +1,292 @@
+"""The recorder: turns each call of a forward pass into a site, its edges and its reading."""
+
+from __future__ import annotations
+
+import weakref
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photic.kernels.moments import moments
+from photic.probes.calls import Call, tensors_in
+from photic.probes.gradient_graph import GradientGraph
+from photic.probes.operations import kind_of, settings_of
+from photic.probes.units import unit_facts
+from photic.probes.weights import weight_facts
+from photic.records.moments import Moments, combined
+from photic.records.runs import EdgeReading, SiteReading, UnitFacts, WeightFacts
+from photic.records.sites import INPUT, Edge, Site, Unseen
+
+# These move values without changing one, so the signal's moments are those of the input.
+_MOVES = {
+    "view",
+    "reshape",
+    "transpose",
+    "permute",
+    "flatten",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "T",
+    "mT",
+    "contiguous",
+}
+_CHANNEL_FIRST = ("conv", "batch_norm", "instance_norm", "group_norm", "max_pool", "avg_pool", "adaptive")
+
+
+@dataclass(slots=True)
+class _Forward:
+    """What the forward pass tells of one site."""
+
+    site: Site
+    feeders: set[int]
+    signal: Moments | None
+    weight: WeightFacts | None
+    units: UnitFacts | None
+    channel_axis: int | None
+
+
+@dataclass(slots=True)
+class _Before:
+    """Inputs of a call as they are before it runs."""
+
+    tensors: list[Tensor]
+    nodes: list[Any]
+    versions: list[int]
+    feeders: set[int]
+    carried_gradient: bool
+    signal: Tensor | None
+
+
+class Recorder:
+    """Watches one forward pass. `visit` is the visitor of `photic.probes.calls.watching`."""
+
+    def __init__(self) -> None:
+        self.graph = GradientGraph()
+        self.forwards: list[_Forward] = []
+        self.unseen: list[Unseen] = []
+        self.outputs: tuple[int, ...] = ()
+        self.failing: Call | None = None
+        self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
+        self._naming: defaultdict[str, int] = defaultdict(int)
+
+    def mark_inputs(self, batch: Any) -> None:
+        """Remember the floating-point tensors that enter the model."""
+        for tensor in tensors_in(batch):
+            if tensor.is_floating_point() or tensor.is_complex():
+                self._remember(tensor, INPUT)
+
+    def mark_outputs(self, output: Any) -> None:
+        """Remember which sites made the model's output."""
+        sources = (self._source(tensor) for tensor in tensors_in(output))
+        self.outputs = tuple(sorted({source for source in sources if source is not None and source >= 0}))
+
+    def visit(self, call: Call) -> Any:
+        """Run the call and record it as a site if it computes on the network's signal."""
+        before = self._before(call)
+        if before is None:
+            return call.run()
+        self.failing = call
+        result = call.run()
+        self.failing = None
+        self._record(call, before, result)
+        return result
+
+    def _before(self, call: Call) -> _Before | None:
+        inputs = tensors_in((call.args, call.kwargs))
+        feeders: set[int] = set()
+        for tensor in inputs:
+            source = self._source(tensor, call)
+            if source is not None:
+                feeders.add(source)
+        carries = any(tensor.requires_grad for tensor in inputs)
+        if not feeders and not carries:
+            return None
+        if carries and not torch.is_grad_enabled() and _inside_custom_function():
+            return None  # the custom function as a whole is the site
+        kind = kind_of(call.operation, parameter_operand=False)
+        signal = inputs[0] if kind == "activation" and inputs else None
+        in_place = getattr(call.function, "__name__", "").endswith("_") or call.kwargs.get("inplace") is True
+        if signal is not None and in_place:
+            signal = signal.detach().clone()
+        return _Before(
+            inputs,
+            [tensor.grad_fn for tensor in inputs],
+            [0 if tensor.is_inference() else tensor._version for tensor in inputs],
+            feeders,
+            carries,
+            signal,
+        )
+
+    def _record(self, call: Call, before: _Before, result: Any) -> None:
+        outputs = self._outputs(before, result)
+        if not outputs:
+            return
+        index = len(self.forwards)
+        differentiable = any(tensor.requires_grad for tensor in outputs)
+        if not differentiable and not before.feeders:
+            return  # a function of parameters alone, computed without gradient: bookkeeping, not signal
+        feeders = self.graph.add_site(index, outputs) | {source for source in before.feeders if source != index}
+        kind = kind_of(call.operation, parameter_operand=any(isinstance(t, nn.Parameter) for t in before.tensors))
+        settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
+        first = outputs[0]
+        axis = self._channel_axis(call.operation, feeders, first)
+        site = Site(
+            name=call.name,
+            operation=call.operation,
+            where=call.where,
+            kind=kind,
+            order=index,
+            module=call.module_path,
+            module_type="" if call.module is None else type(call.module).__name__,
+            phase=call.phase,
+            shape=tuple(first.shape),
+            dtype=str(first.dtype).removeprefix("torch."),
+            settings=settings,
+            differentiable=differentiable or not before.carried_gradient,
+        )
+        self.forwards.append(
+            _Forward(
+                site,
+                feeders,
+                self._signal(call.operation, feeders, outputs),
+                weight_facts(call, settings) if kind == "weight" else None,
+                None
+                if before.signal is None or kind != "activation"
+                else unit_facts(call.operation, settings, before.signal, first, axis=_unit_axis(axis, first)),
+                axis,
+            )
+        )
+        for tensor in outputs:
+            self._remember(tensor, index)
+        for tensor in before.tensors:
+            if isinstance(tensor, nn.Parameter):
+                self._parameter_sites[id(tensor)].add(index)
+
+    def _outputs(self, before: _Before, result: Any) -> list[Tensor]:
+        """Return the tensors that the call made or changed, those it only handed through left out."""
+        made = tensors_in(result)
+        known = {id(tensor): place for place, tensor in enumerate(before.tensors)}
+        for place, tensor in enumerate(before.tensors):  # x[0] = y returns nothing and changes x
+            if id(tensor) not in {id(t) for t in made} and _changed(before, place):
+                made.append(tensor)
+        return [tensor for tensor in made if id(tensor) not in known or _changed(before, known[id(tensor)])]
+
+    def _signal(self, operation: str, feeders: set[int], outputs: Sequence[Tensor]) -> Moments | None:
+        if operation in _MOVES and len(feeders) == 1 and len(outputs) == 1:
+            (source,) = feeders
+            if source >= 0 and self.forwards[source].signal is not None:
+                same = self.forwards[source].signal
+                if same is not None and same.count == outputs[0].numel():
+                    return same
+        return combined([moments(t) for t in outputs if t.is_floating_point() or t.is_complex()])
+
+    def _channel_axis(self, operation: str, feeders: set[int], first: Tensor) -> int | None:
+        if operation.startswith(_CHANNEL_FIRST):
+            return 1 if first.ndim >= 2 else None
+        axes = {self.forwards[source].channel_axis for source in feeders if source >= 0}
+        moved = kind_of(operation, parameter_operand=True) in ("weight", "shape")
+        return axes.pop() if len(axes) == 1 and not moved else None
+
+    def _source(self, tensor: Tensor, call: Call | None = None) -> int | None:
+        """Return the site that made the tensor, `INPUT`, or None when it is none of the network's signals."""
+        node = tensor.grad_fn if tensor.requires_grad else None
+        if node is not None:
+            known = self.graph.site_of.get(node)
+            return self._discover(tensor, call) if known is None else known
+        entry = self._values.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            return entry[1]
+        if tensor.requires_grad and not isinstance(tensor, nn.Parameter):
+            return INPUT
+        return None
+
+    def _discover(self, tensor: Tensor, call: Call | None) -> int:
+        """Make a site of something that no torch call announced: a custom autograd function, a compiled part."""
+        index = len(self.forwards)
+        node = tensor.grad_fn
+        operation = (
+            "unknown" if node is None else node.name().split("::")[-1].removesuffix("0").removesuffix("Backward")
+        )
+        scope = call.module_path if call is not None else ""
+        self._naming[f"{scope}/{operation}"] += 1
+        feeders = self.graph.add_site(index, [tensor])
+        axis = self._channel_axis("", feeders, tensor)
+        site = Site(
+            name=f"{scope}/{operation}#{self._naming[f'{scope}/{operation}']}",
+            operation=operation,
+            where="" if call is None else call.where,
+            kind="other",
+            order=index,
+            module=scope,
+            phase=call.phase if call is not None else "model",
+            shape=tuple(tensor.shape),
+            dtype=str(tensor.dtype).removeprefix("torch."),
+        )
+        self.forwards.append(_Forward(site, feeders, moments(tensor), None, None, axis))
+        self._remember(tensor, index)
+        return index
+
+    def _remember(self, tensor: Tensor, site: int) -> None:
+        self._values[id(tensor)] = (weakref.ref(tensor), site)
+
+    def sites_of_parameter(self, parameter: Tensor) -> tuple[int, ...]:
+        """Return the sites that use the parameter, directly or through nodes of their own."""
+        key = id(parameter)
+        return tuple(sorted(self._parameter_sites.get(key, set()) | self.graph.leaf_users.get(key, set())))
+
+    def readings(self) -> tuple[tuple[SiteReading, ...], tuple[Edge, ...], tuple[EdgeReading, ...]]:
+        """Return the readings of all sites and edges, after the backward pass if there was one."""
+        heard = self.graph.edges()
+        edges: list[Edge] = []
+        edge_readings: list[EdgeReading] = []
+        sites: list[SiteReading] = []
+        for target, forward in enumerate(self.forwards):
+            own: list[EdgeReading] = []
+            for source in sorted(forward.feeders):
+                edges.append(Edge(source, target))
+                own.append(heard.get((source, target), EdgeReading(None, None, None)))
+            edge_readings.extend(own)
+            sites.append(
+                SiteReading(
+                    signal=forward.signal,
+                    gradient=self.graph.gradient(target),
+                    gain=self.graph.gain(target, own),
+                    weight=forward.weight,
+                    units=forward.units,
+                )
+            )
+        return tuple(sites), tuple(edges), tuple(edge_readings)
+
+
+def _changed(before: _Before, place: int) -> bool:
+    tensor = before.tensors[place]
+    if tensor.grad_fn is not before.nodes[place]:
+        return True
+    return not tensor.is_inference() and tensor._version != before.versions[place]
+
+
+def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:
+    if channel_axis is not None and tensor.ndim > channel_axis:
+        return channel_axis
+    return 1 if tensor.ndim >= 4 else max(tensor.ndim - 1, 0)
+
+
+def _inside_custom_function() -> bool:
+    """Whether an autograd.Function's forward is running (its inner operations carry no gradient by design)."""
+    import sys
+
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        if frame.f_code.co_name == "forward":
+            names = frame.f_code.co_varnames
+            first = frame.f_locals.get(names[0]) if names else None
+            if isinstance(first, torch.autograd.function.FunctionCtx):
+                return True
+        frame = frame.f_back
+    return False

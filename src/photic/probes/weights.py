@@ -1,0 +1,81 @@
+"""Facts of a weight matrix as theory needs them, whatever the operation that holds it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from photic.probes.calls import Call
+from photic.records.runs import WeightFacts
+
+_CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
+_TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+_PRODUCTS = {"matmul", "mm", "bmm"}
+
+
+def weight_facts(call: Call, settings: Mapping[str, float | int | str]) -> WeightFacts | None:
+    """Return the facts of the weight that the call uses; None where it has no single matrix (LSTM, einsum)."""
+    found = _matrix(call)
+    if found is None:
+        return None
+    matrix, bias, receptive, stride_volume = found
+    if matrix.numel() == 0 or not matrix.is_floating_point():
+        return None
+    wide = matrix.detach().to(torch.float64)
+    fan_out, fan_in = wide.shape
+    row_sum = wide.sum(1)
+    variance, mean = torch.var_mean(wide, correction=0)
+    offset = None if bias is None else bias.detach().to(torch.float64).reshape(-1)
+    return WeightFacts(
+        fan_in=fan_in,
+        fan_out=_groups_fan_out(fan_out, settings) * receptive / stride_volume,
+        mean=float(mean),
+        variance=float(variance),
+        row_square_sum=float(wide.square().sum(1).mean()),
+        row_sum_square=float(row_sum.square().mean()),
+        row_sum_bias=0.0 if offset is None else float((row_sum * offset).mean()),
+        bias_square=0.0 if offset is None else float(offset.square().mean()),
+    )
+
+
+def _groups_fan_out(fan_out: int, settings: Mapping[str, float | int | str]) -> float:
+    groups = settings.get("groups", 1)
+    return fan_out / groups if isinstance(groups, int) and groups > 0 else fan_out
+
+
+def _matrix(call: Call) -> tuple[Tensor, Tensor | None, int, float] | None:
+    """Return weight [fan_out, fan_in], bias, kernel volume and volume of the stride."""
+    args = [*call.args, *call.kwargs.values()]
+    weight = call.kwargs.get("weight", call.args[1] if len(call.args) > 1 else None)
+    bias = call.kwargs.get("bias", call.args[2] if len(call.args) > 2 else None)
+    bias = bias if isinstance(bias, Tensor) and bias.is_floating_point() else None
+    if call.operation == "linear" and isinstance(weight, Tensor) and weight.ndim == 2:
+        return weight, bias, 1, 1.0
+    if call.operation in _CONVOLUTIONS and isinstance(weight, Tensor):
+        volume = math.prod(weight.shape[2:])
+        return weight.reshape(weight.shape[0], -1), bias, volume, _stride_volume(call, weight.ndim - 2)
+    if call.operation in _TRANSPOSED and isinstance(weight, Tensor):
+        return weight.transpose(0, 1).reshape(weight.shape[1], -1), bias, 1, 1.0
+    if call.operation in _PRODUCTS and len(args) > 1:
+        left, right = args[0], args[1]
+        if isinstance(right, Tensor) and isinstance(right, torch.nn.Parameter) and right.ndim == 2:
+            return right.transpose(0, 1), None, 1, 1.0
+        if isinstance(left, torch.nn.Parameter) and left.ndim == 2:
+            return left, None, 1, 1.0
+    if call.operation == "addmm" and len(args) > 2 and isinstance(args[2], torch.nn.Parameter):
+        return args[2].transpose(0, 1), args[0] if isinstance(args[0], Tensor) else None, 1, 1.0
+    if call.operation == "embedding":
+        table = next((item for item in args if isinstance(item, Tensor) and item.is_floating_point()), None)
+        if table is not None and table.ndim == 2:
+            return table.transpose(0, 1), None, 1, 1.0
+    return None
+
+
+def _stride_volume(call: Call, dimensions: int) -> float:
+    stride = call.kwargs.get("stride", call.args[3] if len(call.args) > 3 else 1)
+    if isinstance(stride, int):
+        return float(stride**dimensions)
+    return float(math.prod(stride)) if len(stride) == dimensions else float(stride[0] ** dimensions)
