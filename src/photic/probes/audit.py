@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from photic import __version__
 from photic.kernels.moments import moments
-from photic.probes.batches import call as call_model
-from photic.probes.batches import scalar_loss, split
+from photic.probes import batches
 from photic.probes.calls import watching
 from photic.probes.recorder import Recorder
 from photic.probes.untouched import untouched
@@ -67,7 +66,7 @@ def _audit(
 ) -> Run:
     if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected a torch.nn.Module to measure, got {type(model).__name__}; pass the network itself")
-    inputs, targets = split(batch)
+    inputs, targets = batches.split(batch)
     recorder = Recorder()
     stopped = ""
     value: Tensor | None = None
@@ -76,16 +75,14 @@ def _audit(
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
         try:
-            with watching(model, recorder.visit) as watcher:
-                output = call_model(model, inputs)
+            with watching(model, recorder.visit, recorder.cross) as watcher:
+                output = batches.call(model, inputs)
                 recorder.mark_outputs(output)
                 watcher.phase = "loss"
                 if backward:
-                    value = scalar_loss(output, targets, loss, 0)
+                    value = batches.scalar_loss(output, targets, loss, 0)
         except Exception as error:  # the user's forward: a partial run is worth more than none
-            if recorder.failing is None and not recorder.forwards:
-                raise
-            if isinstance(error, (TypeError, ValueError)) and "photic" in str(getattr(error, "__notes__", "")):
+            if _raised_by(error) == batches.__file__:  # our own word on the batch or the loss, not a failing network
                 raise
             stopped = _stopped(recorder, error)
         if value is not None and value.requires_grad:
@@ -186,6 +183,13 @@ def _parameters(
         gradient = gradients.get(key)
         readings.append(ParameterReading(moments(tensor), None if gradient is None else moments(gradient)))
     return tuple(table), tuple(readings)
+
+
+def _raised_by(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else trace.tb_frame.f_code.co_filename
 
 
 def _stopped(recorder: Recorder, error: Exception) -> str:

@@ -178,13 +178,17 @@ def _collect(value: Any, found: list[Tensor], depth: int) -> None:
 
 
 @contextmanager
-def watching(model: nn.Module, visitor: Visitor) -> Iterator[_Watcher]:
+def watching(
+    model: nn.Module, visitor: Visitor, crossed: Callable[[Any, str], None] | None = None
+) -> Iterator[_Watcher]:
     """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
 
     Composite functions of `torch.nn.functional` are opened: their inner operations are the calls.
+    `crossed` is told what enters and what leaves each module, and the path of the module on whose side it stands.
     Set `.phase = "loss"` on the yielded object once the model has returned.
     """
     with running_modules(model) as running, _opened_composites():
+        running.crossed = crossed
         watcher = _Watcher(visitor, running)
         with watcher:
             yield watcher

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -71,6 +71,7 @@ class Running:
     names: dict[int, str]
     thread: int = field(default_factory=get_ident)
     stack: list[nn.Module] = field(default_factory=list[nn.Module])
+    crossed: Callable[[Any, str], None] | None = None  # told what enters and leaves a module, and in whose scope
 
     def path(self) -> str:
         """Return the path of the innermost running module; '' in the root or outside."""
@@ -87,14 +88,18 @@ class Running:
         self.names[id(module)] = name
         return name
 
-    def enter(self, module: nn.Module, _: Any) -> None:
+    def enter(self, module: nn.Module, given: Any) -> None:
         """Forward pre-hook."""
         if get_ident() == self.thread:
+            if self.crossed is not None:
+                self.crossed(given, self.path())
             self.stack.append(module)
 
-    def leave(self, module: nn.Module, _: Any, __: Any) -> None:
+    def leave(self, module: nn.Module, _: Any, output: Any) -> None:
         """Forward hook; runs after an exception too."""
         if get_ident() == self.thread and any(other is module for other in self.stack):
+            if self.crossed is not None:
+                self.crossed(output, self.path())
             while self.stack.pop() is not module:
                 pass
 

@@ -83,8 +83,16 @@ class Recorder:
 
     def mark_outputs(self, output: Any) -> None:
         """Remember which sites made the model's output."""
-        sources = (self._source(tensor) for tensor in tensors_in(output))
-        self.outputs = tuple(sorted({source for source in sources if source is not None and source >= 0}))
+        with torch._C.DisableTorchFunction():
+            sources = {self._source(tensor) for tensor in tensors_in(output)}
+        self.outputs = tuple(sorted(source for source in sources if source is not None and source >= 0))
+
+    def cross(self, values: Any, scope: str) -> None:
+        """Make sites of what enters or leaves a module and was announced by no call."""
+        with torch._C.DisableTorchFunction():  # what we compute here is no call of the network
+            for tensor in tensors_in(values):
+                if tensor.grad_fn is not None and tensor.grad_fn not in self.graph.site_of:
+                    self._discover(tensor, scope, "")
 
     def visit(self, call: Call) -> Any:
         """Run the call and record it as a site if it computes on the network's signal."""
@@ -198,7 +206,9 @@ class Recorder:
         node = tensor.grad_fn if tensor.requires_grad else None
         if node is not None:
             known = self.graph.site_of.get(node)
-            return self._discover(tensor, call) if known is None else known
+            if known is not None:
+                return known
+            return self._discover(tensor, call.module_path if call else "", call.where if call else "")
         entry = self._values.get(id(tensor))
         if entry is not None and entry[0]() is tensor:
             return entry[1]
@@ -206,25 +216,23 @@ class Recorder:
             return INPUT
         return None
 
-    def _discover(self, tensor: Tensor, call: Call | None) -> int:
+    def _discover(self, tensor: Tensor, scope: str, where: str) -> int:
         """Make a site of something that no torch call announced: a custom autograd function, a compiled part."""
         index = len(self.forwards)
         node = tensor.grad_fn
         operation = (
             "unknown" if node is None else node.name().split("::")[-1].removesuffix("0").removesuffix("Backward")
         )
-        scope = call.module_path if call is not None else ""
         self._naming[f"{scope}/{operation}"] += 1
         feeders = self.graph.add_site(index, [tensor])
         axis = self._channel_axis("", feeders, tensor)
         site = Site(
             name=f"{scope}/{operation}#{self._naming[f'{scope}/{operation}']}",
             operation=operation,
-            where="" if call is None else call.where,
+            where=where,
             kind="other",
             order=index,
             module=scope,
-            phase=call.phase if call is not None else "model",
             shape=tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
         )
