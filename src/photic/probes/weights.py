@@ -27,14 +27,16 @@ def weight_facts(call: Call, settings: Mapping[str, float | int | str]) -> Weigh
     wide = matrix.detach().to(torch.float64)
     fan_out, fan_in = wide.shape
     row_sum = wide.sum(1)
-    variance, mean = torch.var_mean(wide, correction=0)
+    flat = wide.reshape(-1)
+    mean = float(flat.sum()) / flat.numel()
+    mean_square = float(flat.dot(flat)) / flat.numel()
     offset = None if bias is None else bias.detach().to(torch.float64).reshape(-1)
     return WeightFacts(
         fan_in=fan_in,
         fan_out=_groups_fan_out(fan_out, settings) * receptive / stride_volume,
-        mean=float(mean),
-        variance=float(variance),
-        row_square_sum=float(wide.square().sum(1).mean()),
+        mean=mean,
+        variance=max(mean_square - mean * mean, 0.0),
+        row_square_sum=mean_square * fan_in,
         row_sum_square=float(row_sum.square().mean()),
         row_sum_bias=0.0 if offset is None else float((row_sum * offset).mean()),
         bias_square=0.0 if offset is None else float(offset.square().mean()),

@@ -39,14 +39,12 @@ def moments(tensor: Tensor) -> Moments:
         return Moments(absent, 0.0, 0.0, 0.0, zeros=absent)
     tiny = torch.finfo(values.dtype).tiny
     wide = values.to(torch.float64)
-    magnitude = wide.abs()
-    maximum = float(magnitude.max())
+    maximum = _largest(wide)
     nonfinite = 0
     if not math.isfinite(maximum):
         wide = wide[torch.isfinite(wide)]
         nonfinite = count - wide.numel()
-        magnitude = wide.abs()
-        maximum = float(magnitude.max()) if wide.numel() else 0.0
+        maximum = _largest(wide) if wide.numel() else 0.0
     total = count + absent
     zeros = count - nonfinite - int(torch.count_nonzero(wide)) + absent
     if maximum == 0.0:
@@ -58,5 +56,11 @@ def moments(tensor: Tensor) -> Moments:
     flat = wide.reshape(-1)
     mean = float(flat.sum()) / finite * scale
     rms = math.sqrt(float(flat.dot(flat)) / finite) * scale
-    below = int((magnitude < tiny).sum()) - (zeros - absent)
+    below = int(torch.count_nonzero((values < tiny) & (values > -tiny))) - (zeros - absent)
     return Moments(total, mean, rms, maximum, zeros=zeros, subnormals=below, nonfinite=nonfinite)
+
+
+def _largest(wide: Tensor) -> float:
+    """Return the largest magnitude; nan if there is one. Without a copy of the tensor, unlike `abs().max()`."""
+    low, high = torch.aminmax(wide)
+    return max(-float(low), float(high)) if float(high) == float(high) else math.nan
