@@ -249,7 +249,9 @@ def test_a_forward_that_raises_gives_the_run_up_to_there() -> None:
 @pytest.mark.parametrize("scale", [1e-5, 65536.0])
 def test_gains_do_not_depend_on_the_scale_of_the_loss(scale: float) -> None:
     plain = measure(seeded(DeepSigmoid), digits_like(), F.cross_entropy)
-    scaled = measure(seeded(DeepSigmoid), digits_like(), lambda output, targets: scale * F.cross_entropy(output, targets))
+    scaled = measure(
+        seeded(DeepSigmoid), digits_like(), lambda output, targets: scale * F.cross_entropy(output, targets)
+    )
     for site in plain.sites[1:]:
         if site.phase == "model":
             assert scaled.reading(site.name).gain == pytest.approx(plain.reading(site.name).gain, rel=1e-5)

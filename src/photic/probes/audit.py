@@ -86,7 +86,7 @@ def _audit(
                 raise
             stopped = _stopped(recorder, error)
         if value is not None and value.requires_grad:
-            gradients = _backward(recorder, value)
+            gradients = _backward(model, recorder, value)
     sites, edges, edge_readings = recorder.readings()
     parameters, parameter_readings = _parameters(model, recorder, optimizer, gradients)
     return Run(
@@ -97,6 +97,7 @@ def _audit(
         steps=(Step(0, None if value is None else float(value.detach()), sites, edge_readings, parameter_readings),),
         unseen=tuple(recorder.unseen),
         outputs=recorder.outputs,
+        inputs=recorder.inputs,
         optimizer=_optimizer_words(optimizer),
         stopped=stopped,
         facts={
@@ -108,33 +109,41 @@ def _audit(
     )
 
 
-def _backward(recorder: Recorder, value: Tensor) -> dict[int, Tensor | None]:
+def _backward(model: nn.Module, recorder: Recorder, value: Tensor) -> dict[int, Tensor | None]:
     """Run the backward pass and return the gradient of each leaf by `id`; nobody's `.grad` is touched."""
     recorder.graph.add_site(len(recorder.forwards) - 1, [value])  # a loss that no call announced ends the last site
     recorder.graph.listen()
     leaves = list(recorder.graph.leaves.values())
     if not leaves:
         return {}
-    try:
-        found = torch.autograd.grad(value, leaves, allow_unused=True)
-    except RuntimeError as error:
-        if "checkpoint" not in str(error):
-            raise
-        return _backward_into_grad(value, leaves)
+    hidden = recorder.graph.reentrant_checkpoints()
+    if hidden:
+        for site in sorted(hidden):
+            place = recorder.forwards[site].site
+            recorder.unseen.append(
+                Unseen(
+                    place.name,
+                    "a reentrant checkpoint hides its operations; use_reentrant=False shows them",
+                    place.where,
+                )
+            )
+        known = {id(leaf): leaf for leaf in [*leaves, *(p for p in model.parameters() if p.requires_grad)]}
+        return _backward_into_grad(value, known)
+    found = torch.autograd.grad(value, leaves, allow_unused=True)
     return {id(leaf): gradient for leaf, gradient in zip(leaves, found, strict=True)}
 
 
-def _backward_into_grad(value: Tensor, leaves: list[Tensor]) -> dict[int, Tensor | None]:
+def _backward_into_grad(value: Tensor, leaves: Mapping[int, Tensor]) -> dict[int, Tensor | None]:
     """The same where reentrant checkpoints allow no other way: through `.grad`, put back afterwards."""
-    saved = [leaf.grad for leaf in leaves]
-    for leaf in leaves:
+    saved = {key: leaf.grad for key, leaf in leaves.items()}
+    for leaf in leaves.values():
         leaf.grad = None
     try:
         value.backward()
-        return {id(leaf): leaf.grad for leaf in leaves}
+        return {key: leaf.grad for key, leaf in leaves.items()}
     finally:
-        for leaf, gradient in zip(leaves, saved, strict=True):
-            leaf.grad = gradient
+        for key, leaf in leaves.items():
+            leaf.grad = saved[key]
 
 
 def _parameters(

@@ -110,6 +110,10 @@ class GradientGraph:
             if taps.slots or taps.outputs:
                 node.register_hook(_Listener(self, node, taps))
 
+    def reentrant_checkpoints(self) -> set[int]:
+        """Return the sites that are reentrant checkpoints: their operations run again during the backward pass."""
+        return {site for node, site in self.site_of.items() if node.name() == "CheckpointFunctionBackward"}
+
     def _is_shared(self, slot: Slot) -> bool:
         """Whether the slot's gradient is a sum; else the whole is the contribution and need not be read twice."""
         contributions = self._contributions[slot]

@@ -70,6 +70,7 @@ class Recorder:
         self.forwards: list[_Forward] = []
         self.unseen: list[Unseen] = []
         self.outputs: tuple[int, ...] = ()
+        self.inputs: Moments | None = None
         self.failing: Call | None = None
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
@@ -77,9 +78,10 @@ class Recorder:
 
     def mark_inputs(self, batch: Any) -> None:
         """Remember the floating-point tensors that enter the model."""
-        for tensor in tensors_in(batch):
-            if tensor.is_floating_point() or tensor.is_complex():
-                self._remember(tensor, INPUT)
+        entering = [tensor for tensor in tensors_in(batch) if tensor.is_floating_point() or tensor.is_complex()]
+        self.inputs = combined([moments(tensor) for tensor in entering])
+        for tensor in entering:
+            self._remember(tensor, INPUT)
 
     def mark_outputs(self, output: Any) -> None:
         """Remember which sites made the model's output."""

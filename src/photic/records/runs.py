@@ -135,6 +135,7 @@ class Run:
         unseen: what could not be seen.
         outputs: indices of the sites that made the model's output.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
+        inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
         stopped: '' or the error that ended the forward pass early (a partial run).
         facts: versions and circumstances: `{"torch": "2.13.0", "mode": "train"}`.
     """
@@ -147,6 +148,7 @@ class Run:
     losses: tuple[float, ...] = ()
     unseen: tuple[Unseen, ...] = ()
     outputs: tuple[int, ...] = ()
+    inputs: Moments | None = None
     optimizer: str = ""
     stopped: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])

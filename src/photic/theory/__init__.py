@@ -1,0 +1,1 @@
+"""What should be measured: mean-field maps, gains, depth scales, finite width. NumPy only."""

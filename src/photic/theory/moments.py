@@ -1,0 +1,99 @@
+"""Moments of an activation whose pre-activation is normal: E phi, E phi^2, E phi'^2, with an error estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photic.activations import Activation
+
+Array = NDArray[np.float64]
+_REACH = 12.0  # standard deviations: the normal's mass beyond is 4e-33
+
+
+class Estimate(NamedTuple):
+    """A number and an estimate of its absolute error."""
+
+    value: float
+    error: float
+
+
+@lru_cache(maxsize=8)
+def _legendre(nodes: int) -> tuple[Array, Array]:
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    return x, w
+
+
+def expectation(function: Callable[[Array], Array], *, kinks: tuple[float, ...] = (), panels: int = 24) -> Estimate:
+    """Return E function(z) for z ~ N(0, 1), by Gauss-Legendre quadrature on panels split at the kinks.
+
+    The error estimate is the difference between 20 and 12 nodes per panel. Gauss-Hermite quadrature is poor at
+    kinks and its weights overflow above some 160 nodes; panels have neither fault.
+    """
+    inside = sorted({kink for kink in kinks if -_REACH < kink < _REACH})
+    edges = np.unique(np.concatenate((np.linspace(-_REACH, _REACH, panels + 1), np.array(inside, dtype=np.float64))))
+    values: list[float] = []
+    for nodes in (12, 20):
+        x, w = _legendre(nodes)
+        half = np.diff(edges)[:, None] / 2.0
+        z = edges[:-1, None] + half * (x[None, :] + 1.0)
+        density = np.exp(-np.square(z) / 2.0) / math.sqrt(2.0 * math.pi)
+        values.append(float(np.sum(half * w[None, :] * density * function(z))))
+    return Estimate(values[1], abs(values[1] - values[0]))
+
+
+def _panels(activation: Activation, deviation: float) -> int:
+    """More panels where the normal is wide beside the curve's own scale of about 1."""
+    return 24 if activation.homogeneous else int(min(400, 24 + 24 * deviation))
+
+
+def _under(function: Callable[[Array], Array], activation: Activation, mean: float, variance: float) -> Estimate:
+    deviation = math.sqrt(variance)
+    if deviation == 0.0:
+        return Estimate(float(function(np.array([mean]))[0]), 0.0)
+    kinks = tuple((kink - mean) / deviation for kink in (*activation.kinks, 0.0))
+    return expectation(lambda z: function(mean + deviation * z), kinks=kinks, panels=_panels(activation, deviation))
+
+
+def _check(variance: float) -> None:
+    if not variance >= 0.0 or not math.isfinite(variance):
+        raise ValueError(f"the variance of a pre-activation is a finite number of at least 0, got {variance}")
+
+
+def mean(activation: Activation, *, variance: float, mean: float = 0.0) -> Estimate:
+    """Return E phi(x) for x ~ N(mean, variance).
+
+    Raises:
+        ValueError: if `variance` is negative or not finite.
+    """
+    _check(variance)
+    return _under(activation.value, activation, mean, variance)
+
+
+def mean_square(activation: Activation, *, variance: float, mean: float = 0.0) -> Estimate:
+    """Return E phi(x)^2 for x ~ N(mean, variance); V(q) of poole2016 when the mean is 0.
+
+    Raises:
+        ValueError: if `variance` is negative or not finite.
+    """
+    _check(variance)
+    if mean == 0.0 and variance > 0.0 and activation.mean_square is not None:
+        return Estimate(float(activation.mean_square(variance)), 0.0)
+    return _under(lambda x: np.square(activation.value(x)), activation, mean, variance)
+
+
+def slope_square(activation: Activation, *, variance: float, mean: float = 0.0, power: int = 2) -> Estimate:
+    """Return E |phi'(x)|^power for x ~ N(mean, variance); D(q) of schoenholz2017 for power 2 and mean 0.
+
+    Raises:
+        ValueError: if `variance` is negative or not finite.
+    """
+    _check(variance)
+    if mean == 0.0 and power == 2 and variance > 0.0 and activation.slope_square is not None:
+        return Estimate(float(activation.slope_square(variance)), 0.0)
+    return _under(lambda x: np.abs(activation.slope(x)) ** power, activation, mean, variance)
