@@ -1,0 +1,1 @@
+"""Evidence to finding; one rule per file."""

@@ -1,0 +1,86 @@
+"""Evidence: what the rules may ask for, by name; what was not measured is `Missing`, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.profile import depth_profile
+from photic.records.predictions import Prediction
+from photic.records.profiles import Profile
+from photic.records.runs import Run
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Evidence that was not measured."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training steps showed.
+
+    Attributes:
+        losses: of every step.
+        first, last: losses at both ends, each the mean of up to five steps.
+        steps: number of steps.
+    """
+
+    losses: tuple[float, ...]
+    first: float
+    last: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that is known when the rules are asked."""
+
+    run: Run
+    prediction: Prediction | None
+
+
+Provider = Callable[[Case], Any]
+_PROVIDERS: dict[str, Provider] = {}
+
+
+def evidence(function: Provider) -> Provider:
+    """Register a function as the provider of the evidence that bears its name."""
+    _PROVIDERS[function.__name__] = function
+    return function
+
+
+def provide(name: str, case: Case) -> Any:
+    """Return the evidence of that name, or `Missing`."""
+    if name not in _PROVIDERS:
+        return Missing(f"nothing provides the evidence `{name}`")
+    return _PROVIDERS[name](case)
+
+
+@evidence
+def graph(case: Case) -> Graph | Missing:
+    """The network at the first step."""
+    return Graph.of(case.run) if case.run.steps else Missing("no step was read")
+
+
+@evidence
+def profile(case: Case) -> Profile | Missing:
+    """The depth profile of the first step."""
+    if not case.run.steps or case.run.loss is None:
+        return Missing("no backward pass was made")
+    found = depth_profile(case.run, case.prediction)
+    return Missing("the network has no trained layer") if found is None else found
+
+
+@evidence
+def training(case: Case) -> Training | None:
+    """Losses of the training steps; None when there was no training: rules may judge without it."""
+    losses = case.run.losses
+    if len(losses) < 2:
+        return None
+    count = max(1, min(5, len(losses) // 4))
+    return Training(losses, sum(losses[:count]) / count, sum(losses[-count:]) / count, len(losses))

@@ -1,0 +1,117 @@
+"""The network as a graph with the readings of one step: who feeds whom, what passed back, whose parameters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from photic.records.runs import EdgeReading, ParameterReading, Run, SiteReading
+from photic.records.sites import Parameter, Site
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A run at one step, indexed.
+
+    Attributes:
+        feeders: edges into each site: (source, reading); a source of -1 is the input.
+        consumers: sites that take each site's output.
+        parameters: the parameters that each site uses, with their readings.
+    """
+
+    run: Run
+    step: int
+    feeders: dict[int, list[tuple[int, EdgeReading]]]
+    consumers: dict[int, list[int]]
+    parameters: dict[int, list[tuple[Parameter, ParameterReading]]]
+
+    @classmethod
+    def of(cls, run: Run, step: int = 0) -> Graph:
+        """Index one step of a run."""
+        feeders: defaultdict[int, list[tuple[int, EdgeReading]]] = defaultdict(list)
+        consumers: defaultdict[int, list[int]] = defaultdict(list)
+        parameters: defaultdict[int, list[tuple[Parameter, ParameterReading]]] = defaultdict(list)
+        readings = run.steps[step]
+        for edge, reading in zip(run.edges, readings.edges, strict=True):
+            feeders[edge.target].append((edge.source, reading))
+            consumers[edge.source].append(edge.target)
+        for parameter, reading in zip(run.parameters, readings.parameters, strict=True):
+            for site in parameter.sites:
+                parameters[site].append((parameter, reading))
+        return cls(run, step, dict(feeders), dict(consumers), dict(parameters))
+
+    def site(self, index: int) -> Site:
+        """Return a site by its index."""
+        return self.run.sites[index]
+
+    def reading(self, index: int) -> SiteReading:
+        """Return the reading of a site by its index."""
+        return self.run.steps[self.step].sites[index]
+
+    def gradient_norm(self, index: int) -> float | None:
+        """Return the norm of the gradient that arrived at a site; None if none did."""
+        gradient = self.reading(index).gradient
+        return None if gradient is None else gradient.norm
+
+    def descendants(self, starts: Iterable[int]) -> set[int]:
+        """Return everything that the outputs of `starts` flow into."""
+        return self._closure(starts, lambda index: self.consumers.get(index, []))
+
+    def ancestors(self, starts: Iterable[int]) -> set[int]:
+        """Return everything that flows into `starts`."""
+        return self._closure(starts, lambda index: [source for source, _ in self.feeders.get(index, []) if source >= 0])
+
+    @staticmethod
+    def _closure(starts: Iterable[int], neighbours: Callable[[int], list[int]]) -> set[int]:
+        seen: set[int] = set()
+        pending = list(starts)
+        while pending:
+            for neighbour in neighbours(pending.pop()):
+                if neighbour not in seen:
+                    seen.add(neighbour)
+                    pending.append(neighbour)
+        return seen
+
+    def main_path(self) -> list[int]:
+        """Return the sites from the loss down to the input along which most of the gradient comes."""
+        carrying = [site.order for site in self.run.sites if self.gradient_norm(site.order) is not None]
+        if not carrying:
+            return []
+        path = [max(carrying)]
+        while True:
+            below = [
+                (reading.gradient_norm, source)
+                for source, reading in self.feeders.get(path[-1], [])
+                if source >= 0 and reading.gradient_norm is not None
+            ]
+            if not below:
+                return path
+            path.append(max(below, key=lambda item: (item[0] if item[0] == item[0] else -1.0, item[1]))[1])
+
+    def layers(self) -> list[int]:
+        """Return the weight sites of the model that are trained, in order of execution.
+
+        A layer all of whose parameters are frozen is left out, and so is one that uses none.
+        """
+        return [
+            site.order
+            for site in self.run.sites
+            if site.kind == "weight"
+            and site.phase == "model"
+            and any(parameter.trainable for parameter, _ in self.parameters.get(site.order, []))
+        ]
+
+    def following_activation(self, index: int) -> int | None:
+        """Return the activation that takes a layer's output, past shapes, dropout, normalisation and sums."""
+        seen = index
+        while True:
+            after = [c for c in self.consumers.get(seen, []) if self.site(c).phase == "model"]
+            if len(after) != 1:
+                return None
+            seen = after[0]
+            kind = self.site(seen).kind
+            if kind == "activation":
+                return seen
+            if kind not in ("shape", "dropout", "normalisation", "sum", "pooling"):
+                return None

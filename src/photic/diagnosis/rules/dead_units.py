@@ -1,0 +1,65 @@
+"""Dead units: a layer whose units are 0 for every example and get no gradient."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number, percent
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("maas2013",))
+def dead_units(graph: Graph, *, share: float = 0.9, rows: int = 16) -> Finding | None:
+    """At least `share` of a layer's units are 0, with slope 0, on every example of the batch.
+
+    Signs: an activation with a flat zero side (ReLU, ReLU6, hard sigmoid) whose units never leave it, on a batch of
+    at least `rows` examples or positions.
+
+    Why it matters: a unit that is off for every example gets no gradient and cannot come back. A layer of them cuts
+    the network in two.
+
+    False alarms: some units are off for a whole small batch in every ReLU network, and about half of them deep in a
+    network whose inputs have become alike; below `share` nothing is said. Sparse by design (top-k, routing) is not dead.
+    """
+    guilty: list[tuple[int, float]] = []
+    for site in graph.run.sites:
+        units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
+        if site.kind != "activation" or site.phase != "model" or units is None or signal is None or units.units == 0:
+            continue
+        if signal.count / units.units >= rows and units.dead_fraction >= share:
+            guilty.append((site.order, units.dead_fraction))
+    if not guilty:
+        return None
+    first, fraction = guilty[0]
+    site, units = graph.site(first), graph.reading(first).units
+    assert units is not None
+    return Finding(
+        problem="dead-units",
+        severity="critical" if any(value == 1.0 for _, value in guilty) else "warning",
+        sites=tuple(graph.site(index).name for index, _ in guilty),
+        where=site.where,
+        evidence=(
+            Evidence("share of dead units at the first such site", fraction, "share"),
+            Evidence("units there", float(units.units), "units"),
+            Evidence("largest pre-activation there", units.input_quantiles[-1], "pre-activation"),
+        ),
+        reason=(
+            f"{percent(fraction)} of the {units.units} units of {site.name} are 0 on every example (their pre-activations reach "
+            f"at most {number(units.input_quantiles[-1])}), so no gradient passes them; {_blame(graph, first)}."
+        ),
+        advice="Initialise with He and zero biases, lower the learning rate, or use an activation with a slope on its negative "
+        "side (leaky ReLU, ELU, GELU).",
+        confidence=min(0.95, 0.5 + 0.5 * fraction),
+        sources=("maas2013",),
+        victims=tuple(graph.site(index).name for index in graph.layers() if index <= first),
+    )
+
+
+def _blame(graph: Graph, index: int) -> str:
+    below = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+    names = listed([graph.site(source).name for source in below])
+    if below:
+        signal = graph.reading(below[0]).signal
+        if signal is not None and signal.mean < -2.0 * signal.deviation:
+            return f"the outputs of {names} have mean {number(signal.mean)} and deviation {number(signal.deviation)}: a bias holds them down"
+    return f"{names or 'the input'} keeps them below 0"

@@ -1,0 +1,94 @@
+"""Exploding gradient: it grows from layer to layer on its way down, or the signal does on its way up."""
+
+from __future__ import annotations
+
+import math
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number
+from photic.records.findings import Evidence, Finding
+from photic.records.profiles import Profile
+from photic.records.vocabulary import Severity
+
+
+@rule(sources=("pascanu2013", "yang2019", "glorot2010"))
+def exploding_gradient(
+    graph: Graph,
+    profile: Profile,
+    training: Training | None,
+    *,
+    warning: float = 1e3,
+    critical: float = 1e5,
+) -> Finding | None:
+    """The error gradient grows on its way down, or the signal on its way up, until steps destroy what was learned.
+
+    Signs: along the main path the gradient's norm at a lower layer is more than `warning` times that at the top
+    layer, or the signal's root mean square at the top more than `warning` times that at the first layer. Ratios both.
+
+    Why it matters: a step that suits the upper layers is thousands of times too long for the lower ones; losses
+    jump, oscillate or become nan.
+
+    False alarms: plain BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at initialisation
+    (yang2019); over 20 layers that is 45 and trains, over 50 it is 1.4e4 and does not. A network seen to learn is
+    not accused of less than `critical`. Large gradients everywhere (a summed loss) are no explosion.
+    """
+    layers = [line for line in profile.layers if line.transport is not None and math.isfinite(line.transport)]
+    if len(layers) < 2:
+        return None
+    path = {graph.site(index).name for index in graph.main_path()}
+    on_path = [line for line in layers if line.site in path]
+    if len(on_path) < 2:
+        return None
+    highest = max(on_path, key=lambda line: line.transport or 0.0)
+    growth = highest.transport or 0.0
+    first, top = graph.run.reading(on_path[0].site).signal, graph.run.reading(on_path[-1].site).signal
+    swelling = top.rms / first.rms if first is not None and top is not None and first.rms > 0.0 else 0.0
+    worst = max(growth, swelling)
+    if worst < warning or not math.isfinite(worst):
+        return None
+    severity: Severity = "critical" if worst >= critical else "warning"
+    if training is not None and training.last < 0.9 * training.first and severity == "warning":
+        severity = "info"
+    growing = sorted(
+        (line for line in profile.budget if line.gain > 1.0 and line.kind != "join"), key=lambda line: -line.gain
+    )
+    order = {site.name: site.order for site in graph.run.sites}
+    weights = [line.site for line in growing if line.kind == "weight"]
+    sites = sorted(weights or [line.site for line in growing], key=lambda name: order[name])
+    sites = sites or [line.site for line in on_path[1:]]
+    each = worst ** (1.0 / max(len(on_path) - 1, 1))
+    what = (
+        f"the gradient grows {number(growth)} times from {profile.top} down to {highest.site or 'the lowest layer'}"
+        if growth >= swelling
+        else f"the signal grows {number(swelling)} times from {on_path[0].site} up to {on_path[-1].site}"
+    )
+    return Finding(
+        problem="exploding-gradient",
+        severity=severity,
+        sites=tuple(sites),
+        where=graph.run.site(sites[0]).where,
+        evidence=(
+            Evidence("growth of the gradient over the depth", growth, "ratio"),
+            Evidence("growth of the signal over the depth", swelling, "ratio"),
+            Evidence("growth per layer", each, "ratio"),
+        ),
+        reason=f"Over {len(on_path)} layers {what}, {number(each)} times per layer: {_why(graph, sites)}.",
+        advice="Scale the initial weights down to unit gain (Xavier for tanh, He for ReLU), add residual branches scaled by "
+        "1/sqrt(depth), or clip the gradient while you look for the cause.",
+        confidence=min(0.99, 0.6 + 0.1 * math.log10(worst / warning)),
+        sources=("pascanu2013", "yang2019", "glorot2010"),
+        victims=tuple(line.site for line in on_path if (line.transport or 0.0) > 100.0 and line.site not in sites),
+    )
+
+
+def _why(graph: Graph, sites: list[str]) -> str:
+    facts = [graph.run.reading(name).weight for name in sites]
+    products = [item.row_square_sum for item in facts if item is not None]
+    if any(site.kind == "normalisation" for site in graph.run.sites):
+        return "normalisation divides by a batch deviation that is smaller than the signal, at every layer"
+    if products:
+        product = math.exp(sum(math.log(max(value, 1e-300)) for value in products) / len(products))
+        return f"the weights of {listed(sites)} have fan_in * Var[w] = {number(product)}"
+    return f"each of {listed(sites)} has a gain above 1"

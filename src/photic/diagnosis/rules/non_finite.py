@@ -1,0 +1,100 @@
+"""Non-finite: nan or infinity, and the first operation that made one."""
+
+from __future__ import annotations
+
+import math
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import number
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("micikevicius2018",))
+def non_finite(graph: Graph) -> Finding | None:
+    """nan or infinity reaches the loss or a gradient.
+
+    Signs: the loss, or the gradient of a parameter, is not finite. Named is the first operation in order of execution
+    whose output is not finite while its inputs are; where all signals are finite, the operation nearest to the loss
+    that passes back a non-finite gradient (0/0 in a norm, the unused branch of `where`).
+
+    Why it matters: one nan in a gradient makes every weight nan at the next step.
+
+    False alarms: minus infinity in a mask before a softmax is meant and stays inside; it is not reported while loss
+    and gradients are finite.
+    """
+    run, step = graph.run, graph.run.steps[0]
+    bad_gradients = [
+        parameter.name
+        for parameter, reading in zip(run.parameters, step.parameters, strict=True)
+        if reading.gradient is not None and reading.gradient.nonfinite
+    ]
+    bad_loss = step.loss is not None and not math.isfinite(step.loss)
+    later = next((index for index, value in enumerate(run.losses) if not math.isfinite(value)), None)
+    if not bad_loss and not bad_gradients and later is None:
+        return None
+    origin = _forward_origin(graph) if bad_loss else None
+    backward = origin is None and bool(bad_gradients)
+    if backward:
+        origin = _backward_origin(graph)
+    if origin is None:
+        return Finding(
+            problem="non-finite",
+            severity="critical",
+            sites=(),
+            where="",
+            evidence=(Evidence("first step with a non-finite loss", float(later or 0), "step"),),
+            reason=f"The loss is not finite from step {later or 0} on, while the network before training is.",
+            advice="Lower the learning rate, or clip the gradient, and look for a division or a logarithm near 0.",
+            confidence=0.9,
+            sources=("micikevicius2018",),
+        )
+    site, signal = graph.site(origin), graph.reading(origin).signal
+    count = (signal.nonfinite if signal is not None else 0) if not backward else len(bad_gradients)
+    largest = _largest_input(graph, origin)
+    what = "passes back a gradient that is not finite" if backward else f"makes {count} numbers that are not finite"
+    return Finding(
+        problem="non-finite",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(
+            Evidence("non-finite numbers it makes" if not backward else "parameters with a non-finite gradient", float(count), "count"),
+            Evidence("largest magnitude that enters it", largest, "value"),
+        ),
+        reason=f"{site.name} ({site.operation}) {what}; what enters it is finite and at most {number(largest)} in magnitude.",
+        advice="Keep its argument away from the singular point (add an epsilon inside a root or a logarithm), mask before, not "
+        "after, or use a dtype with more range (bfloat16, float32).",
+        confidence=0.95,
+        sources=("micikevicius2018",),
+    )
+
+
+def _forward_origin(graph: Graph) -> int | None:
+    def bad(index: int) -> bool:
+        signal = graph.reading(index).signal
+        return signal is not None and signal.nonfinite > 0
+
+    for site in graph.run.sites:
+        if bad(site.order) and not any(source >= 0 and bad(source) for source, _ in graph.feeders.get(site.order, [])):
+            above = graph.descendants([site.order]) | {site.order}
+            if any(bad(index) and graph.site(index).phase == "loss" for index in above):
+                return site.order
+    return None
+
+
+def _backward_origin(graph: Graph) -> int | None:
+    for site in reversed(graph.run.sites):
+        gradient = graph.reading(site.order).gradient
+        if gradient is not None and gradient.nonfinite:
+            consumers = graph.consumers.get(site.order, [])
+            return consumers[0] if consumers else site.order
+    return None
+
+
+def _largest_input(graph: Graph, index: int) -> float:
+    found = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
+    known = [signal.maximum for signal in found if signal is not None]
+    if not known and graph.run.inputs is not None:
+        known = [graph.run.inputs.maximum]
+    return max(known, default=0.0)

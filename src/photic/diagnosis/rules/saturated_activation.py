@@ -1,0 +1,100 @@
+"""Saturated activation: most units sit where the curve is flat, so no gradient passes."""
+
+from __future__ import annotations
+
+import math
+
+from photic.activations import find
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number, percent
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("glorot2010", "xu2016"))
+def saturated_activation(
+    graph: Graph, *, share: float = 0.5, severe: float = 0.9, enough: int = 64
+) -> Finding | None:
+    """Most units of a bounded hidden activation sit where its slope is below 1 % of the largest.
+
+    Signs: at least `share` of the pre-activations of a hidden tanh, sigmoid, softsign or the like lie on its flat
+    ends. Judged on at least `enough` numbers.
+
+    Why it matters: the gradient is multiplied by the slope. A saturated unit passes nothing and does not change,
+    whatever the loss is.
+
+    False alarms: gates (a sigmoid whose output multiplies something) and outputs (nothing is learned above them)
+    are meant to saturate. Flat halves of ReLU are the business of `dead-units`.
+    """
+    guilty: list[tuple[int, float]] = []
+    for site in graph.run.sites:
+        units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
+        if site.kind != "activation" or site.phase != "model" or units is None or signal is None:
+            continue
+        if signal.count < enough or units.saturated_fraction < share or not _two_sided(site.operation, site.settings):
+            continue
+        if _is_gate(graph, site.order) or not _is_hidden(graph, site.order):
+            continue
+        guilty.append((site.order, units.saturated_fraction))
+    if not guilty:
+        return None
+    first, fraction = guilty[0]
+    site, units = graph.site(first), graph.reading(first).units
+    assert units is not None
+    low, high = units.input_quantiles[2], units.input_quantiles[6]
+    worst = max(value for _, value in guilty)
+    cause = _cause(graph, first)
+    return Finding(
+        problem="saturated-activation",
+        severity="critical" if worst >= severe else "warning",
+        sites=tuple(graph.site(index).name for index, _ in guilty),
+        where=site.where,
+        evidence=(
+            Evidence("share of saturated pre-activations at the first such site", fraction, "share"),
+            Evidence("root mean square slope there", units.slope_rms, "slope"),
+            Evidence("5 % of its pre-activations lie below", low, "pre-activation"),
+            Evidence("5 % of its pre-activations lie above", high, "pre-activation"),
+        ),
+        reason=(
+            f"{percent(fraction)} of what enters {site.name} lies where {site.operation} is flat (90 % between "
+            f"{number(low)} and {number(high)}), so it multiplies the gradient by {number(units.slope_rms)} only; {cause}."
+        ),
+        advice="Scale the inputs to mean 0 and deviation 1, initialise the weights with Xavier, or put a normalisation before "
+        "the activation.",
+        confidence=min(0.95, 0.6 + 0.4 * (worst - share) / (1.0 - share)),
+        sources=("glorot2010", "xu2016"),
+        victims=tuple(graph.site(index).name for index in graph.layers() if index <= first),
+    )
+
+
+def _two_sided(operation: str, settings: object) -> bool:
+    activation = find(operation, settings if isinstance(settings, dict) else {})
+    if activation is None:
+        return False
+    ends = {end for interval in activation.flat_intervals for end in interval}
+    return math.inf in ends and -math.inf in ends
+
+
+def _is_gate(graph: Graph, index: int) -> bool:
+    """Whether the output multiplies another signal (LSTM-like gates, attention on channels)."""
+    return any(graph.site(consumer).operation in ("mul", "where", "addcmul") for consumer in graph.consumers.get(index, []))
+
+
+def _is_hidden(graph: Graph, index: int) -> bool:
+    above = graph.descendants([index])
+    return any(graph.site(after).kind == "weight" and graph.site(after).phase == "model" for after in above)
+
+
+def _cause(graph: Graph, index: int) -> str:
+    """Say whether the input or the weights drive the units into saturation."""
+    below = [source for source, _ in graph.feeders.get(index, []) if source >= 0 and graph.site(source).kind == "weight"]
+    if not below:
+        return "what enters it is too large"
+    facts = graph.reading(below[0]).weight
+    sources = [source for source, _ in graph.feeders.get(below[0], [])]
+    entering = graph.run.inputs if sources == [-1] else None
+    if entering is not None and entering.rms > 5.0:
+        return f"the network's input has a root mean square of {number(entering.rms)} where about 1 is wanted"
+    if facts is not None and facts.row_square_sum > 4.0:
+        return f"the weights of {graph.site(below[0]).name} have fan_in * Var[w] = {number(facts.row_square_sum)}, about 1 is wanted"
+    return f"{listed([graph.site(below[0]).name])} makes them too large"

@@ -1,0 +1,181 @@
+"""Vanishing gradient: it shrinks from layer to layer until the lower ones hardly learn."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from photic.activations import find
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number, percent
+from photic.records.findings import Evidence, Finding
+from photic.records.profiles import BudgetLine, LayerLine, Profile
+from photic.records.vocabulary import Severity
+
+# Optimizers whose step does not shrink with the gradient, as long as it stays above their epsilon.
+_ADAPTIVE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Lion", "Muon", "Adafactor")
+
+
+@rule(sources=("glorot2010", "schoenholz2017", "hochreiter1998"))
+def vanishing_gradient(
+    graph: Graph,
+    profile: Profile,
+    training: Training | None,
+    *,
+    warning: float = 5e-3,
+    critical: float = 1e-3,
+    still_moves: float = 0.01,
+) -> Finding | None:
+    """The error gradient shrinks on its way down until the lower layers hardly learn.
+
+    Signs: along the main path, the path on which most of the gradient comes down, the norm of the gradient at the
+    lower layers is less than `warning` of that at the top layer. It is a ratio, so the scale of the loss does not matter.
+
+    Why it matters: a step of gradient descent is proportional to the gradient. A layer that gets a millionth of it
+    needs a million times as many steps, and its noise does not shrink with it.
+
+    False alarms: an adaptive optimizer (Adam) divides by the gradient's own size; where the layers are seen to move
+    as much as the others (`still_moves` of the median relative update), this is information, not a warning. Skips
+    carry the gradient past a branch, so only the main path counts. Frozen layers are no layers here.
+    """
+    on_path = [line for line in _lines_on_path(graph, profile) if line.arrival is not None]
+    if len(on_path) < 2:
+        return None
+    lowest = min(on_path, key=lambda line: line.arrival or 0.0)
+    arrival = lowest.arrival or 0.0
+    if arrival >= warning or profile.transport is None:
+        return None
+    severity: Severity = "critical" if arrival < critical else "warning"
+    starved = [line.site for line in on_path if not line.reached]
+    if _adaptive(graph.run.optimizer) and _moves(on_path, still_moves):
+        severity = "info"
+    elif severity == "warning" and training is not None and training.last < 0.8 * training.first:
+        severity = "info"
+    shrinking = [line for line in profile.budget if line.gain < 1.0 and line.kind != "join"]
+    if not shrinking:
+        return None
+    cause = _cause(graph, shrinking)
+    return Finding(
+        problem="vanishing-gradient",
+        severity=severity,
+        sites=tuple(cause),
+        where=graph.run.site(cause[0]).where,
+        evidence=(
+            Evidence("gradient at the lowest layer, relative to the top layer", arrival, "ratio"),
+            Evidence("layers that the gradient reaches", float(profile.reached), f"of {len(profile.layers)}"),
+            Evidence("typical gain per activation", _typical(shrinking, "activation"), "ratio"),
+            Evidence("typical gain per weight", _typical(shrinking, "weight"), "ratio"),
+        ),
+        reason=_reason(graph, profile, shrinking, arrival, lowest.site),
+        advice=_advice(graph, shrinking),
+        confidence=_confidence(profile, arrival, warning),
+        sources=("glorot2010", "schoenholz2017", "hochreiter1998"),
+        victims=tuple(starved),
+    )
+
+
+def _lines_on_path(graph: Graph, profile: Profile) -> list[LayerLine]:
+    names = {graph.site(index).name for index in graph.main_path()}
+    return [line for line in profile.layers if line.site in names]
+
+
+def _adaptive(optimizer: str) -> bool:
+    return optimizer.split("(", 1)[0] in _ADAPTIVE
+
+
+def _moves(lines: list[LayerLine], share: float) -> bool:
+    """Whether every layer's relative update is at least `share` of the median one; False when it is not known."""
+    updates = sorted(line.update_ratio for line in lines if line.update_ratio is not None)
+    return len(updates) == len(lines) and updates[0] >= share * updates[len(updates) // 2] > 0.0
+
+
+def _typical(lines: list[BudgetLine], kind: str) -> float:
+    logs = [math.log(line.gain) for line in lines if line.kind == kind and line.gain > 0.0]
+    return math.exp(sum(logs) / len(logs)) if logs else 1.0
+
+
+def _cause(graph: Graph, shrinking: list[BudgetLine]) -> list[str]:
+    """Return the sites that take the gradient: one that takes half of it alone, else the kind that takes most."""
+    worst = min(shrinking, key=lambda line: line.gain)
+    total = sum(-math.log(max(line.gain, 1e-300)) for line in shrinking)
+    if -math.log(max(worst.gain, 1e-300)) > 0.5 * total and len(shrinking) > 3:
+        return [worst.site]
+    shares: Counter[str] = Counter()
+    for line in shrinking:
+        shares[line.kind] += int(-1e6 * math.log(max(line.gain, 1e-300)))
+    kind = shares.most_common(1)[0][0]
+    order = {site.name: site.order for site in graph.run.sites}
+    return sorted((line.site for line in shrinking if line.kind == kind), key=lambda name: order[name])
+
+
+def _reason(graph: Graph, profile: Profile, shrinking: list[BudgetLine], arrival: float, lowest: str) -> str:
+    acting = [line for line in shrinking if line.kind == "activation"]
+    weighing = [line for line in shrinking if line.kind == "weight"]
+    ending = f"{number(arrival)} of the top layer's gradient arrives at {lowest or 'the lowest layer'}"
+    worst = min(shrinking, key=lambda line: line.gain)
+    if worst.share > 0.5 and len(shrinking) > 3:
+        return f"{worst.site} ({worst.operation}) alone passes only {percent(worst.gain)} of the gradient; {ending}."
+    if not acting or not weighing:
+        names = listed([line.site for line in shrinking])
+        each = math.exp(sum(math.log(max(line.gain, 1e-300)) for line in shrinking) / len(shrinking))
+        return f"Each of {len(shrinking)} operations ({names}) passes {percent(each)} of the gradient; {ending}."
+    slope, weight = _typical(acting, "activation"), _typical(weighing, "weight")
+    operation = Counter(line.operation for line in acting).most_common(1)[0][0]
+    return (
+        f"Each of the {len(acting)} {operation} layers passes {percent(slope * weight)} of the gradient: "
+        f"{percent(slope)} because {_why_slope(graph, acting, operation)} and {percent(weight)} because "
+        f"{_why_weight(graph, weighing)}; over {len(acting)} layers {ending}."
+    )
+
+
+def _why_slope(graph: Graph, acting: list[BudgetLine], operation: str) -> str:
+    site = graph.run.site(acting[0].site)
+    activation = find(site.operation, site.settings)
+    if activation is None:
+        return "of its slope"
+    if activation.largest_slope < 0.9:
+        return f"its slope is at most {number(activation.largest_slope)}"
+    if activation.homogeneous:
+        return "it is flat for half of its inputs"
+    return "its units sit where it is flatter than at 0"
+
+
+def _why_weight(graph: Graph, weighing: list[BudgetLine]) -> str:
+    facts = [graph.reading(graph.run.site(line.site).order).weight for line in weighing]
+    products = [item.row_square_sum for item in facts if item is not None]
+    if not products:
+        return "of its weights"
+    product = math.exp(sum(math.log(max(value, 1e-300)) for value in products) / len(products))
+    default = " (PyTorch's default)" if 0.28 < product < 0.39 else ""
+    return (
+        f"the weights have fan_in * Var[w] = {number(product)}{default}, "
+        f"{number(1.0 / math.sqrt(product))} times too small for unit gain"
+    )
+
+
+def _advice(graph: Graph, shrinking: list[BudgetLine]) -> str:
+    acting = [line for line in shrinking if line.kind == "activation"]
+    if not acting:
+        return "Initialise the weights so that fan_in * Var[w] = 1 (Xavier), or add residual connections or normalisation."
+    site = graph.run.site(acting[0].site)
+    activation = find(site.operation, site.settings)
+    if activation is not None and activation.homogeneous:
+        return "Initialise the weights for this activation: He, Var[w] = 2 / fan_in (torch.nn.init.kaiming_normal_)."
+    if activation is not None and activation.largest_slope < 0.9:
+        return (
+            f"Replace {site.operation} in the hidden layers (tanh with Xavier, ReLU with He), or keep it with the centred "
+            "initialisation: Var[w] = 16 / fan_in and each bias minus half the sum of its weights. Xavier alone does not help."
+        )
+    return "Initialise with Xavier, Var[w] = 2 / (fan_in + fan_out), or add normalisation or residual connections."
+
+
+def _confidence(profile: Profile, arrival: float, threshold: float) -> float:
+    """0.6 at the threshold, rising by 0.1 per decade below it; theory's agreement makes it surer."""
+    decades = math.log10(threshold / max(arrival, 1e-300))
+    agrees = any(
+        line.low is not None and line.high is not None and line.transport is not None and line.low <= line.transport <= line.high
+        for line in profile.layers[:1]
+    )
+    return min(0.99, 0.6 + 0.1 * decades + (0.1 if agrees else 0.0))

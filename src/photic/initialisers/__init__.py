@@ -1,0 +1,1 @@
+"""Fill a weight; one function per scheme."""

@@ -1,0 +1,1 @@
+"""Other people's training loops and loggers, one file each."""

@@ -1,0 +1,1 @@
+"""Experiments on top of everything: the demonstration and its examples."""

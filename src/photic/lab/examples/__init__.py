@@ -1,0 +1,1 @@
+"""Networks as users write them, to be read and to be checked."""

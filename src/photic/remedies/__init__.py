@@ -1,0 +1,1 @@
+"""Change, try, keep or undo; one change per file in the catalogue."""

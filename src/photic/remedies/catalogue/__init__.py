@@ -1,0 +1,1 @@
+"""One remedy per file, named after the change."""
