@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""Set up and run photic's development tasks: demo, test, check, bench. Needs Python 3.11+ and nothing else."""
+"""Set up and run photic's tasks: demo, test, check, bench. Needs Python 3.11 or newer and nothing else.
+
+The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
+Later calls start at once, until the constraints, pyproject.toml or the Python change.
+"""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,12 +18,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-STAMP = VENV / ".photic-setup"
+STAMP = VENV / "photic-set-up.sha256"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+SUFFIX = ".exe" if os.name == "nt" else ""
+PYTHON = BIN / f"python{SUFFIX}"
 CONSTRAINTS = ROOT / "constraints.txt"
-TORCH = next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+def say(text: str) -> None:
+    """Report progress on stderr: stdout belongs to the task."""
+    print(f"[dev] {text}", file=sys.stderr, flush=True)
 
 
 def fingerprint() -> str:
@@ -27,89 +37,120 @@ def fingerprint() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def say(text: str) -> None:
-    print(f"[dev] {text}", file=sys.stderr, flush=True)
-
-
-def attempt(title: str, command: list[str]) -> str | None:
-    """Run a command quietly; return None when it worked, else what it printed."""
+def failure_of(title: str, command: list[str]) -> str:
+    """Run a command quietly; return '' when it worked, else what it printed."""
     say(f"{title} ...")
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    say(f"{title}: {'done' if done.returncode == 0 else 'no'} ({time.perf_counter() - start:.0f} s)")
-    return None if done.returncode == 0 else done.stdout
+    # pip builds the package apart from .venv: what it builds with is pinned too, under its old and its new name.
+    pinned = {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **pinned},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    say(f"{title}: {'not possible' if done.returncode else 'done'} ({time.perf_counter() - start:.0f} s)")
+    return (done.stdout.strip() or f"exit code {done.returncode}") if done.returncode else ""
 
 
-def must(title: str, command: list[str]) -> None:
-    failure = attempt(title, command)
-    if failure is not None:
-        say(failure[-6000:])
-        raise SystemExit(f"[dev] {title} failed; the output is above. Command: {' '.join(command)}")
+def works(*arguments: str) -> bool:
+    """Tell whether .venv's Python runs with these arguments."""
+    try:
+        return subprocess.run([str(PYTHON), *arguments], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
-def pip(*arguments: str) -> list[str]:
-    return [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", *arguments]
+def make_environment() -> None:
+    """Make .venv, or make it again when an interrupted attempt left half of one."""
+    if works("-m", "pip", "--version"):
+        return
+    failure = failure_of("make .venv", [sys.executable, "-m", "venv", "--clear", str(VENV)])
+    if failure:
+        shutil.rmtree(VENV, ignore_errors=True)
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SystemExit(
+            f"{failure}\n[dev] `{sys.executable} -m venv` failed. On Debian and Ubuntu the module comes apart from Python: "
+            f"apt-get install python{version}-venv"
+        )
+
+
+def install_torch() -> None:
+    """Install the pinned torch, its CPU build where one can be had: the default build brings gigabytes of CUDA."""
+    pinned = next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
+    version = pinned.removeprefix("torch==")
+    if works("-c", f"import importlib.metadata as m; assert m.version('torch').split('+')[0] == {version!r}"):
+        return
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install"]
+    patient_once = ["--retries", "1", "--timeout", "10"]
+    sources = (
+        ("take the CPU build of torch from where pip looks", [*patient_once, "--no-deps", f"{pinned}+cpu"]),
+        (
+            "take the CPU build of torch from PyTorch's own index",
+            [*patient_once, "--no-deps", "--index-url", TORCH_CPU_INDEX, f"{pinned}+cpu"],
+        ),
+        ("take the default build of torch (on Linux: large)", [pinned]),
+    )
+    failures = [""]
+    for title, arguments in sources:
+        failures.append(failure_of(title, [*pip, *arguments]))
+        if not failures[-1]:
+            return
+    raise SystemExit(f"{failures[-1]}\n[dev] torch {version} could not be installed; pip's last words are above")
 
 
 def set_up() -> None:
-    """Make .venv with a CPU torch and everything that the constraints pin; at once if that was done before."""
+    """Make .venv with a CPU torch and all that the constraints pin; return at once if that is done."""
     wanted = fingerprint()
     if STAMP.exists() and STAMP.read_text() == wanted and PYTHON.exists():
         return
-    if not PYTHON.exists():
-        failure = attempt("make .venv", [sys.executable, "-m", "venv", str(VENV)])
-        if failure is not None:
-            raise SystemExit(f"[dev] {failure}\n[dev] python3 -m venv failed; on Debian: apt-get install python3-venv")
+    say("setting up .venv; the first time this takes a minute or two")
     STAMP.unlink(missing_ok=True)
-    version = TORCH.removeprefix("torch==")
-    installed = subprocess.run(
-        [str(PYTHON), "-c", "import importlib.metadata as m; print(m.version('torch'))"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    if installed.split("+")[0] != version:
-        constrained = ["-c", str(CONSTRAINTS)]
-        quick = ["--retries", "1", "--timeout", "10"]
-        # A constraint `==2.13.0` refuses `+cpu` nowhere: local versions satisfy it.
-        sources = (
-            ("take the CPU build of torch from the configured sources", [*quick, f"{TORCH}+cpu", *constrained]),
-            ("take the CPU build of torch from the PyTorch index", [*quick, "--index-url", CPU_INDEX, f"{TORCH}+cpu"]),
-            ("take torch as the package index has it (large)", [TORCH, *constrained]),
-        )
-        for title, arguments in sources:
-            failure = attempt(title, pip(*arguments))
-            if failure is None:
-                break
-        else:
-            raise SystemExit(f"[dev] {failure}\n[dev] torch {version} could not be installed from any source")
-    must("install photic and its tools", pip("-c", str(CONSTRAINTS), "-e", ".[lab,dev]"))
+    make_environment()
+    install_torch()
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install"]
+    failure = failure_of("install photic and its tools", [*pip, "-c", str(CONSTRAINTS), "-e", ".[lab,dev]"])
+    if failure:
+        raise SystemExit(f"{failure}\n[dev] the installation failed; pip's words are above")
     part = STAMP.with_suffix(".part")
     part.write_text(wanted)
     part.replace(STAMP)  # only a finished set-up leaves a stamp
 
 
-def run(*command: str, tool: str | None = None) -> int:
-    program = str(BIN / tool) if tool else str(PYTHON)
-    environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
-    return subprocess.run([program, *command], cwd=ROOT, env=environment, check=False).returncode
+def run(*command: str, tool: str = "python") -> int:
+    """Run a program of .venv and return its exit code."""
+    # Two test processes on two cores: more threads per process only get in each other's way.
+    quiet = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    environment = {**os.environ, **(quiet if tool != "photic" else {})}
+    return subprocess.run([str(BIN / f"{tool}{SUFFIX}"), *command], cwd=ROOT, env=environment, check=False).returncode
+
+
+def demo(arguments: list[str]) -> int:
+    """Show the whole chain on a deep sigmoid network and real data."""
+    return run("demo", *arguments, tool="photic")
 
 
 def test(arguments: list[str]) -> int:
+    """Run the tests; further arguments go to pytest."""
     parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2"]
     return run("-m", "pytest", "-q", *parallel, *arguments)
 
 
 def check(arguments: list[str]) -> int:
-    """All that keeps the code as it should be; the tests come last."""
+    """Run all that CI runs: format, lint, types, layers, tests (not these with --no-tests)."""
     steps = {
         "format": lambda: run("format", "--check", ".", tool="ruff"),
         "lint": lambda: run("check", ".", tool="ruff"),
         "types": lambda: run("--pythonpath", str(PYTHON), tool="pyright"),
-        "layers": lambda: run(tool="lint-imports"),
-        "tests": lambda: test(arguments),
+        "layers": lambda: run("--no-cache", tool="lint-imports"),
     }
-    failed = []
+    if "--no-tests" not in arguments:
+        steps["tests"] = lambda: test(arguments)
+    failed: list[str] = []
     for name, step in steps.items():
         say(f"{name} ...")
         if step() != 0:
@@ -119,36 +160,34 @@ def check(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
+    """Run a benchmark, `bench [NAME] [--json]`; without NAME all of them."""
     known = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    name = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    if name is None:
-        print("benchmarks: " + ", ".join(known))
-        return 0
-    if name not in known:
-        print(f"no benchmark {name!r}; there are: {', '.join(known)}", file=sys.stderr)
+    chosen = [argument for argument in arguments if not argument.startswith("-")]
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        say(f"no benchmark {unknown[0]!r}; there are: {', '.join(known)}")
         return 2
-    return run(str(ROOT / "benchmarks" / f"{name}.py"), *arguments[1:])
+    options = [argument for argument in arguments if argument.startswith("-")]
+    return max(run(str(ROOT / "benchmarks" / f"{name}.py"), *options) for name in chosen or known)
+
+
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench}
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):  # noqa: UP036  # this file is what tells people so
-        raise SystemExit(f"[dev] Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = {
-        "demo": ("show the whole chain on a deep sigmoid network and real data", lambda a: run("-m", "photic", "demo", *a)),
-        "test": ("run the tests; further arguments go to pytest", test),
-        "check": ("format, lint, types, layers, tests", check),
-        "bench": ("run a benchmark: bench [NAME] [--json]", bench),
-    }
-    choices = parser.add_subparsers(dest="command", required=True)
-    for name, (text, _) in commands.items():
-        choices.add_parser(name, help=text, add_help=False)
-    chosen, rest = parser.parse_known_args()
+    """Set up, then run the task that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="{" + ",".join(TASKS) + "}")
+    for name, task in TASKS.items():
+        tasks.add_parser(name, help=task.__doc__, add_help=False)
+    chosen, arguments = parser.parse_known_args()
     set_up()
-    return commands[chosen.command][1](rest)
+    return TASKS[chosen.task](arguments)
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036  # this file is what tells people so
+        raise SystemExit("[dev] photic needs Python 3.11 or newer; this is Python " + sys.version.split()[0])
     try:
         raise SystemExit(main())
     except KeyboardInterrupt:

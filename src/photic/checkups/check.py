@@ -1,0 +1,140 @@
+"""Check: measure, predict and diagnose a network before and during its first training steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+
+from photic.checkups.setup import (
+    LossFunction,
+    Setup,
+    as_batches,
+    copy_together,
+    default_optimizer,
+    endless,
+    make_optimizer,
+    seeded,
+)
+from photic.checkups.training import snapshot, train, updates
+from photic.diagnosis.diagnose import diagnose
+from photic.probes.audit import measure
+from photic.records.findings import Checkup
+from photic.records.runs import Run, Step
+from photic.theory.network import predict_run
+
+Progress = Callable[[str, float], None]
+
+
+def check(
+    model: nn.Module,
+    batches: Any,
+    loss: LossFunction | None = None,
+    optimizer: Any = None,
+    *,
+    steps: int = 20,
+    ignore: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Checkup:
+    """Return what is wrong with a network, before and in its first training steps, and why.
+
+    The network is audited, a copy of it is trained for `steps` steps as a plain loop would, and audited again. The
+    model, the optimizer and all random generators stay as they are.
+
+    Args:
+        model: the network.
+        batches: an iterable of batches, or a zero-argument callable that returns an iterator.
+        loss: `loss(output, targets) -> scalar`; None uses the output's own `.loss`.
+        optimizer: a live optimizer, or a callable `model -> optimizer`; None trains with SGD(lr=0.1) and says so.
+        steps: training steps; 0 only audits.
+        ignore: problems not to be reported.
+        progress: told what is being done and the share done.
+
+    Raises:
+        TypeError, ValueError: if batches or loss have no usable form; the message says what was expected.
+    """
+    tell: Progress = progress or _silent
+    notes: list[str] = []
+    source = as_batches(batches)
+    stream = endless(source)
+    tell("audit", 0.0)
+    with seeded(0):
+        first = next(stream)
+        live = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
+        if steps <= 0:
+            run = measure(model, first, loss, optimizer=live)
+        else:
+            run = _trained(model, chain([first], stream), first, loss, optimizer, steps, notes, tell)
+    tell("diagnosis", 0.95)
+    prediction = predict_run(run)
+    checkup = Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))
+    tell("done", 1.0)
+    return checkup
+
+
+def _silent(_: str, __: float) -> None:
+    return None
+
+
+def _trained(
+    model: nn.Module,
+    stream: Iterator[Any],
+    first: Any,
+    loss: LossFunction | None,
+    optimizer: Any,
+    steps: int,
+    notes: list[str],
+    tell: Progress,
+) -> Run:
+    try:
+        live = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
+        twin, twin_loss, twin_optimizer = copy_together(model, loss, live)
+    except Exception as error:
+        notes.append(f"the model could not be copied ({type(error).__name__}: {error}), so it was only audited, not trained")
+        return measure(model, first, loss)
+    if twin_optimizer is None:
+        if optimizer is None:
+            notes.append("no optimizer was given: the steps were made with SGD(lr=0.1)")
+        twin_optimizer = default_optimizer(twin) if optimizer is None else make_optimizer(optimizer, twin)
+    start = measure(twin, first, twin_loss, optimizer=twin_optimizer)
+    if start.stopped or start.loss is None:
+        return start
+    setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
+    before = snapshot(twin)
+    losses = train(setup, stream, 1)
+    run = _with_updates(start, 0, updates(before, twin))
+    for done in range(1, steps - 1):
+        losses += train(setup, stream, 1)
+        tell("training steps", done / steps)
+    if steps > 1:
+        end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
+        before = snapshot(twin)
+        losses += train(setup, stream, 1)
+        if _same_sites(start, end):
+            step = dataclasses.replace(end.steps[0], step=steps - 1)
+            run = dataclasses.replace(run, steps=(*run.steps, step))
+            run = _with_updates(run, 1, updates(before, twin))
+        else:
+            notes.append("the network ran other operations after training, so only the first step is shown in full")
+    return dataclasses.replace(run, losses=tuple(losses))
+
+
+def _same_sites(first: Run, second: Run) -> bool:
+    names = [site.name for site in first.sites] == [site.name for site in second.sites]
+    return names and first.edges == second.edges and [p.name for p in first.parameters] == [p.name for p in second.parameters]
+
+
+def _with_updates(run: Run, index: int, found: dict[str, tuple[float, float]]) -> Run:
+    step: Step = run.steps[index]
+    readings = tuple(
+        dataclasses.replace(reading, update_ratio=found[p.name][0], unchanged_fraction=found[p.name][1])
+        if p.name in found
+        else reading
+        for p, reading in zip(run.parameters, step.parameters, strict=True)
+    )
+    changed = dataclasses.replace(step, parameters=readings)
+    return dataclasses.replace(run, steps=(*run.steps[:index], changed, *run.steps[index + 1 :]))
