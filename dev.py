@@ -73,10 +73,8 @@ def make_environment() -> None:
     if failure:
         shutil.rmtree(VENV, ignore_errors=True)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise SystemExit(
-            f"{failure}\n[dev] `{sys.executable} -m venv` failed. On Debian and Ubuntu the module comes apart from Python: "
-            f"apt-get install python{version}-venv"
-        )
+        say(f"`{sys.executable} -m venv` failed; on Debian and Ubuntu that part is the package python{version}-venv")
+        raise SystemExit(failure)
 
 
 def install_torch() -> None:

@@ -1,0 +1,25 @@
+"""A severing `detach` removed."""
+
+from __future__ import annotations
+
+from photic.diagnosis.cuts import find_cut
+from photic.diagnosis.graph import Graph
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+
+@remedy(treats=("severed-gradient",), changes="function", sources=("paszke2017",), rank=1)
+def reattach(graph: Graph) -> Prescription | str:
+    """The `detach` that severs the gradient removed.
+
+    What it changes: the value passes as before, and the gradient comes back through it.
+
+    When not to: where the cut is meant: a frozen part, a target.
+    """
+    cut = find_cut(graph)
+    if cut is None:
+        return "nothing is severed"
+    site = graph.site(cut.site)
+    if site.operation not in ("detach", "data"):
+        return f"`{site.operation}` cannot be replaced by its input"
+    return Prescription(removed=(site.name,), why="without detach the gradient reaches the layers below")

@@ -1,0 +1,162 @@
+"""Edits of source code: the call of an activation, lines at the end of a constructor, an import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import libcst as cst
+from libcst import matchers as m
+from libcst.metadata import PositionProvider
+
+_CLASSES = {
+    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "softsign": "Softsign", "hardtanh": "Hardtanh", "elu": "ELU",
+    "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU", "softplus": "Softplus", "mish": "Mish",
+}  # fmt: skip
+
+
+class ActivationEdit(cst.CSTTransformer):
+    """Replaces an activation, normalises its argument, or removes the call.
+
+    On the given lines: `torch.sigmoid(x)`, `F.sigmoid(x)`, `sigmoid(x)`, `x.sigmoid()`. With `modules`, every
+    `nn.Sigmoid()` in the file.
+
+    Args:
+        operation: what stands there now.
+        becomes: the operation that takes its place; '' keeps it.
+        lines: line numbers of the calls.
+        modules: whether activations are modules, changed where they are made.
+        normalise: put a layer normalisation without parameters around the argument.
+    """
+
+    METADATA_DEPENDENCIES = (PositionProvider,)
+
+    def __init__(self, operation: str, becomes: str, lines: set[int], modules: bool, *, normalise: bool) -> None:
+        super().__init__()
+        self.operation, self.becomes, self.lines, self.modules, self.normalise = operation, becomes, lines, modules, normalise
+        self.found: set[int] = set()
+        self.made = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every line held the call, and a module was found where one was expected."""
+        return self.found == self.lines and (self.made > 0 or not self.modules)
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        """Edit one call."""
+        position: Any = self.get_metadata(PositionProvider, original_node)
+        on_line = any(position.start.line <= line <= position.end.line for line in self.lines)
+        name = _called(updated_node.func)
+        if on_line and name == self.operation:
+            self.found.update(line for line in self.lines if position.start.line <= line <= position.end.line)
+            return self._edited(updated_node)
+        if self.modules and name == _CLASSES.get(self.operation, "") and not self.normalise and self.becomes:
+            self.made += 1
+            return updated_node.with_changes(func=_renamed(updated_node.func, _CLASSES[self.becomes]), args=[])
+        return updated_node
+
+    def _edited(self, call: cst.Call) -> cst.BaseExpression:
+        method = isinstance(call.func, cst.Attribute) and not call.args
+        value = call.func.value if isinstance(call.func, cst.Attribute) else None
+        if not self.becomes and not self.normalise:  # hand through
+            return value if method and value is not None else call.args[0].value
+        if self.normalise:
+            argument = value if method and value is not None else call.args[0].value
+            plain = cst.Module([]).code_for_node(argument)
+            normal = cst.parse_expression(f"torch.nn.functional.layer_norm({plain}, ({plain}).shape[-1:])")
+            if method and isinstance(call.func, cst.Attribute):
+                return call.with_changes(func=call.func.with_changes(value=normal))
+            return call.with_changes(args=[call.args[0].with_changes(value=normal), *call.args[1:]])
+        if method:
+            return call.with_changes(func=_renamed(call.func, self.becomes))
+        if isinstance(call.func, cst.Name):
+            return call.with_changes(func=cst.parse_expression(f"torch.{self.becomes}"), args=call.args[:1])
+        return call.with_changes(func=_renamed(call.func, self.becomes), args=call.args[:1])
+
+
+def _called(function: cst.BaseExpression) -> str:
+    if isinstance(function, cst.Attribute):
+        return function.attr.value
+    return function.value if isinstance(function, cst.Name) else ""
+
+
+def _renamed(function: cst.BaseExpression, name: str) -> cst.BaseExpression:
+    if isinstance(function, cst.Attribute):
+        return function.with_changes(attr=cst.Name(name))
+    return cst.Name(name)
+
+
+class Insertion(cst.CSTTransformer):
+    """Puts lines at the end of a class's `__init__`, or before the last `return` of a function.
+
+    Args:
+        owner: 'class' or 'function'.
+        name: of that class or function.
+        lines: given the variable that holds the network, returns the lines.
+    """
+
+    def __init__(self, owner: str, name: str, lines: Callable[[str], Sequence[str]]) -> None:
+        super().__init__()
+        self.owner, self.name, self.lines = owner, name, lines
+        self.inside: list[str] = []
+        self.done = False
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> None:
+        """Remember the class we are in."""
+        self.inside.append(node.name.value)
+
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+        """Leave the class."""
+        self.inside.pop()
+        return updated_node
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        """Insert the lines if this is the place."""
+        name = updated_node.name.value
+        if self.owner == "class" and name == "__init__" and self.inside == [self.name] and not self.done:
+            self.done = True
+            first = updated_node.params.params[0].name.value if updated_node.params.params else "self"
+            return self._with(updated_node, list(updated_node.body.body), first)
+        if self.owner == "function" and name == self.name and not self.inside and not self.done:
+            return self._before_return(updated_node)
+        return updated_node
+
+    def _with(self, node: cst.FunctionDef, body: list[Any], variable: str, *ending: Any) -> cst.FunctionDef:
+        new = cst.parse_module("\n".join(self.lines(variable)) + "\n").body
+        header = cst.parse_module(self.lines(variable)[0] + "\n").header
+        first = new[0].with_changes(leading_lines=[*header, *new[0].leading_lines])
+        return node.with_changes(body=node.body.with_changes(body=[*body, first, *new[1:], *ending]))
+
+    def _before_return(self, node: cst.FunctionDef) -> cst.FunctionDef:
+        body = list(node.body.body)
+        last = body[-1] if body else None
+        if not m.matches(last, m.SimpleStatementLine(body=[m.Return()])):
+            return node
+        returned: Any = last.body[0].value  # pyright: ignore
+        if returned is None:
+            return node
+        self.done = True
+        if isinstance(returned, cst.Name):
+            return self._with(node, body[:-1], returned.value, last)
+        given = cst.parse_statement("model = None")
+        assignment: Any = given.with_changes(body=[given.body[0].with_changes(value=returned)])  # pyright: ignore
+        return self._with(node, [*body[:-1], assignment], "model", cst.parse_statement("return model"))
+
+
+class ImportTorch(cst.CSTTransformer):
+    """Adds `import torch` after the docstring and the `__future__` imports, if the module lacks it and needs it."""
+
+    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
+        """Add the import."""
+        imports = m.findall(updated_node, m.Import(names=[m.AtLeastN(m.ImportAlias(name=m.Name("torch"), asname=None), n=1)]))
+        if imports or not m.findall(updated_node, m.Attribute(value=m.Name("torch"))):
+            return updated_node
+        body = list(updated_node.body)
+        place = 0
+        for index, statement in enumerate(body):
+            docstring = index == 0 and m.matches(statement, m.SimpleStatementLine(body=[m.Expr(m.SimpleString())]))
+            future = m.matches(statement, m.SimpleStatementLine(body=[m.ImportFrom(module=m.Name("__future__"))]))
+            if docstring or future:
+                place = index + 1
+        statement = cst.parse_statement("import torch\n")
+        return updated_node.with_changes(body=[*body[:place], statement, *body[place:]])

@@ -1,0 +1,70 @@
+"""Lines of pure torch that draw a prescription's weights; what a user reads in the patch."""
+
+from __future__ import annotations
+
+from photic.records.runs import Run
+from photic.remedies.prescription import LayerInitialisation, Prescription
+
+_KINDS = {"linear": "Linear", "conv1d": "Conv1d", "conv2d": "Conv2d", "conv3d": "Conv3d"}
+
+
+def weight_lines(prescription: Prescription, run: Run | None, model: str) -> list[str]:
+    """Return the lines, without indentation; `model` is the variable that holds the network (`self`).
+
+    One loop over all layers where one rule fits all, else a table by name. `run` tells the kinds of layers.
+    """
+    layers = prescription.layers
+    schemes = {layer.scheme for layer in layers}
+    lines = [f"# {prescription.why}"]
+    modules = all(layer.weight.endswith(".weight") for layer in layers)
+    if schemes == {"centred"} and modules:
+        return lines + _centred(layers, model)
+    if len(schemes) == 1 and modules and run is not None and _all_of_their_kind(layers, run):
+        kinds = sorted({f"torch.nn.{_KINDS[run.site(layer.site).operation]}" for layer in layers})
+        test = kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})"
+        body = [_draw(next(iter(schemes)), "layer.weight"), *(["torch.nn.init.zeros_(layer.bias)"] if layers[0].bias else [])]
+        return [*lines, f"for layer in {model}.modules():", f"    if isinstance(layer, {test}):", *(f"        {line}" for line in body)]
+    for scheme in sorted(schemes):
+        names = [layer.weight for layer in layers if layer.scheme == scheme]
+        lines += [f"for name in ({', '.join(repr(name) for name in names)},):", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
+    biases = [layer.bias for layer in layers if layer.bias]
+    if biases:
+        lines += [f"for name in ({', '.join(repr(name) for name in biases)},):", f"    torch.nn.init.zeros_({model}.get_parameter(name))"]
+    return lines
+
+
+def _draw(scheme: str, weight: str) -> str:
+    return {
+        "xavier": f"torch.nn.init.xavier_normal_({weight})",
+        "he": f'torch.nn.init.kaiming_normal_({weight}, nonlinearity="relu")',
+        "lecun": f'torch.nn.init.kaiming_normal_({weight}, nonlinearity="linear")',
+    }[scheme]
+
+
+def _all_of_their_kind(layers: tuple[LayerInitialisation, ...], run: Run) -> bool:
+    """Whether a loop over modules of these kinds meets the layers of the prescription and no others."""
+    operations = {run.site(layer.site).operation for layer in layers}
+    if not operations <= set(_KINDS) or len({bool(layer.bias) for layer in layers}) > 1:
+        return False
+    sites = {site.order for site in run.sites if site.operation in operations and site.phase == "model"}
+    used = {p.name for p in run.parameters if len(p.shape) >= 2 and set(p.sites) & sites}
+    unused = any(not p.sites for p in run.parameters)
+    return used == {layer.weight for layer in layers} and not unused
+
+
+def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
+    groups: dict[tuple[float, float], list[str]] = {}
+    for layer in layers:
+        groups.setdefault((layer.scale, layer.shift), []).append(layer.weight.removesuffix(".weight"))
+    lines: list[str] = []
+    for (scale, shift), names in groups.items():
+        lines += [
+            f"for name in ({', '.join(repr(name) for name in names)},):",
+            f"    layer = {model}.get_submodule(name)",
+            f"    torch.nn.init.normal_(layer.weight, std=({scale:g} / layer.weight[0].numel()) ** 0.5)",
+        ]
+        if shift:
+            lines += ["    with torch.no_grad():", f"        layer.bias.copy_({shift:g} * layer.weight.flatten(1).sum(1))"]
+        else:
+            lines += ["    torch.nn.init.zeros_(layer.bias)"]
+    return lines

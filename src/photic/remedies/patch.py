@@ -1,0 +1,157 @@
+"""The patch: an accepted prescription as a unified diff of the user's own source, or as lines to paste."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import libcst as cst
+from torch import nn
+
+from photic.records.runs import Run
+from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion
+from photic.remedies.lines import weight_lines
+from photic.remedies.prescription import Prescription
+
+
+def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Module) -> tuple[str, str]:
+    """Return (patch, paste): a unified diff against the working directory, or else the lines to paste.
+
+    Patched are the lines that call the activation, and the `__init__` of the model's class, or the function that
+    builds the model where the class is torch's own. Exactly one of the two is not ''.
+    """
+    if prescription.clip is not None:
+        return "", f"# {prescription.why}\ntorch.nn.utils.clip_grad_norm_(model.parameters(), {prescription.clip:.3g})  # before step()"
+    target = _place(build, model)
+    if target is not None:
+        path, owner, name = target
+        before = Path(path).read_text(encoding="utf-8")
+        after = _patched(before, path, owner, name, prescription, run)
+        if after is not None and after != before:
+            return _diff(before, after, path), ""
+    return "", _paste(prescription)
+
+
+def apply_patch(patch: str, folder: str | os.PathLike[str] = ".") -> Path:
+    """Apply a patch made by `write_patch`, keep the old file beside it as `NAME.orig`, and return the file's path.
+
+    Raises:
+        ValueError: if the patch is empty, or the file has changed since it was made; then nothing is written.
+    """
+    lines = patch.splitlines(keepends=True)
+    if len(lines) < 3 or not lines[1].startswith("+++ "):
+        raise ValueError("there is no patch to apply")
+    name = lines[1][4:].strip()
+    path = Path(folder) / (name.removeprefix("b/") if name.startswith("b/") else name)
+    before = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    after = _applied(before, lines[2:], path)
+    path.with_name(path.name + ".orig").write_text("".join(before), encoding="utf-8")
+    path.write_text("".join(after), encoding="utf-8")
+    return path
+
+
+def _applied(before: list[str], hunks: list[str], path: Path) -> list[str]:
+    after: list[str] = []
+    position = 0
+    for line in hunks:
+        if line.startswith("@@"):
+            start = int(line.split()[1].split(",")[0].removeprefix("-"))
+            start -= 0 if line.split()[1].endswith(",0") else 1
+            after += before[position:start]
+            position = start
+        elif line.startswith("+"):
+            after.append(line[1:])
+        elif line.startswith((" ", "-")):
+            if position >= len(before) or before[position] != line[1:]:
+                raise ValueError(
+                    f"{path} has changed since the patch was made (line {position + 1}); nothing was written. "
+                    "Run the treatment again"
+                )
+            if line.startswith(" "):
+                after.append(before[position])
+            position += 1
+    return after + before[position:]
+
+
+def _place(build: Any, model: nn.Module) -> tuple[str, str, str] | None:
+    """Return file, 'class' or 'function', and name of what the weights' initialisation belongs to."""
+    kind = type(model)
+    if not kind.__module__.startswith("torch."):
+        path = _source_file(kind)
+        return None if path is None or "." in kind.__qualname__ else (path, "class", kind.__name__)
+    if inspect.isfunction(build):
+        path = _source_file(build)
+        return None if path is None else (path, "function", build.__name__)
+    return None
+
+
+def _source_file(thing: Callable[..., Any] | type) -> str | None:
+    try:
+        path = inspect.getsourcefile(thing)
+    except TypeError:
+        return None
+    return path if path is not None and Path(path).is_file() else None
+
+
+def _patched(text: str, path: str, owner: str, name: str, prescription: Prescription, run: Run) -> str | None:
+    """Return the changed source; None where a part of the prescription has no place in this file."""
+    tree = cst.parse_module(text)
+    wanted = [*prescription.activations, *prescription.normalised, *prescription.removed]
+    if wanted:
+        edit = _activation_edit(prescription, run, path, wanted)
+        if edit is None:
+            return None
+        tree = cst.metadata.MetadataWrapper(tree).visit(edit)
+        if not edit.complete:
+            return None
+    if prescription.layers:
+        insertion = Insertion(owner, name, lambda variable: weight_lines(prescription, run, variable))
+        tree = tree.visit(insertion)
+        if not insertion.done:
+            return None
+    return tree.visit(ImportTorch()).code
+
+
+def _activation_edit(prescription: Prescription, run: Run, path: str, wanted: list[str]) -> ActivationEdit | None:
+    lines: set[int] = set()
+    operations: set[str] = set()
+    modules = False
+    for name in wanted:
+        site = run.site(name)
+        file, _, line = site.where.rpartition(":")
+        operations.add(site.operation)
+        if site.module_type and "/" not in name:
+            modules = True  # nn.Sigmoid(): changed where it is made
+        elif not file or not Path(file).exists() or not os.path.samefile(file, path):  # noqa: PTH121
+            return None
+        else:
+            lines.add(int(line))
+    if len(operations) != 1:
+        return None
+    left_alone = [s for s in run.sites if s.operation in operations and s.phase == "model" and s.name not in wanted]
+    if any(modules or int(site.where.rpartition(":")[2] or 0) in lines for site in left_alone):
+        return None  # one line or class serves a site that must stay
+    becomes = next(iter(set(prescription.activations.values())), "")
+    return ActivationEdit(operations.pop(), becomes, lines, modules, normalise=bool(prescription.normalised))
+
+
+def _paste(prescription: Prescription) -> str:
+    said = [f"# {prescription.why}"]
+    for name, operation in prescription.activations.items():
+        said.append(f"# {name}: call torch.{operation} here")
+    said += [f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised]
+    said += [f"# {name}: leave it out" for name in prescription.removed]
+    if prescription.layers:
+        said += weight_lines(prescription, None, "model")[1:]
+    return "\n".join(said) + "\n"
+
+
+def _diff(before: str, after: str, path: str) -> str:
+    shown = os.path.relpath(path) if not os.path.relpath(path).startswith("..") else path
+    return "".join(
+        difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{shown}" if not os.path.isabs(shown) else shown, f"b/{shown}" if not os.path.isabs(shown) else shown)  # noqa: PTH117
+    )
