@@ -1,0 +1,5 @@
+"""`python -m photic`."""
+
+from photic.cli.main import main
+
+main()

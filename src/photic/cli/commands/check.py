@@ -1,0 +1,77 @@
+"""`photic check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def check(
+    target: str,
+    *,
+    steps: int = 20,
+    seed: int = 0,
+    input: Annotated[str, Parameter(name="--input")] = "",
+    ignore: tuple[str, ...] = (),
+    all: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    html: Path | None = None,
+    figure: Path | None = None,
+    save: Path | None = None,
+) -> int:
+    """Audit a model before training and in its first steps: what is wrong, where, why, and what to do.
+
+    Exit code 0: healthy; 1: findings; 3: the target could not be loaded or run.
+
+    Parameters
+    ----------
+    target
+        FILE.py:NAME or package.module:NAME. NAME gives a module, (model, batch), (model, batches, loss) or (model,
+        batches, loss, optimizer).
+    steps
+        Training steps that a copy of the model makes; 0 only audits.
+    seed
+        Seed for building the model and for drawn inputs.
+    input
+        Inputs to draw when the target brings none: "float32[8,3,32,32]" or "tokens[2,128]".
+    ignore
+        Problems not to be reported.
+    all
+        Show every operation.
+    json
+        Print the record as JSON to stdout.
+    html
+        Write a report page.
+    figure
+        Write a figure (SVG, PNG or PDF).
+    save
+        Write the record, for `photic report`.
+    """
+    from photic.checkups.check import check as examine
+    from photic.cli.failures import TargetFailure
+    from photic.cli.output import console, progress
+    from photic.cli.output import save as write
+    from photic.cli.targets import load
+    from photic.records.documents import to_json
+    from photic.reports.terminal import show
+
+    loaded = load(target, shape=input, seed=seed)
+    try:
+        checkup = examine(
+            loaded.model, loaded.batches, loaded.loss, loaded.optimizer, steps=steps, ignore=ignore, progress=progress(quiet=json)
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TargetFailure(f"{target} could not be checked: {error}") from error
+    import dataclasses
+
+    checkup = dataclasses.replace(checkup, notes=(*loaded.notes, *checkup.notes))
+    if json:
+        print(to_json(checkup))
+    else:
+        show(checkup, console(), everything=all)
+    write(checkup, html=html, figure=figure, to=save)
+    if checkup.run.stopped:
+        return 3
+    return 0 if checkup.healthy else 1

@@ -1,0 +1,44 @@
+"""`photic explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def explain(problem: str = "", *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Print what a finding means, its evidence and sources; without a problem, list them all.
+
+    Parameters
+    ----------
+    problem
+        Name of a finding: vanishing-gradient.
+    json
+        Print as JSON to stdout.
+    """
+    import difflib
+    import json as js
+
+    from photic.cli.failures import UsageFailure
+    from photic.cli.output import console
+    from photic.diagnosis.registry import rules
+
+    known = {rule.problem: rule for rule in rules()}
+    if problem and problem not in known:
+        near = difflib.get_close_matches(problem, known, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UsageFailure(f"there is no finding {problem!r}{hint} There are: {', '.join(known)}")
+    chosen = [known[problem]] if problem else list(known.values())
+    if json:
+        print(
+            js.dumps([{"problem": r.problem, "summary": r.summary, "documentation": r.documentation, "sources": r.sources} for r in chosen])
+        )
+        return 0
+    out = console()
+    for rule in chosen:
+        out.print(rule.problem, style="bold", markup=False)
+        out.print(rule.documentation if problem else f"  {rule.summary}", markup=False)
+        if problem:
+            out.print(f"\nSources: {', '.join(rule.sources)} (references.bib)", style="dim", markup=False)
+    return 0

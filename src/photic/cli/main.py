@@ -1,0 +1,52 @@
+"""The `photic` command: finds the commands, parses, and turns results and errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from photic import __version__
+from photic.cli.failures import Failure
+
+USAGE = 2
+
+
+def app() -> App:
+    """Return the application with every command in `photic.cli.commands`."""
+    made = App(
+        name="photic",
+        version=__version__,
+        help="Tells how deep the error gradient reaches in a neural network, why it fades, and what cures it.",
+    )
+    folder: Any = importlib.import_module("photic.cli.commands")
+    for info in pkgutil.iter_modules(folder.__path__):
+        module = importlib.import_module(f"photic.cli.commands.{info.name}")
+        made.command(getattr(module, info.name), name=info.name)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result: Any = app()(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        return USAGE
+    except Failure as failure:
+        failure.tell("--json" in arguments)
+        return failure.code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return result if isinstance(result, int) else 0

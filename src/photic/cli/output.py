@@ -1,0 +1,60 @@
+"""Where commands print: text for people on stderr, `--json` on stdout, files where they are asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from photic.cli.failures import UsageFailure
+from photic.records import documents
+
+
+def console() -> Console:
+    """Return the console for people: stderr; 140 characters wide where it is no terminal."""
+    made = Console(stderr=True, highlight=False)
+    return made if made.is_terminal else Console(stderr=True, highlight=False, width=140, no_color=True)
+
+
+def progress(quiet: bool) -> Callable[[str, float], None]:
+    """Return a progress function: one line that is redrawn on a terminal, a line per stage elsewhere."""
+    live = sys.stderr.isatty()
+    last = [""]
+
+    def tell(stage: str, share: float) -> None:
+        if quiet:
+            return
+        if live:
+            print(f"\r\x1b[2K[{100 * share:3.0f} %] {stage}", end="" if share < 1.0 else "\r\x1b[2K", file=sys.stderr, flush=True)
+        elif stage != last[0] and share < 1.0:
+            print(f"[{100 * share:3.0f} %] {stage}", file=sys.stderr, flush=True)
+        last[0] = stage
+
+    return tell
+
+
+def save(record: Any, *, html: Path | None, figure: Path | None, to: Path | None) -> None:
+    """Write the files that were asked for and say where they are."""
+    if to is not None:
+        said(documents.write(record, to))
+    if html is not None:
+        from photic.reports.page import page
+
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(page(record), encoding="utf-8")
+        said(html)
+    if figure is not None:
+        from photic.reports.figure import draw
+
+        try:
+            said(draw(record, figure))
+        except (ModuleNotFoundError, ValueError) as error:
+            raise UsageFailure(str(error)) from error
+
+
+def said(path: Path) -> None:
+    """Say which file was written."""
+    print(f"wrote {path}", file=sys.stderr)

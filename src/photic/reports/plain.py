@@ -1,0 +1,18 @@
+"""A record as plain text: fixed width, no control codes."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from photic.reports.terminal import show
+
+
+def plain(record: Any, *, width: int = 140, everything: bool = False) -> str:
+    """Return what `show` prints, as text without colours."""
+    text = io.StringIO()
+    console = Console(file=text, width=width, no_color=True, force_terminal=False, highlight=False)
+    show(record, console, everything=everything)
+    return text.getvalue()

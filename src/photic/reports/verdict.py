@@ -1,0 +1,16 @@
+"""The verdict in one sentence."""
+
+from __future__ import annotations
+
+from photic.records.findings import Checkup
+
+
+def verdict(checkup: Checkup) -> str:
+    """Return what a checkup says, in one sentence: `vanishing-gradient: the gradient reaches 2 of 11 layers`."""
+    profile = checkup.diagnosis.profile
+    reach = profile.reach if profile is not None else "no layer could be profiled"
+    if checkup.run.stopped:
+        return f"stopped: {checkup.run.stopped}"
+    if checkup.healthy:
+        return f"healthy: {reach}"
+    return f"{checkup.findings[0].problem}: {reach}"
