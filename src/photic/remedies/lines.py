@@ -26,11 +26,20 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
         return [*lines, f"for layer in {model}.modules():", f"    if isinstance(layer, {test}):", *(f"        {line}" for line in body)]
     for scheme in sorted(schemes):
         names = [layer.weight for layer in layers if layer.scheme == scheme]
-        lines += [f"for name in ({', '.join(repr(name) for name in names)},):", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
+        lines += [f"for name in {_quoted(names)}:", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
     biases = [layer.bias for layer in layers if layer.bias]
     if biases:
-        lines += [f"for name in ({', '.join(repr(name) for name in biases)},):", f"    torch.nn.init.zeros_({model}.get_parameter(name))"]
+        lines += [f"for name in {_quoted(biases)}:", f"    torch.nn.init.zeros_({model}.get_parameter(name))"]
     return lines
+
+
+def _quoted(names: list[str]) -> str:
+    """Return the names as a list in source code, wrapped where it grows long."""
+    items = [f'"{name}"' for name in names]
+    if sum(map(len, items)) < 80:
+        return f"[{', '.join(items)}]"
+    rows = [", ".join(items[start : start + 6]) for start in range(0, len(items), 6)]
+    return "[\n" + "".join(f"    {row},\n" for row in rows) + "]"
 
 
 def _draw(scheme: str, weight: str) -> str:
@@ -59,7 +68,7 @@ def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
     lines: list[str] = []
     for (scale, shift), names in groups.items():
         lines += [
-            f"for name in ({', '.join(repr(name) for name in names)},):",
+            f"for name in {_quoted(names)}:",
             f"    layer = {model}.get_submodule(name)",
             f"    torch.nn.init.normal_(layer.weight, std=({scale:g} / layer.weight[0].numel()) ** 0.5)",
         ]

@@ -141,6 +141,8 @@ def _verdict(
     if any(not a.held_back for _, a in pairs):
         return "refused", f"training broke off at step {len(arm.losses)} with loss {arm.losses[-1]:.3g}"
     sign, size = ("loss on held-back batches", f"{arm.mean_held_back:.3g} against {control.mean_held_back:.3g} untreated")
+    if len(arm.losses) < len(control.losses):
+        size += f" (tried for {len(arm.losses)} of {len(control.losses)} steps)"
     if remaining:
         reach = arm.start.profile.reach if arm.start.profile is not None else "the network"
         return "refused", f"{', '.join(remaining)} remains: {reach}; {sign} {size}"

@@ -67,9 +67,9 @@ def draw(record: Checkup | TreatmentRecord, path: str | os.PathLike[str], *, cur
 def _profile(axes: Any, record: Checkup | TreatmentRecord, profile: Profile) -> None:
     _line(axes, profile, _BEFORE, "untreated, measured" if isinstance(record, TreatmentRecord) else "measured", band=True)
     if isinstance(record, TreatmentRecord) and record.after is not None and record.after.diagnosis.profile is not None:
-        _line(axes, record.after.diagnosis.profile, _AFTER, f"{record.remedy}, measured", band=True)
+        _line(axes, record.after.diagnosis.profile, _AFTER, f"{record.remedy}, measured", band=True, named=False)
     axes.axhline(profile.threshold, color=_OTHER, linewidth=0.8, linestyle=":")
-    axes.text(len(profile.layers), profile.threshold, "reached above", fontsize=7, color=_THEORY, va="bottom", ha="right")
+    axes.text(1, profile.threshold, "reached: above this line", fontsize=7, color=_THEORY, va="top", ha="left")
     axes.set_yscale("log")
     axes.set_xlabel("layer, from the input to the output")
     axes.set_ylabel("error gradient, relative to the top layer")
@@ -77,14 +77,14 @@ def _profile(axes: Any, record: Checkup | TreatmentRecord, profile: Profile) -> 
     axes.legend(frameon=False, fontsize=7)
 
 
-def _line(axes: Any, profile: Profile, colour: str, label: str, *, band: bool) -> None:
+def _line(axes: Any, profile: Profile, colour: str, label: str, *, band: bool, named: bool = True) -> None:
     points = [(i + 1, line) for i, line in enumerate(profile.layers)]
     measured = [(x, line.transport) for x, line in points if line.transport]
     axes.plot(*zip(*measured, strict=True), "o-", color=colour, markersize=4, linewidth=1.5, label=label)
     expected = [(x, line.predicted, line.low, line.high) for x, line in points if line.predicted and line.low]
     if band and expected:
         x, middle, low, high = zip(*expected, strict=True)
-        axes.plot(x, middle, "--", color=_THEORY, linewidth=1.0, label="predicted (mean field)")
+        axes.plot(x, middle, "--", color=_THEORY, linewidth=1.0, label="predicted (mean field)" if named else None)
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 

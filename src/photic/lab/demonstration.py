@@ -1,0 +1,140 @@
+"""The demonstration: the deep sigmoid network on real digits, measured, explained, treated and verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from photic.activations import find
+from photic.checkups.setup import Setup, endless, seeded
+from photic.checkups.training import train
+from photic.diagnosis.graph import Graph
+from photic.lab.examples import deep_sigmoid
+from photic.records import documents
+from photic.records.runs import Run
+from photic.records.treatments import TreatmentRecord
+from photic.remedies.treat import Treatment, treat
+from photic.reports.figure import Curve, draw
+from photic.reports.page import page
+
+TRIAL_STEPS = 300
+FULL_STEPS = 1680
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network after its full training: what was done to it, and how it does on images it never saw."""
+
+    remedy: str
+    test_accuracy: float
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Everything that the demonstration found.
+
+    Attributes:
+        record: the treatment, with the checkup of the untreated network in it.
+        untreated: the network as it is.
+        treated: with the remedy that was accepted.
+        others: with each further accepted remedy.
+        curve: the sigmoid with the network's own units on it.
+        files: what was written.
+        seconds: wall time.
+    """
+
+    record: TreatmentRecord
+    untreated: Trained
+    treated: Trained
+    others: tuple[Trained, ...]
+    curve: Curve
+    files: tuple[Path, ...]
+    seconds: float
+
+
+def demonstrate(folder: Path, progress: Progress) -> Demonstration:
+    """Run the whole chain and write the record, a figure and a report into `folder`."""
+    began = time.perf_counter()
+
+    def stream() -> Iterator[Any]:
+        return endless(deep_sigmoid.batches)
+
+    treatment = treat(
+        deep_sigmoid.build,
+        stream,
+        F.cross_entropy,
+        optimizer=deep_sigmoid.optimizer,
+        steps=TRIAL_STEPS,
+        progress=lambda stage, share: progress(stage, 0.5 * min(share, 0.99)),
+    )
+    accepted = [trial.remedy for trial in treatment.trials if trial.outcome == "accepted"]
+    names = ["untreated", *accepted]
+    trained: dict[str, Trained] = {}
+    for number, name in enumerate(names):
+        progress(f"full training, {FULL_STEPS} steps: {name}", 0.5 + 0.45 * number / len(names))
+        trained[name] = _trained(treatment, name)
+    curve = units_on_curve(treatment.record.before.run)
+    progress("write the record, the figure and the report", 0.97)
+    files = (
+        documents.write(treatment.record, folder / "demo.json"),
+        draw(treatment.record, folder / "demo.png", curve=curve),
+        draw(treatment.record, folder / "demo.svg", curve=curve),
+        _write(folder / "demo.html", page(treatment.record)),
+    )
+    progress("done", 1.0)
+    return Demonstration(
+        record=treatment.record,
+        untreated=trained["untreated"],
+        treated=trained[treatment.remedy] if treatment.remedy else trained["untreated"],
+        others=tuple(trained[name] for name in accepted if name != treatment.remedy),
+        curve=curve,
+        files=files,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _trained(treatment: Treatment, name: str) -> Trained:
+    setup: Setup = treatment.setup(name)
+    with seeded(0):
+        losses = train(setup, endless(deep_sigmoid.batches), FULL_STEPS)
+    return Trained(name, accuracy(setup.model), tuple(losses))
+
+
+def accuracy(model: nn.Module) -> float:
+    """Return the share of test images that the model names rightly."""
+    _, _, images, labels = deep_sigmoid.digits()
+    model.eval()
+    with torch.no_grad():
+        return float((model(images).argmax(1) == labels).double().mean())
+
+
+def units_on_curve(run: Run) -> Curve:
+    """Return the hidden activation's curve with the quantiles of each layer's pre-activations."""
+    graph = Graph.of(run)
+    sites = [site for site in run.sites if site.kind == "activation" and site.phase == "model"]
+    activation = find(sites[0].operation, sites[0].settings)
+    assert activation is not None
+    x = np.linspace(-8.0, 8.0, 161)
+    units = [graph.reading(site.order).units for site in sites]
+    return Curve(
+        activation.name,
+        tuple(map(float, x)),
+        tuple(map(float, activation.value(x))),
+        tuple(map(float, activation.slope(x))),
+        tuple(tuple(facts.input_quantiles[2:7]) for facts in units if facts is not None),
+    )
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
