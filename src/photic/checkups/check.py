@@ -94,7 +94,9 @@ def _trained(
         live = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
         twin, twin_loss, twin_optimizer = copy_together(model, loss, live)
     except Exception as error:
-        notes.append(f"the model could not be copied ({type(error).__name__}: {error}), so it was only audited, not trained")
+        notes.append(
+            f"the model could not be copied ({type(error).__name__}: {error}), so it was only audited, not trained"
+        )
         return measure(model, first, loss)
     if twin_optimizer is None:
         if optimizer is None:
@@ -125,7 +127,11 @@ def _trained(
 
 def _same_sites(first: Run, second: Run) -> bool:
     names = [site.name for site in first.sites] == [site.name for site in second.sites]
-    return names and first.edges == second.edges and [p.name for p in first.parameters] == [p.name for p in second.parameters]
+    return (
+        names
+        and first.edges == second.edges
+        and [p.name for p in first.parameters] == [p.name for p in second.parameters]
+    )
 
 
 def _with_updates(run: Run, index: int, found: dict[str, tuple[float, float]]) -> Run:

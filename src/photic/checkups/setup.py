@@ -97,19 +97,26 @@ def make_optimizer(given: Any, model: nn.Module, original: nn.Module | None = No
     """
     if isinstance(given, torch.optim.Optimizer):
         if original is None:
-            raise TypeError("a live optimizer fits only the model it was made for; pass a callable `model -> optimizer`")
+            raise TypeError(
+                "a live optimizer fits only the model it was made for; pass a callable `model -> optimizer`"
+            )
         memo: dict[int, Any] = {
             id(old): new for old, new in zip(original.parameters(), model.parameters(), strict=True)
         }
         groups: list[dict[str, Any]] = [
-            {**{key: value for key, value in group.items() if key != "params"}, "params": [memo.get(id(p), p) for p in group["params"]]}
+            {
+                **{key: value for key, value in group.items() if key != "params"},
+                "params": [memo.get(id(p), p) for p in group["params"]],
+            }
             for group in given.param_groups
         ]
         kind: Any = type(given)
         return kind(groups, **_constructor_defaults(given))
     made: Any = given(model)
     if not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(f"expected optimizer(model) to return a torch.optim.Optimizer, it returned {type(made).__name__}")
+        raise TypeError(
+            f"expected optimizer(model) to return a torch.optim.Optimizer, it returned {type(made).__name__}"
+        )
     return made
 
 

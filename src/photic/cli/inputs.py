@@ -36,7 +36,9 @@ def drawn_inputs(model: nn.Module, shape: str, seed: int) -> tuple[Tensor, str]:
         for name, module in model.named_modules():
             made = _for_layer(module)
             if made is not None:
-                return made[0], f"no data was given: {made[1]} were drawn to fit {name or 'the model'} ({type(module).__name__})"
+                return made[
+                    0
+                ], f"no data was given: {made[1]} were drawn to fit {name or 'the model'} ({type(module).__name__})"
     raise InputFailure(
         f"{type(model).__name__} came without data and its first layer tells no input shape; return (model, batch) from the "
         'function, or pass --input "float32[32,10]"'
@@ -57,7 +59,9 @@ def _described(model: nn.Module, shape: str) -> Tensor:
 def _for_layer(module: nn.Module) -> tuple[Tensor, str] | None:
     kind = next((p.dtype for p in module.parameters(recurse=False)), torch.float32)
     if isinstance(module, nn.Linear):
-        return torch.randn(ROWS, module.in_features, dtype=kind), f"{ROWS} standard normal inputs of {module.in_features} numbers"
+        return torch.randn(
+            ROWS, module.in_features, dtype=kind
+        ), f"{ROWS} standard normal inputs of {module.in_features} numbers"
     if isinstance(module, nn.Conv1d):
         return torch.randn(ROWS, module.in_channels, 64, dtype=kind), f"{ROWS} standard normal sequences"
     if isinstance(module, nn.Conv2d):
@@ -95,7 +99,11 @@ def guessed_loss(model: nn.Module, batches: Any, seed: int) -> tuple[Any, Any, s
         with seeded(seed + 1):
             labels = torch.randint(output.shape[1], (output.shape[0],))
         drawn = [(inputs, labels)] * 2
-        return F.cross_entropy, drawn, f"no loss was given: cross-entropy on random labels of {output.shape[1]} classes was taken"
+        return (
+            F.cross_entropy,
+            drawn,
+            f"no loss was given: cross-entropy on random labels of {output.shape[1]} classes was taken",
+        )
     return _mean_square, batches, "no loss was given: the mean square of the output was taken"
 
 

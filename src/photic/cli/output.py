@@ -28,7 +28,12 @@ def progress(quiet: bool) -> Callable[[str, float], None]:
         if quiet:
             return
         if live:
-            print(f"\r\x1b[2K[{100 * share:3.0f} %] {stage}", end="" if share < 1.0 else "\r\x1b[2K", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[2K[{100 * share:3.0f} %] {stage}",
+                end="" if share < 1.0 else "\r\x1b[2K",
+                file=sys.stderr,
+                flush=True,
+            )
         elif stage != last[0] and share < 1.0:
             print(f"[{100 * share:3.0f} %] {stage}", file=sys.stderr, flush=True)
         last[0] = stage

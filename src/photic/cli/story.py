@@ -33,7 +33,9 @@ def tell(found: Demonstration, console: Console) -> None:
     if profile is not None:
         show_layers(profile, console)
         console.print(
-            Text("wanted after a hidden layer: mean 0, deviation 1; the sigmoid gives about 0.5. An update of about 1e-3 is usual.")
+            Text(
+                "wanted after a hidden layer: mean 0, deviation 1; the sigmoid gives about 0.5. An update of about 1e-3 is usual."
+            )
         )
     console.print(Rule("explain"))
     _curve(found, console)
@@ -46,7 +48,9 @@ def tell(found: Demonstration, console: Console) -> None:
     console.print()
     console.print(Text(found.record.patch or found.record.paste))
     console.print(Rule("verify"))
-    console.print(Text(f"full training of {len(found.untreated.losses)} steps; accuracy on test images, chance is 0.10"))
+    console.print(
+        Text(f"full training of {len(found.untreated.losses)} steps; accuracy on test images, chance is 0.10")
+    )
     for trained in (found.untreated, found.treated, *found.others):
         mark = " <- chosen: the smallest change" if trained is found.treated and found.record.remedy else ""
         console.print(Text(f"  {trained.remedy:20s} {trained.test_accuracy:6.3f}  {sparkline(trained.losses)}{mark}"))
@@ -62,7 +66,11 @@ def _curve(found: Demonstration, console: Console) -> None:
     console.print(Text(f"the slope of {curve.name}, and where the units sit on it (5 to 95 %)"))
     for index in (i for i in range(0, len(curve.x), 5) if abs(curve.x[i]) <= 4.0):
         inside = [i + 1 for i, q in enumerate(curve.quantiles) if q[0] <= curve.x[index] <= q[-1]]
-        sit = f"units of layers {inside[0]} to {inside[-1]}" if len(inside) > 1 else ("units of layer 1" if inside else "")
+        sit = (
+            f"units of layers {inside[0]} to {inside[-1]}"
+            if len(inside) > 1
+            else ("units of layer 1" if inside else "")
+        )
         length = bar(10.0 ** (4.0 * curve.slope[index]), (0.0, 4.0), width=40)
         console.print(Text(f"  {curve.x[index]:+5.1f}  {curve.slope[index]:5.3f} {length} {sit}"))
     if max(curve.slope) < 0.999:

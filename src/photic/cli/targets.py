@@ -78,7 +78,9 @@ def _import(file: str) -> ModuleType:
     path = Path(file)
     if file.endswith(".py") or path.exists():
         if not path.is_file():
-            near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else [])
+            near = difflib.get_close_matches(
+                path.name, [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+            )
             hint = f"; did you mean {path.parent / near[0]}?" if near else f"; the working directory is {Path.cwd()}"
             raise TargetFailure(f"there is no file {file}{hint}")
         name = f"_photic_target_{path.stem}"
@@ -105,7 +107,11 @@ def _import(file: str) -> ModuleType:
 
 def _users_lines(error: Exception) -> str:
     """Return the end of the traceback without our own frames."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename and "/photic/cli/" not in f.filename]
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in f.filename and "/photic/cli/" not in f.filename
+    ]
     lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-5:]]
     return "\n".join([*lines, f"  {type(error).__name__}: {error}"])
 
@@ -113,7 +119,11 @@ def _users_lines(error: Exception) -> str:
 def _attribute(module: ModuleType, file: str, name: str) -> Any:
     if hasattr(module, name):
         return getattr(module, name)
-    own = [key for key, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__]
+    own = [
+        key
+        for key, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__
+    ]
     near = difflib.get_close_matches(name, own)
     hint = f"did you mean {near[0]}? " if near else ""
     raise TargetFailure(f"{file} has no {name!r}; {hint}it defines {', '.join(own) or 'no function or class'}")
@@ -138,7 +148,9 @@ def _called(given: Any, text: str) -> Any:
 def _parts(given: Any, text: str) -> tuple[Any, ...]:
     parts = given if isinstance(given, tuple) else (given,)
     if not 1 <= len(parts) <= 4:
-        raise TargetFailure(f"{text} gives a tuple of {len(parts)}; expected (model, batches, loss, optimizer) or a beginning of it")
+        raise TargetFailure(
+            f"{text} gives a tuple of {len(parts)}; expected (model, batches, loss, optimizer) or a beginning of it"
+        )
     return parts
 
 

@@ -14,7 +14,13 @@ from photic.records.vocabulary import SEVERITIES
 
 # What explains what: where the key was found on the way of the value, the value is its effect and no finding.
 _EXPLAINS: dict[str, tuple[str, ...]] = {
-    "non-finite": ("vanishing-gradient", "exploding-gradient", "saturated-activation", "dead-units", "stalled-training"),
+    "non-finite": (
+        "vanishing-gradient",
+        "exploding-gradient",
+        "saturated-activation",
+        "dead-units",
+        "stalled-training",
+    ),
     "severed-gradient": ("vanishing-gradient", "stalled-training"),
     "severed-nondifferentiable": ("vanishing-gradient", "stalled-training"),
     "dead-units": ("vanishing-gradient", "stalled-training"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from photic.diagnosis.graph import Graph
 from photic.records.predictions import Prediction
@@ -58,7 +59,9 @@ def _line(graph: Graph, index: int, top_norm: float | None, top: int, prediction
     follower = graph.following_activation(index)
     shown = graph.reading(follower).signal if follower is not None else reading.signal
     expected = prediction.sites[index] if prediction is not None and prediction.top == graph.site(top).name else None
-    updates = [r.update_ratio for p, r in graph.parameters.get(index, []) if len(p.shape) > 1 and r.update_ratio is not None]
+    updates = [
+        r.update_ratio for p, r in graph.parameters.get(index, []) if len(p.shape) > 1 and r.update_ratio is not None
+    ]
     return LayerLine(
         site=site.name,
         where=site.where,
@@ -80,7 +83,7 @@ def _line(graph: Graph, index: int, top_norm: float | None, top: int, prediction
 def _budget(graph: Graph, path: list[int]) -> tuple[BudgetLine, ...]:
     """Return the gains down the path; their product is exactly the transport to its last site."""
     factors: list[tuple[str, str, str, float]] = []
-    for target, source in zip(path, path[1:], strict=False):
+    for target, source in pairwise(path):
         passed = next(reading for s, reading in graph.feeders[target] if s == source)
         arrived, whole = graph.gradient_norm(target), graph.gradient_norm(source)
         if passed.gradient_norm is None or not arrived or whole is None:

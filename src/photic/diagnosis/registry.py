@@ -58,7 +58,11 @@ def _discover(package: str) -> list[Rule]:
     for info in pkgutil.iter_modules(folder.__path__, prefix=f"{package}."):
         module = importlib.import_module(info.name)
         for function in vars(module).values():
-            if callable(function) and getattr(function, "__module__", "") == info.name and hasattr(function, "photic_sources"):
+            if (
+                callable(function)
+                and getattr(function, "__module__", "") == info.name
+                and hasattr(function, "photic_sources")
+            ):
                 found.append(_described(function))
     return found
 

@@ -33,7 +33,13 @@ class ActivationEdit(cst.CSTTransformer):
 
     def __init__(self, operation: str, becomes: str, lines: set[int], modules: bool, *, normalise: bool) -> None:
         super().__init__()
-        self.operation, self.becomes, self.lines, self.modules, self.normalise = operation, becomes, lines, modules, normalise
+        self.operation, self.becomes, self.lines, self.modules, self.normalise = (
+            operation,
+            becomes,
+            lines,
+            modules,
+            normalise,
+        )
         self.found: set[int] = set()
         self.made = 0
 
@@ -148,7 +154,9 @@ class ImportTorch(cst.CSTTransformer):
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
         """Add the import."""
-        imports = m.findall(updated_node, m.Import(names=[m.AtLeastN(m.ImportAlias(name=m.Name("torch"), asname=None), n=1)]))
+        imports = m.findall(
+            updated_node, m.Import(names=[m.AtLeastN(m.ImportAlias(name=m.Name("torch"), asname=None), n=1)])
+        )
         if imports or not m.findall(updated_node, m.Attribute(value=m.Name("torch"))):
             return updated_node
         body = list(updated_node.body)

@@ -22,8 +22,16 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
     if len(schemes) == 1 and modules and run is not None and _all_of_their_kind(layers, run):
         kinds = sorted({f"torch.nn.{_KINDS[run.site(layer.site).operation]}" for layer in layers})
         test = kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})"
-        body = [_draw(next(iter(schemes)), "layer.weight"), *(["torch.nn.init.zeros_(layer.bias)"] if layers[0].bias else [])]
-        return [*lines, f"for layer in {model}.modules():", f"    if isinstance(layer, {test}):", *(f"        {line}" for line in body)]
+        body = [
+            _draw(next(iter(schemes)), "layer.weight"),
+            *(["torch.nn.init.zeros_(layer.bias)"] if layers[0].bias else []),
+        ]
+        return [
+            *lines,
+            f"for layer in {model}.modules():",
+            f"    if isinstance(layer, {test}):",
+            *(f"        {line}" for line in body),
+        ]
     for scheme in sorted(schemes):
         names = [layer.weight for layer in layers if layer.scheme == scheme]
         lines += [f"for name in {_quoted(names)}:", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
@@ -73,7 +81,10 @@ def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
             f"    torch.nn.init.normal_(layer.weight, std=({scale:g} / layer.weight[0].numel()) ** 0.5)",
         ]
         if shift:
-            lines += ["    with torch.no_grad():", f"        layer.bias.copy_({shift:g} * layer.weight.flatten(1).sum(1))"]
+            lines += [
+                "    with torch.no_grad():",
+                f"        layer.bias.copy_({shift:g} * layer.weight.flatten(1).sum(1))",
+            ]
         else:
             lines += ["    torch.nn.init.zeros_(layer.bias)"]
     return lines

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import libcst as cst
+from libcst.metadata import MetadataWrapper
 from torch import nn
 
 from photic.records.runs import Run
@@ -25,7 +26,10 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
     builds the model where the class is torch's own. Exactly one of the two is not ''.
     """
     if prescription.clip is not None:
-        return "", f"# {prescription.why}\ntorch.nn.utils.clip_grad_norm_(model.parameters(), {prescription.clip:.3g})  # before step()"
+        return (
+            "",
+            f"# {prescription.why}\ntorch.nn.utils.clip_grad_norm_(model.parameters(), {prescription.clip:.3g})  # before step()",
+        )
     target = _place(build, model)
     if target is not None:
         path, owner, name = target
@@ -105,7 +109,7 @@ def _patched(text: str, path: str, owner: str, name: str, prescription: Prescrip
         edit = _activation_edit(prescription, run, path, wanted)
         if edit is None:
             return None
-        tree = cst.metadata.MetadataWrapper(tree).visit(edit)
+        tree = MetadataWrapper(tree).visit(edit)
         if not edit.complete:
             return None
     if prescription.layers:
@@ -143,7 +147,9 @@ def _paste(prescription: Prescription) -> str:
     said = [f"# {prescription.why}"]
     for name, operation in prescription.activations.items():
         said.append(f"# {name}: call torch.{operation} here")
-    said += [f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised]
+    said += [
+        f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised
+    ]
     said += [f"# {name}: leave it out" for name in prescription.removed]
     if prescription.layers:
         said += weight_lines(prescription, None, "model")[1:]
@@ -151,7 +157,8 @@ def _paste(prescription: Prescription) -> str:
 
 
 def _diff(before: str, after: str, path: str) -> str:
-    shown = os.path.relpath(path) if not os.path.relpath(path).startswith("..") else path
-    return "".join(
-        difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{shown}" if not os.path.isabs(shown) else shown, f"b/{shown}" if not os.path.isabs(shown) else shown)  # noqa: PTH117
-    )
+    shown = os.path.relpath(path)
+    outside = shown.startswith("..")
+    old, new = (path, path) if outside else (f"a/{shown}", f"b/{shown}")
+    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), old, new)
+    return "".join(lines)

@@ -69,7 +69,9 @@ def remedies() -> tuple[Remedy, ...]:
                 treats, changes, sources, rank = function.photic_remedy
                 text = inspect.getdoc(function) or ""
                 name = function.__name__.replace("_", "-")
-                found.append(Remedy(name, text.split("\n", 1)[0].rstrip("."), text, treats, changes, rank, sources, function))
+                found.append(
+                    Remedy(name, text.split("\n", 1)[0].rstrip("."), text, treats, changes, rank, sources, function)
+                )
     return tuple(sorted(found, key=lambda item: (_ORDER[item.changes], item.rank, item.name)))
 
 

@@ -7,7 +7,20 @@ from photic.diagnosis.graph import Graph
 from photic.records.sites import Parameter
 from photic.remedies.prescription import LayerInitialisation, Scheme
 
-_RELU_LIKE = {"relu", "leaky_relu", "prelu", "rrelu", "elu", "celu", "gelu", "silu", "mish", "softplus", "relu6", "hardswish"}
+_RELU_LIKE = {
+    "relu",
+    "leaky_relu",
+    "prelu",
+    "rrelu",
+    "elu",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "softplus",
+    "relu6",
+    "hardswish",
+}
 _MATRICES = {"linear", "conv1d", "conv2d", "conv3d"}
 
 

@@ -11,7 +11,7 @@ from photic.checkups.check import check
 from photic.checkups.setup import LossFunction, Setup
 from photic.diagnosis.graph import Graph
 from photic.records.findings import Checkup
-from photic.records.treatments import Outcome, Trial, TreatmentRecord
+from photic.records.treatments import Outcome, TreatmentRecord, Trial
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
@@ -168,12 +168,16 @@ def treat(
             default=None,
         )
         notes.append(f"nothing in the catalogue cured it; nearest: {nearest.remedy if nearest else 'none'}")
-        return Treatment(TreatmentRecord(before, None, tuple(trials), "", "", "", tuple(notes)), material, prescriptions)
+        return Treatment(
+            TreatmentRecord(before, None, tuple(trials), "", "", "", tuple(notes)), material, prescriptions
+        )
     tell(f"check the network with {best}", 0.99)
     cured = treated_setup(material, prescriptions[best], seed=seeds[0])
     after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer)
     patch, paste = write_patch(prescriptions[best], before.run, build, cured.model)
-    notes.append(f"seeds {', '.join(map(str, seeds))} vary the order of batches, the remedy's draws, and the weights unless `build` seeds itself")
+    notes.append(
+        f"seeds {', '.join(map(str, seeds))} vary the order of batches, the remedy's draws, and the weights unless `build` seeds itself"
+    )
     record = TreatmentRecord(before, after, tuple(trials), best, patch, paste, tuple(notes))
     tell("done", 1.0)
     return Treatment(record, material, prescriptions)

@@ -140,7 +140,10 @@ def _verdict(
 ) -> tuple[Outcome, str]:
     if any(not a.held_back for _, a in pairs):
         return "refused", f"training broke off at step {len(arm.losses)} with loss {arm.losses[-1]:.3g}"
-    sign, size = ("loss on held-back batches", f"{arm.mean_held_back:.3g} against {control.mean_held_back:.3g} untreated")
+    sign, size = (
+        "loss on held-back batches",
+        f"{arm.mean_held_back:.3g} against {control.mean_held_back:.3g} untreated",
+    )
     if len(arm.losses) < len(control.losses):
         size += f" (tried for {len(arm.losses)} of {len(control.losses)} steps)"
     if remaining:

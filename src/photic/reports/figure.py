@@ -50,7 +50,9 @@ def draw(record: Checkup | TreatmentRecord, path: str | os.PathLike[str], *, cur
         raise ValueError("there is no depth profile to draw: no gradient was measured")
     trials = [t for t in record.trials if t.losses] if isinstance(record, TreatmentRecord) else []
     panels = 1 + bool(trials) + (curve is not None)
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "photic"}):
+    with mpl.rc_context(
+        {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "photic"}
+    ):
         figure: Any = Figure(figsize=(4.6 * panels, 3.6), layout="constrained")
         axes: list[Any] = list(figure.subplots(1, panels, squeeze=False)[0])
         _profile(axes[0], record, before.diagnosis.profile)
@@ -65,7 +67,9 @@ def draw(record: Checkup | TreatmentRecord, path: str | os.PathLike[str], *, cur
 
 
 def _profile(axes: Any, record: Checkup | TreatmentRecord, profile: Profile) -> None:
-    _line(axes, profile, _BEFORE, "untreated, measured" if isinstance(record, TreatmentRecord) else "measured", band=True)
+    _line(
+        axes, profile, _BEFORE, "untreated, measured" if isinstance(record, TreatmentRecord) else "measured", band=True
+    )
     if isinstance(record, TreatmentRecord) and record.after is not None and record.after.diagnosis.profile is not None:
         _line(axes, record.after.diagnosis.profile, _AFTER, f"{record.remedy}, measured", band=True, named=False)
     axes.axhline(profile.threshold, color=_OTHER, linewidth=0.8, linestyle=":")
@@ -120,7 +124,14 @@ def _curve(axes: Any, curve: Curve) -> None:
         axes.plot([q50], [y], "o", color=_THEORY, markersize=2.5)
     if curve.quantiles:
         axes.text(curve.x[0], low - step, "units of layer 1", fontsize=7, color=_THEORY, va="center")
-        axes.text(curve.x[0], low - step * len(curve.quantiles), f"layer {len(curve.quantiles)}", fontsize=7, color=_THEORY, va="center")
+        axes.text(
+            curve.x[0],
+            low - step * len(curve.quantiles),
+            f"layer {len(curve.quantiles)}",
+            fontsize=7,
+            color=_THEORY,
+            va="center",
+        )
     axes.set_xlabel("pre-activation")
     axes.set_title(f"Where the units sit on {curve.name}", loc="left", fontweight="bold")
     axes.legend(frameon=False, fontsize=7, loc="upper left")

@@ -8,7 +8,7 @@ from html import escape
 
 from photic.records.findings import Checkup, Finding
 from photic.records.profiles import Profile
-from photic.records.treatments import Trial, TreatmentRecord
+from photic.records.treatments import TreatmentRecord, Trial
 from photic.reports.bars import decades
 from photic.reports.terminal import short
 from photic.reports.verdict import verdict
@@ -35,14 +35,19 @@ def page(record: Checkup | TreatmentRecord) -> str:
     ]
     profile = before.diagnosis.profile
     if profile is not None:
-        parts += ["<h2>How deep the gradient reaches</h2>", _chart(profile, None if after is None else after.diagnosis.profile)]
+        parts += [
+            "<h2>How deep the gradient reaches</h2>",
+            _chart(profile, None if after is None else after.diagnosis.profile),
+        ]
         parts += ["<h2>Layers</h2>", _layers(profile)]
     if before.findings:
         parts += ["<h2>Findings</h2>", *(_finding(finding) for finding in before.findings)]
     if isinstance(record, TreatmentRecord):
         if record.trials:
             parts += ["<h2>Trials</h2>", _trials(record.trials)]
-        parts.append(f'<p class="good">Cured by {escape(record.remedy)}.</p>' if record.remedy else "<p>Nothing was changed.</p>")
+        parts.append(
+            f'<p class="good">Cured by {escape(record.remedy)}.</p>' if record.remedy else "<p>Nothing was changed.</p>"
+        )
         for title, text in (("Patch", record.patch), ("Lines to paste", record.paste)):
             if text:
                 parts += [f"<h2>{title}</h2>", f'<pre tabindex="0">{escape(text)}</pre>']
@@ -68,7 +73,18 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _layers(profile: Profile) -> str:
-    head = ("layer", "line", "mean", "deviation", "gradient", "predicted", "gain of weight", "gain of activation", "update / weight", "reached")
+    head = (
+        "layer",
+        "line",
+        "mean",
+        "deviation",
+        "gradient",
+        "predicted",
+        "gain of weight",
+        "gain of activation",
+        "update / weight",
+        "reached",
+    )
     rows = [
         _cells(
             (
@@ -95,7 +111,7 @@ def _finding(finding: Finding) -> str:
     return (
         f'<article class="{finding.severity}"><h3>{escape(finding.problem)}</h3>'
         f'<p class="dim">{finding.severity} · {escape(places)} · {escape(short(finding.where))} · confidence {100 * finding.confidence:.0f} %</p>'
-        f"<p>{escape(finding.reason)}</p><p><strong>Do:</strong> {escape(finding.advice)}</p><ul class=\"dim\">{evidence}</ul></article>"
+        f'<p>{escape(finding.reason)}</p><p><strong>Do:</strong> {escape(finding.advice)}</p><ul class="dim">{evidence}</ul></article>'
     )
 
 
@@ -119,8 +135,13 @@ def _trials(trials: Sequence[Trial]) -> str:
 
 def _chart(profile: Profile, after: Profile | None) -> str:
     """Draw the profile as SVG: decades upwards, layers to the right."""
-    series = [(profile, "var(--a)", "measured"), *([(after, "var(--b)", "after treatment")] if after is not None else [])]
-    values = [line.transport for p, _, _ in series for line in p.layers] + [line.predicted for p, _, _ in series for line in p.layers]
+    series = [
+        (profile, "var(--a)", "measured"),
+        *([(after, "var(--b)", "after treatment")] if after is not None else []),
+    ]
+    values = [line.transport for p, _, _ in series for line in p.layers] + [
+        line.predicted for p, _, _ in series for line in p.layers
+    ]
     low, high = decades([*values, profile.threshold])
     width, height, left, top = 900.0, 320.0, 60.0, 12.0
 
@@ -136,12 +157,19 @@ def _chart(profile: Profile, after: Profile | None) -> str:
         parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">1e{decade}</text>')
     _, y = point(0, 2, profile.threshold)
-    parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--good)" stroke-dasharray="2 4"/>')
+    parts.append(
+        f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--good)" stroke-dasharray="2 4"/>'
+    )
     parts.append(f'<text x="{width - 22}" y="{y - 5:.1f}" text-anchor="end">reached above this line</text>')
     for number, (shown, colour, label) in enumerate(series):
         count = len(shown.layers)
-        for dashed, numbers in ((True, [line.predicted for line in shown.layers]), (False, [line.transport for line in shown.layers])):
-            points = [point(i, count, v) for i, v in enumerate(numbers) if v is not None and v > 0.0 and math.isfinite(v)]
+        for dashed, numbers in (
+            (True, [line.predicted for line in shown.layers]),
+            (False, [line.transport for line in shown.layers]),
+        ):
+            points = [
+                point(i, count, v) for i, v in enumerate(numbers) if v is not None and v > 0.0 and math.isfinite(v)
+            ]
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
             style = 'stroke="var(--dim)" stroke-dasharray="6 4"' if dashed else f'stroke="{colour}" stroke-width="2.5"'
             parts.append(f'<polyline points="{path}" fill="none" {style}/>')
@@ -149,5 +177,7 @@ def _chart(profile: Profile, after: Profile | None) -> str:
                 parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
         parts.append(f'<rect x="{left + 10 + 170 * number}" y="{height - 16}" width="12" height="4" fill="{colour}"/>')
         parts.append(f'<text x="{left + 28 + 170 * number}" y="{height - 11}">{label}</text>')
-    parts.append(f'<text x="{left + 28 + 170 * len(series)}" y="{height - 11}">dashed: predicted; left is the input, right the output</text>')
+    parts.append(
+        f'<text x="{left + 28 + 170 * len(series)}" y="{height - 11}">dashed: predicted; left is the input, right the output</text>'
+    )
     return "".join(parts) + "</svg>"

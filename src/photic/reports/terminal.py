@@ -14,7 +14,7 @@ from photic.records.findings import Checkup, Diagnosis, Finding
 from photic.records.predictions import Prediction
 from photic.records.profiles import LayerLine, Profile
 from photic.records.runs import Run
-from photic.records.treatments import Trial, TreatmentRecord
+from photic.records.treatments import TreatmentRecord, Trial
 from photic.reports.bars import bar, decades, sparkline
 from photic.reports.verdict import verdict
 
@@ -122,7 +122,9 @@ def show_sites(run: Run, profile: Profile | None, console: Console, *, everythin
         )
     console.print(table)
     low, high = gradient_span
-    console.print(Text(f"gradient bars span 1e{low:.0f} to 1e{high:.0f}; share: of the whole change of the gradient", style="dim"))
+    console.print(
+        Text(f"gradient bars span 1e{low:.0f} to 1e{high:.0f}; share: of the whole change of the gradient", style="dim")
+    )
     if left_out:
         console.print(Text(f"{left_out} operations are not shown; --all shows them", style="dim"))
 
@@ -132,7 +134,9 @@ def show_layers(profile: Profile, console: Console, *, everything: bool = False)
     lines = list(profile.layers)
     if len(lines) > MOST_LINES and not everything:
         lines = lines[: MOST_LINES // 2] + lines[-MOST_LINES // 2 :]
-    table = Table(box=None, padding=(0, 1), header_style="dim", title=f"layers, gradient relative to {profile.top or 'the top'}")
+    table = Table(
+        box=None, padding=(0, 1), header_style="dim", title=f"layers, gradient relative to {profile.top or 'the top'}"
+    )
     for title in ("layer", "mean", "deviation", "gradient", "predicted", "band", "update / weight", "reached"):
         table.add_column(title, justify="left" if title == "layer" else "right", overflow="fold")
     for line in lines:
@@ -187,12 +191,18 @@ def show_finding(finding: Finding, console: Console) -> None:
         console.print(Text(f"  {item.name}: {item.value:.3g} {item.unit}", style="dim"))
     console.print(Text(f"do: {finding.advice}", style="green"))
     if finding.victims:
-        console.print(Text(f"suffering: {', '.join(finding.victims[:6])}{' ...' if len(finding.victims) > 6 else ''}", style="dim"))
+        console.print(
+            Text(
+                f"suffering: {', '.join(finding.victims[:6])}{' ...' if len(finding.victims) > 6 else ''}", style="dim"
+            )
+        )
 
 
 def show_prediction(prediction: Prediction, console: Console) -> None:
     """Print what theory expects, site by site."""
-    table = Table(box=None, padding=(0, 1), header_style="dim", title=f"predicted; gradient relative to {prediction.top}")
+    table = Table(
+        box=None, padding=(0, 1), header_style="dim", title=f"predicted; gradient relative to {prediction.top}"
+    )
     for title in ("site", "signal rms", "signal mean", "gain", "gradient", "band", "not predicted"):
         table.add_column(title, justify="left" if title in ("site", "not predicted") else "right", overflow="fold")
     for site in prediction.sites:

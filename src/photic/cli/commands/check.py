@@ -60,7 +60,13 @@ def check(
     loaded = load(target, shape=input, seed=seed)
     try:
         checkup = examine(
-            loaded.model, loaded.batches, loaded.loss, loaded.optimizer, steps=steps, ignore=ignore, progress=progress(quiet=json)
+            loaded.model,
+            loaded.batches,
+            loaded.loss,
+            loaded.optimizer,
+            steps=steps,
+            ignore=ignore,
+            progress=progress(quiet=json),
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetFailure(f"{target} could not be checked: {error}") from error

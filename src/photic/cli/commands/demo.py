@@ -28,7 +28,9 @@ def demo(*, out: Path = Path("photic-out"), json: Annotated[bool, Parameter(nega
     try:
         from photic.lab.demonstration import demonstrate
     except ImportError as error:
-        raise TargetFailure(f"the demo needs scikit-learn and matplotlib: pip install 'photic[lab]' ({error})") from error
+        raise TargetFailure(
+            f"the demo needs scikit-learn and matplotlib: pip install 'photic[lab]' ({error})"
+        ) from error
     found = demonstrate(out, progress(quiet=json))
     if json:
         print(
@@ -42,7 +44,9 @@ def demo(*, out: Path = Path("photic-out"), json: Annotated[bool, Parameter(nega
                         "losses": found.treated.losses,
                     },
                     "others": [{"remedy": o.remedy, "test_accuracy": o.test_accuracy} for o in found.others],
-                    "trials": [{"remedy": t.remedy, "outcome": t.outcome, "reason": t.reason} for t in found.record.trials],
+                    "trials": [
+                        {"remedy": t.remedy, "outcome": t.outcome, "reason": t.reason} for t in found.record.trials
+                    ],
                     "findings": to_plain(found.record.before.findings),
                     "patch": found.record.patch,
                     "seconds": found.seconds,

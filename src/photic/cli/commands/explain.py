@@ -32,7 +32,12 @@ def explain(problem: str = "", *, json: Annotated[bool, Parameter(negative="")] 
     chosen = [known[problem]] if problem else list(known.values())
     if json:
         print(
-            js.dumps([{"problem": r.problem, "summary": r.summary, "documentation": r.documentation, "sources": r.sources} for r in chosen])
+            js.dumps(
+                [
+                    {"problem": r.problem, "summary": r.summary, "documentation": r.documentation, "sources": r.sources}
+                    for r in chosen
+                ]
+            )
         )
         return 0
     out = console()

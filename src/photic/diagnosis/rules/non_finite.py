@@ -59,7 +59,11 @@ def non_finite(graph: Graph) -> Finding | None:
         sites=(site.name,),
         where=site.where,
         evidence=(
-            Evidence("non-finite numbers it makes" if not backward else "parameters with a non-finite gradient", float(count), "count"),
+            Evidence(
+                "non-finite numbers it makes" if not backward else "parameters with a non-finite gradient",
+                float(count),
+                "count",
+            ),
             Evidence("largest magnitude that enters it", largest, "value"),
         ),
         reason=f"{site.name} ({site.operation}) {what}; what enters it is finite and at most {number(largest)} in magnitude.",

@@ -12,9 +12,7 @@ from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("glorot2010", "xu2016"))
-def saturated_activation(
-    graph: Graph, *, share: float = 0.5, severe: float = 0.9, enough: int = 64
-) -> Finding | None:
+def saturated_activation(graph: Graph, *, share: float = 0.5, severe: float = 0.9, enough: int = 64) -> Finding | None:
     """Most units of a bounded hidden activation sit where its slope is below 1 % of the largest.
 
     Signs: at least `share` of the pre-activations of a hidden tanh, sigmoid, softsign or the like lie on its flat
@@ -77,7 +75,9 @@ def _two_sided(operation: str, settings: object) -> bool:
 
 def _is_gate(graph: Graph, index: int) -> bool:
     """Whether the output multiplies another signal (LSTM-like gates, attention on channels)."""
-    return any(graph.site(consumer).operation in ("mul", "where", "addcmul") for consumer in graph.consumers.get(index, []))
+    return any(
+        graph.site(consumer).operation in ("mul", "where", "addcmul") for consumer in graph.consumers.get(index, [])
+    )
 
 
 def _is_hidden(graph: Graph, index: int) -> bool:
@@ -87,7 +87,9 @@ def _is_hidden(graph: Graph, index: int) -> bool:
 
 def _cause(graph: Graph, index: int) -> str:
     """Say whether the input or the weights drive the units into saturation."""
-    below = [source for source, _ in graph.feeders.get(index, []) if source >= 0 and graph.site(source).kind == "weight"]
+    below = [
+        source for source, _ in graph.feeders.get(index, []) if source >= 0 and graph.site(source).kind == "weight"
+    ]
     if not below:
         return "what enters it is too large"
     facts = graph.reading(below[0]).weight

@@ -49,9 +49,9 @@ def vanishing_gradient(
         return None
     severity: Severity = "critical" if arrival < critical else "warning"
     starved = [line.site for line in on_path if not line.reached]
-    if _adaptive(graph.run.optimizer) and _moves(on_path, still_moves):
-        severity = "info"
-    elif severity == "warning" and training is not None and training.last < 0.8 * training.first:
+    moving = _adaptive(graph.run.optimizer) and _moves(on_path, still_moves)
+    learning = severity == "warning" and training is not None and training.last < 0.8 * training.first
+    if moving or learning:
         severity = "info"
     shrinking = [line for line in profile.budget if line.gain < 1.0 and line.kind != "join"]
     if not shrinking:
@@ -158,7 +158,9 @@ def _why_weight(graph: Graph, weighing: list[BudgetLine]) -> str:
 def _advice(graph: Graph, shrinking: list[BudgetLine]) -> str:
     acting = [line for line in shrinking if line.kind == "activation"]
     if not acting:
-        return "Initialise the weights so that fan_in * Var[w] = 1 (Xavier), or add residual connections or normalisation."
+        return (
+            "Initialise the weights so that fan_in * Var[w] = 1 (Xavier), or add residual connections or normalisation."
+        )
     site = graph.run.site(acting[0].site)
     activation = find(site.operation, site.settings)
     if activation is not None and activation.homogeneous:
@@ -175,7 +177,10 @@ def _confidence(profile: Profile, arrival: float, threshold: float) -> float:
     """0.6 at the threshold, rising by 0.1 per decade below it; theory's agreement makes it surer."""
     decades = math.log10(threshold / max(arrival, 1e-300))
     agrees = any(
-        line.low is not None and line.high is not None and line.transport is not None and line.low <= line.transport <= line.high
+        line.low is not None
+        and line.high is not None
+        and line.transport is not None
+        and line.low <= line.transport <= line.high
         for line in profile.layers[:1]
     )
     return min(0.99, 0.6 + 0.1 * decades + (0.1 if agrees else 0.0))

@@ -26,7 +26,8 @@ def relu_activation(graph: Graph) -> Prescription | str:
         return "there is no hidden activation other than ReLU"
     return Prescription(
         layers=tuple(
-            initialisation(graph, index, "he" if activation_after(graph, index) else "xavier") for index in matrices(graph)
+            initialisation(graph, index, "he" if activation_after(graph, index) else "xavier")
+            for index in matrices(graph)
         ),
         activations={graph.site(index).name: "relu" for index in acting},
         why="ReLU does not saturate above 0; He keeps its gradient (He et al. 2015)",
