@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -74,20 +75,39 @@ class Graph:
         return seen
 
     def main_path(self) -> list[int]:
-        """Return the sites from the loss down to the input along which most of the gradient comes."""
+        """Return the sites from the loss down to the input along which most of the gradient comes.
+
+        It is the widest path: the one whose smallest contribution is largest, so a skip is followed past a branch that
+        passes nothing. It ends at a site that the batch enters, or at an embedding; only without such a one elsewhere.
+        """
+        widths = self._widths()
         carrying = [site.order for site in self.run.sites if self.gradient_norm(site.order) is not None]
         if not carrying:
             return []
         path = [max(carrying)]
         while True:
             below = [
-                (reading.gradient_norm, source)
+                (min(_size(reading), widths[source]), _size(reading), source)
                 for source, reading in self.feeders.get(path[-1], [])
                 if source >= 0 and reading.gradient_norm is not None
             ]
             if not below:
                 return path
-            path.append(max(below, key=lambda item: (item[0] if item[0] == item[0] else -1.0, item[1]))[1])
+            path.append(max(below)[2])
+
+    def _widths(self) -> dict[int, float]:
+        """Return for each site the smallest contribution on the widest path from it down to the input."""
+        widths: dict[int, float] = {}
+        for site in self.run.sites:
+            feeders = self.feeders.get(site.order, [])
+            below = [
+                min(_size(reading), widths[source])
+                for source, reading in feeders
+                if source >= 0 and reading.gradient_norm is not None
+            ]
+            entered = any(source < 0 for source, _ in feeders) or site.kind == "weight"
+            widths[site.order] = max(below) if below else (math.inf if entered else -1.0)
+        return widths
 
     def layers(self) -> list[int]:
         """Return the weight sites of the model that are trained, in order of execution.
@@ -115,3 +135,8 @@ class Graph:
                 return seen
             if kind not in ("shape", "dropout", "normalisation", "sum", "pooling"):
                 return None
+
+
+def _size(reading: EdgeReading) -> float:
+    norm = reading.gradient_norm
+    return -1.0 if norm is None or math.isnan(norm) else norm

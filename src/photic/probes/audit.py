@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from photic import __version__
 from photic.kernels.moments import moments
@@ -174,7 +175,7 @@ def _parameters(
     table: list[Parameter] = []
     readings: list[ParameterReading] = []
     for key, tensor in tensors.items():
-        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+        if is_lazy(tensor):
             continue
         rate = groups[key].get("lr") if key in groups else None
         table.append(

@@ -85,8 +85,8 @@ class GradientGraph:
             for position, (before, number) in enumerate(node.next_functions):
                 if before is None:
                     continue
-                leaf: Tensor | None = getattr(before, "variable", None)
-                if leaf is not None and isinstance(leaf, Tensor) and not before.next_functions:
+                leaf: Any = getattr(before, "variable", None)
+                if isinstance(leaf, Tensor) and not before.next_functions:
                     self.leaves[id(leaf)] = leaf
                     self.leaf_users[id(leaf)].add(site)
                     if not isinstance(leaf, torch.nn.Parameter):

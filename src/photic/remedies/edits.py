@@ -136,7 +136,7 @@ class Insertion(cst.CSTTransformer):
     def _before_return(self, node: cst.FunctionDef) -> cst.FunctionDef:
         body = list(node.body.body)
         last = body[-1] if body else None
-        if not m.matches(last, m.SimpleStatementLine(body=[m.Return()])):
+        if last is None or not m.matches(last, m.SimpleStatementLine(body=[m.Return()])):
             return node
         returned: Any = last.body[0].value  # pyright: ignore
         if returned is None:

@@ -67,10 +67,8 @@ class Material:
         with seeded(seed):
             model = build_model(self.build)
             original = self.build if isinstance(self.build, nn.Module) else None
-            if self.optimizer is None:
-                optimizer = default_optimizer(model)
-            else:
-                optimizer = make_optimizer(self.optimizer, model, original)
+            given = default_optimizer if self.optimizer is None else self.optimizer
+            optimizer = make_optimizer(given, model, original)
         loss = copy.deepcopy(self.loss) if isinstance(self.loss, nn.Module) else self.loss
         return Setup(model, self.batches, loss, optimizer)
 

@@ -210,8 +210,8 @@ def _try(
         short = arm(prescription, f"try {remedy.name}", quarter, first)
         still = alarms(short.start) & problems
         if still and short.held_back and short.losses[-1] > 0.98 * controls[first].losses[min(quarter, steps) - 1]:
-            verdict = judge(remedy, problems, [(controls[first], short)])
-            return verdict  # the mechanism is still there and the loss does not move: no need for the rest
+            # The mechanism is still there and the loss does not move: no need for the rest.
+            return judge(remedy, problems, [(controls[first], short)])
     pairs = [(controls[first], arm(prescription, f"train with {remedy.name}", steps, first))]
     verdict = judge(remedy, problems, pairs)
     if verdict.outcome != "accepted":

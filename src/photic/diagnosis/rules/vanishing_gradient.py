@@ -38,9 +38,10 @@ def vanishing_gradient(
 
     False alarms: an adaptive optimizer (Adam) divides by the gradient's own size; where the layers are seen to move
     as much as the others (`still_moves` of the median relative update), this is information, not a warning. Skips
-    carry the gradient past a branch, so only the main path counts. Frozen layers are no layers here.
+    carry the gradient past a branch, so only the main path counts. Weights that start at exactly 0 and get a gradient
+    (LoRA's second factor, zero-initialised branches) let it through after one step. Frozen layers are no layers here.
     """
-    on_path = [line for line in _lines_on_path(graph, profile) if line.arrival is not None]
+    on_path = _above_waking_zeros(graph, [line for line in _lines_on_path(graph, profile) if line.arrival is not None])
     if len(on_path) < 2:
         return None
     lowest = min(on_path, key=lambda line: line.arrival or 0.0)
@@ -79,6 +80,16 @@ def vanishing_gradient(
 def _lines_on_path(graph: Graph, profile: Profile) -> list[LayerLine]:
     names = {graph.site(index).name for index in graph.main_path()}
     return [line for line in profile.layers if line.site in names]
+
+
+def _above_waking_zeros(graph: Graph, lines: list[LayerLine]) -> list[LayerLine]:
+    """Leave out what lies below a layer whose weights are exactly 0 but get a gradient."""
+    for place in range(len(lines) - 1, -1, -1):
+        index = graph.run.site(lines[place].site).order
+        weights = [r for p, r in graph.parameters.get(index, []) if len(p.shape) > 1]
+        if weights and all(r.weight.rms == 0.0 and r.gradient is not None and r.gradient.rms > 0.0 for r in weights):
+            return lines[place:]
+    return lines
 
 
 def _adaptive(optimizer: str) -> bool:

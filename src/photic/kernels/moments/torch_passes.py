@@ -25,10 +25,8 @@ def moments(tensor: Tensor) -> Moments:
     if hasattr(values, "to_local"):
         values = values.to_local()  # pyright: ignore
     if values.layout is not torch.strided:
-        if values.layout is torch.sparse_coo:
-            stored = values.coalesce().values()
-        else:
-            stored = values.to_sparse_coo().coalesce().values()
+        listed = values if values.layout is torch.sparse_coo else values.to_sparse_coo()
+        stored = listed.coalesce().values()
         absent, values = values.numel() - stored.numel(), stored
     if values.is_complex():
         values, absent = torch.view_as_real(values), 2 * absent
