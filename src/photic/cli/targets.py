@@ -69,7 +69,7 @@ def load(text: str, *, shape: str = "", seed: int = 0) -> Target:
 
     import inspect
 
-    if inspect.isfunction(given):
+    if inspect.isfunction(given) and len(parts) == 1:
         build.__dict__["__wrapped__"] = given  # so that a patch finds the user's function
     return _completed(Target(build, model, None, None, None, []), parts, shape, seed)
 

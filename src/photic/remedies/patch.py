@@ -87,7 +87,8 @@ def _place(build: Any, model: nn.Module) -> tuple[str, str, str] | None:
     if not kind.__module__.startswith("torch."):
         path = _source_file(kind)
         return None if path is None or "." in kind.__qualname__ else (path, "class", kind.__name__)
-    if inspect.isfunction(build):
+    build = inspect.unwrap(build) if callable(build) else build
+    if inspect.isfunction(build) and build.__name__ != "<lambda>":
         path = _source_file(build)
         return None if path is None else (path, "function", build.__name__)
     return None

@@ -1,0 +1,112 @@
+"""Check: a copy is trained, the user's things stay as they are, and what was assumed is said."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import photic
+from photic.checkups.check import check
+from photic.checkups.setup import as_batches, copy_together
+from tests import zoo
+
+
+def test_nothing_of_the_users_changes() -> None:
+    model = zoo.seeded(zoo.cnn)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    checkup = check(model, [zoo.images()] * 3, F.cross_entropy, optimizer, steps=6)
+    assert len(checkup.run.losses) == 6 and len(checkup.run.steps) == 2
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert optimizer.state_dict()["state"] == {} and all(p.grad is None for p in model.parameters())
+
+
+def test_the_losses_are_those_of_a_plain_loop() -> None:
+    model = zoo.seeded(lambda: zoo.Mlp(torch.tanh, 3, variance=1.0))
+    batches = [zoo.vectors(k) for k in range(4)]
+    checkup = check(model, batches, F.cross_entropy, torch.optim.SGD(model.parameters(), lr=0.1), steps=4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for (x, y), seen in zip(batches, checkup.run.losses, strict=True):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        assert float(loss.detach()) == seen  # bit for bit
+
+
+def test_the_relative_update_is_the_one_that_was_made() -> None:
+    model = zoo.seeded(lambda: zoo.Mlp(torch.tanh, 2, variance=1.0))
+    checkup = check(model, [zoo.vectors()], F.cross_entropy, torch.optim.SGD(model.parameters(), lr=0.3), steps=2)
+    F.cross_entropy(model(zoo.vectors()[0]), zoo.vectors()[1]).backward()
+    for index, parameter in enumerate(checkup.run.parameters):
+        weight = dict(model.named_parameters())[parameter.name]
+        ratio = checkup.run.steps[0].parameters[index].update_ratio
+        if float(weight.norm()) > 0 and weight.grad is not None:
+            assert ratio == pytest.approx(0.3 * float(weight.grad.norm() / weight.norm()), rel=1e-4)
+
+
+def test_without_an_optimizer_the_assumption_is_said() -> None:
+    checkup = check(zoo.seeded(lambda: nn.Linear(64, 10)), [zoo.vectors()], F.cross_entropy, steps=2)
+    assert checkup.notes == ("no optimizer was given: the steps were made with SGD(lr=0.1)",)
+
+
+def test_a_model_that_cannot_be_copied_is_audited_and_that_is_said() -> None:
+    class Stubborn(nn.Linear):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("I am one of a kind")
+
+    checkup = check(zoo.seeded(lambda: Stubborn(64, 10)), [zoo.vectors()], F.cross_entropy)
+    assert checkup.run.losses == () and "could not be copied" in checkup.notes[0]
+
+
+def test_copies_share_what_the_originals_share() -> None:
+    model = nn.Linear(2, 2)
+    foreign = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([{"params": model.parameters()}, {"params": [foreign]}], lr=0.1)
+    called: list[int] = []
+    optimizer.register_step_post_hook(lambda *_: called.append(1))
+    twin, _, twin_optimizer = copy_together(model, None, optimizer)
+    assert twin_optimizer is not None
+    held = [p for group in twin_optimizer.param_groups for p in group["params"]]
+    assert held[0] is twin.weight and held[-1] is foreign
+    twin_optimizer.step()
+    assert called == [1]
+
+
+def generator() -> Iterator[Any]:
+    yield from [zoo.vectors(k) for k in range(3)]
+
+
+@pytest.mark.parametrize("given", [[1, 2, 3], (lambda: iter([1, 2, 3])), (lambda: [1, 2, 3])])
+def test_batches_may_be_read_again_and_again(given: Any) -> None:
+    batches = as_batches(given)
+    assert list(batches()) == list(batches()) == [1, 2, 3]
+
+
+def test_a_generator_is_kept_as_it_runs_only_once() -> None:
+    batches = as_batches(generator())
+    assert len(list(batches())) == len(list(batches())) == 3
+
+
+@pytest.mark.parametrize(("given", "said"), [(torch.ones(2), "one Tensor"), (zoo.vectors(), "tuple of tensors"), (3, "int")])
+def test_what_are_no_batches_is_refused(given: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        as_batches(given)
+
+
+def test_the_public_names_are_there() -> None:
+    model, batch = zoo.seeded(zoo.Mlp), zoo.vectors()
+    run = photic.measure(model, batch, F.cross_entropy)
+    prediction = photic.predict(model, batch)
+    diagnosis = photic.diagnose(run, prediction)
+    assert diagnosis.findings[0].problem == "vanishing-gradient" and not diagnosis.healthy
+    assert [site.site for site in prediction.sites] == [site.name for site in run.sites if site.phase == "model"]
+    with pytest.raises(AttributeError, match="has no attribute 'mesure'"):
+        _ = photic.mesure  # pyright: ignore

@@ -1,0 +1,28 @@
+"""The demo: the article's network, from chance to more than 95 %, in three ways, one of which keeps the sigmoid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from photic.cli.main import run
+
+
+def test_the_demo_shows_the_whole_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["demo", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["untreated"]["test_accuracy"] <= 0.15
+    assert shown["treated"]["test_accuracy"] >= 0.95
+    accepted = {trial["remedy"] for trial in shown["trials"] if trial["outcome"] == "accepted"}
+    assert len(accepted) >= 3 and "centred-logistic" in accepted
+    assert next(trial for trial in shown["trials"] if trial["remedy"] == "xavier")["outcome"] == "refused"
+    assert shown["findings"][0]["problem"] == "vanishing-gradient"
+    assert shown["patch"].startswith("---") and shown["treated"]["remedy"] in accepted
+    assert shown["seconds"] < 600
+    for name in shown["files"]:
+        assert Path(name).stat().st_size > 1000
