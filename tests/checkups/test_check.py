@@ -95,7 +95,9 @@ def test_a_generator_is_kept_as_it_runs_only_once() -> None:
     assert len(list(batches())) == len(list(batches())) == 3
 
 
-@pytest.mark.parametrize(("given", "said"), [(torch.ones(2), "one Tensor"), (zoo.vectors(), "tuple of tensors"), (3, "int")])
+@pytest.mark.parametrize(
+    ("given", "said"), [(torch.ones(2), "one Tensor"), (zoo.vectors(), "tuple of tensors"), (3, "int")]
+)
 def test_what_are_no_batches_is_refused(given: Any, said: str) -> None:
     with pytest.raises(TypeError, match=said):
         as_batches(given)

@@ -32,9 +32,7 @@ def test_the_budget_multiplies_to_the_measured_transport(name: str) -> None:
 def test_on_any_chain_transport_is_the_ratio_of_the_gradient_norms(
     depth: int, width: int, variance: float, seed: int
 ) -> None:
-    run = measure(
-        zoo.seeded(lambda: zoo.Mlp(torch.tanh, depth, width, variance), seed), zoo.vectors(), F.cross_entropy
-    )
+    run = measure(zoo.seeded(lambda: zoo.Mlp(torch.tanh, depth, width, variance), seed), zoo.vectors(), F.cross_entropy)
     profile = depth_profile(run)
     first, top = run.reading("layers.0").gradient, run.reading("head").gradient
     assert profile is not None and first is not None and top is not None

@@ -172,7 +172,7 @@ def test_endless_batches_are_taken_as_needed() -> None:
 
 
 SOURCES = {
-    "functional": '''
+    "functional": """
 import torch
 from torch import nn
 
@@ -191,8 +191,8 @@ class Net(nn.Module):
 
 def build():
     return Net()
-''',
-    "method": '''
+""",
+    "method": """
 from torch import nn
 
 
@@ -210,7 +210,7 @@ class Net(nn.Module):
 
 def build():
     return Net()
-''',
+""",
     "modules in a factory": '''
 import torch.nn as nn
 
@@ -222,7 +222,7 @@ def build(depth=8):
         blocks += [nn.Linear(64, 64), nn.Sigmoid()]
     return nn.Sequential(*blocks, nn.Linear(64, 10))
 ''',
-    "modules in a class": '''
+    "modules in a class": """
 import torch
 from torch import nn
 
@@ -242,7 +242,7 @@ class Net(nn.Module):
 
 def build():
     return Net()
-''',
+""",
 }
 TRAIN = """
 import sys, torch, torch.nn.functional as F

@@ -1,0 +1,137 @@
+"""What the house promises: sizes, names, sources, layers, torch-free reading, and that adding is adding one file."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "photic"
+FILES = sorted(path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+MODULES = [path for path in FILES if SOURCE in path.parents]
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    assert [str(path) for path in [*FILES, ROOT / "dev.py"] if len(path.read_text().splitlines()) > 400] == []
+
+
+def test_no_file_is_named_for_nothing() -> None:
+    empty_words = {"utils", "helpers", "common", "misc", "base", "core", "manager", "util", "helper"}
+    named = [path for path in MODULES if empty_words & {*path.stem.split("_"), *path.parent.name.split("_")}]
+    assert named == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_module_says_its_one_idea_in_its_first_line(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text and text.splitlines()[0].endswith((".", ".,", ":")), path
+
+
+def test_every_cited_source_is_in_the_references() -> None:
+    keys = set(re.findall(r"@\w+\{(\w+),", (ROOT / "references.bib").read_text()))
+    for path in MODULES:
+        text = path.read_text()
+        cited = set(re.findall(r"\b([a-z]+(?:19|20)\d\d)\b", text))
+        assert cited <= keys, (path, cited - keys)
+
+
+def test_nothing_speaks_of_the_machine_it_was_written_on() -> None:
+    forbidden = re.compile("|".join(("\\.\\./" + "shared", "/" + "work/", "/" + "opt/pypi", "/" + "tmp/[a-z]")))
+    for path in tracked():
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".cff", ".bib"} or path.name == "run":
+            assert not forbidden.search(path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["photic", "photic.records.documents", "photic.activations", "photic.theory.network", "photic.diagnosis.diagnose",
+     "photic.reports.terminal", "photic.reports.page", "photic.cli.main"],
+)  # fmt: skip
+def test_reading_needs_no_torch(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    program = "import sys; from photic.cli.main import run; run(['--help']); sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_the_layers_hold() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(tool)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import shutil
+
+    target = tmp_path_factory.mktemp("copy")
+    shutil.copytree(SOURCE, target / "photic", ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+RULE = '''"""A rule."""
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.records.findings import Finding
+
+@rule(sources=("he2015",))
+def too_green(graph: Graph) -> Finding | None:
+    """The network is too green."""
+    return None
+'''
+REMEDY = '''"""A remedy."""
+from photic.diagnosis.graph import Graph
+from photic.remedies.registry import remedy
+
+@remedy(treats=("too-green",), changes="training", sources=("he2015",))
+def paint(graph: Graph) -> str:
+    """Paint it."""
+    return "there is no paint"
+'''
+COMMAND = '''"""A command."""
+
+def water() -> int:
+    """Water the network."""
+    return 0
+'''
+ADDITIONS = {
+    "rule": ("diagnosis/rules/too_green.py", RULE, "from photic.diagnosis.registry import rules; print([r.problem for r in rules()])", "too-green"),
+    "remedy": ("remedies/catalogue/paint.py", REMEDY, "from photic.remedies.registry import remedies; print([r.name for r in remedies()])", "paint"),
+    "command": ("cli/commands/water.py", COMMAND, "from photic.cli.main import run; run(['--help'])", "Water the network"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ADDITIONS)
+def test_adding_one_thing_is_adding_one_file(kind: str, copied: Path) -> None:
+    name, text, program, expected = ADDITIONS[kind]
+    (copied / "photic" / name).write_text(text)
+    environment = {"PYTHONPATH": str(copied), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+
+
+def test_adding_an_activation_is_adding_one_function(copied: Path) -> None:
+    path = copied / "photic" / "activations" / "curves.py"
+    path.write_text(
+        path.read_text()
+        + '\n\ndef cube() -> Activation:\n    """x^3."""\n    return _make("cube", lambda x: x**3, lambda x: 3 * x**2)\n'
+    )
+    program = "from photic.activations import find; print(find('cube').name)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(copied)}
+    )
+    assert done.stdout.strip() == "cube", done.stderr
