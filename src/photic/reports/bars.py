@@ -57,10 +57,11 @@ def sparkline(values: Sequence[float], *, width: int = 16, ascii_only: bool = Fa
         return "!" * count
     low, high = min(finite), max(finite)
     steps = len(marks) - 1
+    half = high / 2.0 - low / 2.0  # halves: the difference of the largest floats is not finite
 
     def mark(value: float) -> str:
         if not math.isfinite(value):
             return "!"
-        return marks[round((value - low) / (high - low) * steps)] if high > low else marks[0]
+        return marks[round((value / 2.0 - low / 2.0) / half * steps)] if half > 0.0 else marks[0]
 
     return "".join(mark(value) for value in means)
