@@ -231,6 +231,12 @@ def _normalised(depth: int) -> nn.Module:
     return nn.Sequential(*blocks, nn.Linear(64, 10))
 
 
+def _tiny_embeddings() -> nn.Module:
+    embedding = nn.Embedding(20, 32)
+    nn.init.uniform_(embedding.weight, -1e-4, 1e-4)
+    return nn.Sequential(embedding, nn.LayerNorm(32), transformer(pre=True)[1], nn.Linear(32, 20))
+
+
 def _tied() -> nn.Module:
     model = nn.Sequential(nn.Embedding(20, 32), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 20, bias=False))
     model[3].weight = model[0].weight
@@ -288,6 +294,7 @@ HEALTHY: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
     "gru": (lambda: Recurrent(nn.GRU), tokens(), token_loss),
     "transformer-pre": (lambda: transformer(pre=True), tokens(), token_loss),
     "transformer-post": (lambda: transformer(pre=False), tokens(), token_loss),
+    "tiny-embeddings": (_tiny_embeddings, tokens(), token_loss),
     "tied": (_tied, tokens(), token_loss),
     "unused-head": (lambda: TwoHeads(), vectors(), lambda o, t: F.cross_entropy(o["logits"], t)),
     "frozen-backbone": (lambda: FrozenBackbone(), vectors(), F.cross_entropy),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
-from photic.records.profiles import Profile
+from photic.records.profiles import LayerLine, Profile
 from photic.records.vocabulary import Severity
 
 
@@ -30,9 +31,11 @@ def exploding_gradient(
     Why it matters: a step that suits the upper layers is thousands of times too long for the lower ones; losses
     jump, oscillate or become nan.
 
-    False alarms: plain BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at initialisation
-    (yang2019); over 20 layers that is 45 and trains, over 50 it is 1.4e4 and does not. A network seen to learn is
-    not accused of less than `critical`. Large gradients everywhere (a summed loss) are no explosion.
+    False alarms: where the signal is small and a normalisation scales it up (tiny embeddings before a LayerNorm), the
+    gradient is large only because the signal is small: it is taken relative to it, and what a normalisation adds to
+    the signal is no growth. Plain BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at
+    initialisation (yang2019); over 20 layers that is 45 and trains, over 50 it is 1.4e4 and does not. A network seen to
+    learn is not accused of less than `critical`. Large gradients everywhere (a summed loss) are no explosion.
     """
     layers = [line for line in profile.layers if line.transport is not None and math.isfinite(line.transport)]
     if len(layers) < 2:
@@ -41,10 +44,10 @@ def exploding_gradient(
     on_path = [line for line in layers if line.site in path]
     if len(on_path) < 2:
         return None
-    highest = max(on_path, key=lambda line: line.transport or 0.0)
-    growth = highest.transport or 0.0
-    first, top = graph.run.reading(on_path[0].site).signal, graph.run.reading(on_path[-1].site).signal
-    swelling = top.rms / first.rms if first is not None and top is not None and first.rms > 0.0 else 0.0
+    sizes = _relative_sizes(graph, on_path)
+    highest = max(on_path, key=lambda line: (line.transport or 0.0) * sizes[line.site])
+    growth = (highest.transport or 0.0) * sizes[highest.site]
+    swelling = _swelling(graph, on_path)
     worst = max(growth, swelling)
     if worst < warning or not math.isfinite(worst):
         return None
@@ -81,6 +84,29 @@ def exploding_gradient(
         sources=("pascanu2013", "yang2019", "glorot2010"),
         victims=tuple(line.site for line in on_path if (line.transport or 0.0) > 100.0 and line.site not in sites),
     )
+
+
+def _relative_sizes(graph: Graph, lines: list[LayerLine]) -> dict[str, float]:
+    """Return the signal's size at each layer beside the median of the layers, at most 1."""
+    signals = {line.site: graph.run.reading(line.site).signal for line in lines}
+    sizes = {name: signal.rms for name, signal in signals.items() if signal is not None}
+    middle = sorted(sizes.values())[len(sizes) // 2] if sizes else 0.0
+    return {line.site: min(1.0, sizes.get(line.site, middle) / middle) if middle > 0.0 else 1.0 for line in lines}
+
+
+def _swelling(graph: Graph, lines: list[LayerLine]) -> float:
+    """Return by what factor the signal grows over the layers, the steps across a normalisation left out."""
+    order = {site.name: site.order for site in graph.run.sites}
+    path = sorted(graph.main_path())
+    grown = 0.0
+    for lower, upper in pairwise(lines):
+        between = [index for index in path if order[lower.site] < index < order[upper.site]]
+        small, large = graph.run.reading(lower.site).signal, graph.run.reading(upper.site).signal
+        if any(graph.site(index).kind == "normalisation" for index in between) or small is None or large is None:
+            continue
+        if small.rms > 0.0 and large.rms > 0.0:
+            grown += math.log(large.rms / small.rms)
+    return math.exp(min(grown, 700.0))
 
 
 def _why(graph: Graph, sites: list[str]) -> str:
