@@ -174,6 +174,18 @@ class Detached(Mlp):
         return self.head(x)
 
 
+class Chosen(nn.Module):
+    """An argmax between two layers: integers carry no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lower, self.upper = nn.Linear(64, 64), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen = torch.relu(self.lower(x)).argmax(-1)
+        return self.upper(F.one_hot(chosen, 64).float())
+
+
 class UnderNoGrad(Mlp):
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -270,6 +282,7 @@ SICK: dict[str, tuple[str, Callable[[], nn.Module], Any, Any]] = {
     "dead-layer": ("dead-units", _dead, vectors(), F.cross_entropy),
     "detach": ("severed-gradient", lambda: Detached(torch.relu, 6, variance=2.0), vectors(), F.cross_entropy),
     "no-grad": ("severed-gradient", lambda: UnderNoGrad(torch.relu, 4, variance=2.0), vectors(), F.cross_entropy),
+    "argmax": ("severed-gradient", lambda: Chosen(), vectors(), F.cross_entropy),
     "log-of-zero": ("non-finite", lambda: LogOfZero(torch.relu, 3, variance=2.0), vectors(), F.cross_entropy),
     "root-of-zero": ("non-finite", lambda: RootOfZero(torch.relu, 3, variance=2.0), vectors(), F.cross_entropy),
 }

@@ -141,6 +141,19 @@ def test_a_rule_that_fails_costs_no_other_answer(monkeypatch: pytest.MonkeyPatch
     assert found.not_asked[0].problem == "dead-units" and "ZeroDivisionError" in found.not_asked[0].missing
 
 
+def test_a_network_that_explodes_and_then_turns_nan_is_named_by_the_explosion() -> None:
+    from photic.checkups.check import check
+
+    _, build, batch, loss = zoo.SICK["relu-four-times-he"]
+    checkup = check(zoo.seeded(build), [batch], loss, lambda model: torch.optim.SGD(model.parameters(), lr=0.1))
+    assert checkup.run.losses[-1] != checkup.run.losses[-1]  # nan
+    assert [finding.problem for finding in checkup.findings] == ["exploding-gradient"]
+
+
+def test_an_argmax_between_two_layers_is_named() -> None:
+    assert first_finding("argmax").sites == ("/argmax#1",)
+
+
 def test_an_ignored_problem_is_not_reported() -> None:
     run = measure(zoo.seeded(zoo.Mlp), zoo.vectors(), F.cross_entropy)
     assert diagnose(run, ignore=("vanishing-gradient",)).healthy

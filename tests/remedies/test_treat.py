@@ -212,7 +212,7 @@ def build():
     return Net()
 """,
     "modules in a factory": '''
-import torch.nn as nn
+import torch, torch.nn as nn
 
 
 def build(depth=8):

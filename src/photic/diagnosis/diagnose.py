@@ -78,9 +78,12 @@ def diagnose(run: Run, prediction: Prediction | None = None, *, ignore: Collecti
 def _roots(findings: list[Finding]) -> list[Finding]:
     """Leave out what a finding that is at least a warning explains."""
     explained: set[str] = set()
+    later = {f.problem for f in findings if f.problem == "non-finite" and not f.sites}  # only after some steps
     for finding in findings:
-        if finding.severity != "info":
+        if finding.severity != "info" and finding.problem not in later:
             explained.update(_EXPLAINS.get(finding.problem, ()))
+            if finding.problem == "exploding-gradient":
+                explained.update(later)
     return [finding for finding in findings if finding.problem not in explained]
 
 

@@ -76,7 +76,7 @@ def _audit(
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
         try:
-            with watching(model, recorder.visit, recorder.cross) as watcher:
+            with watching(model, recorder.visit, recorder.cross, recorder.follows) as watcher:
                 output = batches.call(model, inputs)
                 recorder.mark_outputs(output)
                 watcher.phase = "loss"

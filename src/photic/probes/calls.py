@@ -34,7 +34,7 @@ _NO_OPERATION = {
 
 @dataclass(slots=True)
 class Call:
-    """One torch call on a floating-point tensor, before it runs."""
+    """One torch call on a signal of the network, before it runs."""
 
     name: str
     operation: str
@@ -122,8 +122,9 @@ _SPECIAL: dict[str, set[str]] = {
 class _Watcher(TorchFunctionMode):
     """Hands each call to the visitor, which runs it and returns its result."""
 
-    def __init__(self, visitor: Visitor, running: Running) -> None:
+    def __init__(self, visitor: Visitor, running: Running, follows: Callable[[Tensor], bool]) -> None:
         super().__init__()
+        self.follows = follows
         self.visitor = visitor
         self.running = running
         self.naming = _Naming()
@@ -143,7 +144,7 @@ class _Watcher(TorchFunctionMode):
             operation in _NO_OPERATION
             or (func.__name__ == "__get__" and operation not in _TENSOR_ATTRIBUTES)
             or get_ident() != self.thread
-            or not any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors_in((args, kwargs)))
+            or not any(map(self.follows, tensors_in((args, kwargs))))
         ):
             return func(*args, **kwargs)
         module = self.running.stack[-1] if self.running.stack else None
@@ -177,19 +178,27 @@ def _collect(value: Any, found: list[Tensor], depth: int) -> None:
         _collect((value.start, value.stop, value.step), found, depth + 1)
 
 
+def _is_real(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 @contextmanager
 def watching(
-    model: nn.Module, visitor: Visitor, crossed: Callable[[Any, str], None] | None = None
+    model: nn.Module,
+    visitor: Visitor,
+    crossed: Callable[[Any, str], None] | None = None,
+    follows: Callable[[Tensor], bool] = _is_real,
 ) -> Iterator[_Watcher]:
     """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
 
     Composite functions of `torch.nn.functional` are opened: their inner operations are the calls.
     `crossed` is told what enters and what leaves each module, and the path of the module on whose side it stands.
+    `follows` tells of which tensors a call is handed over if it has one among its arguments.
     Set `.phase = "loss"` on the yielded object once the model has returned.
     """
     with running_modules(model) as running, _opened_composites():
         running.crossed = crossed
-        watcher = _Watcher(visitor, running)
+        watcher = _Watcher(visitor, running, follows)
         with watcher:
             yield watcher
 

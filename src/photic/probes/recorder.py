@@ -89,6 +89,14 @@ class Recorder:
             sources = {self._source(tensor) for tensor in tensors_in(output)}
         self.outputs = tuple(sorted(source for source in sources if source is not None and source >= 0))
 
+    def follows(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a signal: real or complex numbers, or integers made of such (an argmax)."""
+        return tensor.is_floating_point() or tensor.is_complex() or self._known(tensor) is not None
+
+    def _known(self, tensor: Tensor) -> int | None:
+        entry = self._values.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
+
     def cross(self, values: Any, scope: str) -> None:
         """Make sites of what enters or leaves a module and was announced by no call."""
         with torch._C.DisableTorchFunction():  # what we compute here is no call of the network
@@ -211,9 +219,9 @@ class Recorder:
             if known is not None:
                 return known
             return self._discover(tensor, call.module_path if call else "", call.where if call else "")
-        entry = self._values.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            return entry[1]
+        known = self._known(tensor)
+        if known is not None:
+            return known
         if tensor.requires_grad and not isinstance(tensor, nn.Parameter):
             return INPUT
         return None

@@ -149,14 +149,15 @@ class Insertion(cst.CSTTransformer):
         return self._with(node, [*body[:-1], assignment], "model", cst.parse_statement("return model"))
 
 
+_TORCH = m.ImportAlias(name=m.Name("torch"), asname=None)
+
+
 class ImportTorch(cst.CSTTransformer):
     """Adds `import torch` after the docstring and the `__future__` imports, if the module lacks it and needs it."""
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
         """Add the import."""
-        imports = m.findall(
-            updated_node, m.Import(names=[m.AtLeastN(m.ImportAlias(name=m.Name("torch"), asname=None), n=1)])
-        )
+        imports = m.findall(updated_node, m.Import(names=[m.ZeroOrMore(), _TORCH, m.ZeroOrMore()]))
         if imports or not m.findall(updated_node, m.Attribute(value=m.Name("torch"))):
             return updated_node
         body = list(updated_node.body)
