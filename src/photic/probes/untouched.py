@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -30,6 +31,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
         stack.enter_context(_generators())
         if "torch._dynamo" in sys.modules:  # else nothing can be compiled, and importing it costs a second
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(warnings.catch_warnings())
+            # Global hooks also run for the wrapper that torch.compile makes; our names leave it out.
+            warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)` when there are global hooks")
         try:
             yield
         finally:

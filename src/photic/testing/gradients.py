@@ -1,0 +1,50 @@
+"""Assert that the gradient reaches every layer of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from torch import Tensor, nn
+
+from photic.diagnosis.diagnose import diagnose
+from photic.probes.audit import measure
+from photic.theory.network import predict_run
+
+
+def assert_gradients_flow(
+    model: nn.Module,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    *,
+    ignore: Collection[str] = (),
+) -> None:
+    """Fail with places, reasons and advice if an audit of the network finds a problem.
+
+    One forward and backward pass is made; the model is left as it was.
+
+    Args:
+        model, batch, loss: as for `photic.measure`.
+        ignore: problems that may be there.
+
+    Raises:
+        AssertionError: if there is a finding of `warning` or worse, or the forward pass raised.
+    """
+    __tracebackhide__ = True
+    run = measure(model, batch, loss)
+    if run.stopped:
+        raise AssertionError(f"the network could not be run: {run.stopped}")
+    diagnosis = diagnose(run, predict_run(run), ignore=ignore)
+    if diagnosis.healthy:
+        return
+    reach = diagnosis.profile.reach if diagnosis.profile is not None else "no layer could be profiled"
+    lines = [reach]
+    for finding in diagnosis.findings:
+        if finding.severity != "info":
+            place = f" ({finding.where})" if finding.where else ""
+            lines += [
+                f"{finding.problem} at {', '.join(finding.sites[:4]) or 'no layer'}{place}",
+                f"  {finding.reason}",
+            ]
+            lines.append(f"  do: {finding.advice}")
+    raise AssertionError("\n".join(lines))
