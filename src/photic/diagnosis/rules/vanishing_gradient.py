@@ -32,6 +32,7 @@ def vanishing_gradient(
 
     Signs: along the main path, the path on which most of the gradient comes down, the norm of the gradient at the
     lower layers is less than `warning` of that at the top layer. It is a ratio, so the scale of the loss does not matter.
+    `dev.py bench thresholds` is the experiment behind the numbers.
 
     Why it matters: a step of gradient descent is proportional to the gradient. A layer that gets a millionth of it
     needs a million times as many steps, and its noise does not shrink with it.
