@@ -85,4 +85,6 @@ def treat(
             said(apply_patch(treatment.patch))
         except (ValueError, OSError) as error:
             raise TargetFailure(str(error)) from error
+    if treatment.record.before.run.stopped:
+        return 3
     return 0 if treatment.accepted or treatment.record.before.healthy else 1
