@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,10 +15,11 @@ from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
 from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
+from photic.probes.time_axis import TimeTap, tap
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
 from photic.records.moments import Moments, combined
-from photic.records.runs import EdgeReading, SiteReading, UnitFacts, WeightFacts
+from photic.records.runs import EdgeReading, SiteReading, TimeFacts, UnitFacts, WeightFacts
 from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
@@ -48,6 +49,14 @@ class _Forward:
     weight: WeightFacts | None
     units: UnitFacts | None
     channel_axis: int | None
+    time: TimeTap | None = None
+    times: TimeFacts | None = None
+
+    def time_facts(self) -> TimeFacts | None:
+        """Return the facts of a recurrent layer with the gradients that came since."""
+        if self.time is None or self.times is None:
+            return None
+        return replace(self.times, gradient_norms=self.time.norms or ())
 
 
 @dataclass(slots=True)
@@ -109,10 +118,13 @@ class Recorder:
         before = self._before(call)
         if before is None:
             return call.run()
+        time = tap(call)
         self.failing = call
-        result = call.run()
+        result = call.run() if time is None else time.call.run()
         self.failing = None
-        self._record(call, before, result)
+        made = self._record(call, before, result)
+        if made is not None and time is not None:
+            made.time, made.times = time, time.facts(result)
         return result
 
     def _before(self, call: Call) -> _Before | None:
@@ -141,14 +153,14 @@ class Recorder:
             signal,
         )
 
-    def _record(self, call: Call, before: _Before, result: Any) -> None:
+    def _record(self, call: Call, before: _Before, result: Any) -> _Forward | None:
         outputs = self._outputs(before, result)
         if not outputs:
-            return
+            return None
         index = len(self.forwards)
         differentiable = any(tensor.requires_grad for tensor in outputs)
         if not differentiable and not before.feeders:
-            return  # a function of parameters alone, computed without gradient: bookkeeping, not signal
+            return None  # a function of parameters alone, computed without gradient: bookkeeping, not signal
         feeders = self.graph.add_site(index, outputs) | {source for source in before.feeders if source != index}
         kind = kind_of(call.operation, parameter_operand=any(isinstance(t, nn.Parameter) for t in before.tensors))
         settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
@@ -185,6 +197,7 @@ class Recorder:
         for tensor in before.tensors:
             if isinstance(tensor, nn.Parameter):
                 self._parameter_sites[id(tensor)].add(index)
+        return self.forwards[index]
 
     def _outputs(self, before: _Before, result: Any) -> list[Tensor]:
         """Return the tensors that the call made or changed, those it only handed through left out."""
@@ -277,6 +290,7 @@ class Recorder:
                     gain=self.graph.gain(target, own),
                     weight=forward.weight,
                     units=forward.units,
+                    times=forward.time_facts(),
                 )
             )
         return tuple(sites), tuple(edges), tuple(edge_readings)

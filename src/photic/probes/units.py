@@ -11,7 +11,7 @@ from torch import Tensor
 from photic.activations import find
 from photic.records.runs import UnitFacts
 
-SAMPLE = 16_384  # elements on which slope and quantiles are computed; larger tensors are read with a stride
+SAMPLE = 4_096  # elements on which slope and quantiles are computed; larger tensors are read with a stride
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 ALWAYS = 0.99  # share of the batch on which a saturated unit must be flat
 

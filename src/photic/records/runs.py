@@ -58,6 +58,20 @@ class UnitFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeFacts:
+    """What a fused recurrent layer did at each time step, the first step first.
+
+    Attributes:
+        signal_norms: Euclidean norm of the output at each time step, over batch and features.
+        gradient_norms: norm of the gradient that the layer passed back to its input of each time step; empty
+            when none came. Both directions of a bidirectional layer and all its stacked layers are in it.
+    """
+
+    signal_norms: tuple[float, ...]
+    gradient_norms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SiteReading:
     """The statistics of one site at one step.
 
@@ -68,6 +82,7 @@ class SiteReading:
             that arrived at the output. None when nothing was passed or nothing arrived.
         weight: facts of the weight matrix, for sites of kind `weight`.
         units: for sites of kind `activation`.
+        times: for fused recurrent layers.
     """
 
     signal: Moments | None
@@ -75,6 +90,7 @@ class SiteReading:
     gain: float | None = None
     weight: WeightFacts | None = None
     units: UnitFacts | None = None
+    times: TimeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
