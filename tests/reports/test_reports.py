@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from photic.checkups.check import check
 from photic.records.findings import Checkup
 from photic.reports.bars import bar, decades, sparkline
+from photic.reports.blocks import View
 from photic.reports.figure import draw
 from photic.reports.page import page
 from photic.reports.plain import plain
@@ -38,7 +39,7 @@ def test_the_text_puts_the_verdict_first_and_gives_each_site_a_line(checkup: Che
 def test_a_long_network_is_folded_and_unfolded() -> None:
     long = check(zoo.seeded(lambda: zoo.Mlp(depth=60, width=16)), [zoo.vectors()], F.cross_entropy, steps=0)
     assert "are not shown; --all shows them" in plain(long)
-    assert "/sigmoid#33" in plain(long, everything=True)
+    assert "/sigmoid#33" in plain(long, view=View(everything=True))
 
 
 def test_the_page_loads_nothing_runs_nothing_and_escapes_names(checkup: Checkup) -> None:

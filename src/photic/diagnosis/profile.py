@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
+from photic.diagnosis.budget import blocks, budget
 from photic.diagnosis.graph import Graph
 from photic.records.predictions import Prediction
-from photic.records.profiles import BudgetLine, LayerLine, Profile
+from photic.records.profiles import LayerLine, Profile
 from photic.records.runs import Run
 
 # exp(-3) in the norm is exp(-6) in the mean square: six depth scales, the depth to which networks train
@@ -35,14 +35,16 @@ def depth_profile(run: Run, prediction: Prediction | None = None, *, step: int =
     if usable and below and top_norm is not None:
         deepest = graph.gradient_norm(below[-1])
         transport = None if deepest is None else deepest / top_norm
+    lines_of_budget = budget(graph, below) if usable else ()
     return Profile(
         step=run.steps[step].step,
         layers=lines,
-        budget=_budget(graph, below) if usable else (),
+        budget=lines_of_budget,
         reached=sum(line.reached for line in lines),
         threshold=REACHED,
         top=graph.site(top).name,
         transport=transport,
+        blocks=blocks(graph, lines_of_budget, top_norm if usable else None),
     )
 
 
@@ -77,23 +79,4 @@ def _line(graph: Graph, index: int, top_norm: float | None, top: int, prediction
         activation="" if follower is None else graph.site(follower).name,
         update_ratio=max(updates) if updates else None,
         reached=arrival is not None and arrival >= REACHED,
-    )
-
-
-def _budget(graph: Graph, path: list[int]) -> tuple[BudgetLine, ...]:
-    """Return the gains down the path; their product is exactly the transport to its last site."""
-    factors: list[tuple[str, str, str, float]] = []
-    for target, source in pairwise(path):
-        passed = next(reading for s, reading in graph.feeders[target] if s == source)
-        arrived, whole = graph.gradient_norm(target), graph.gradient_norm(source)
-        if passed.gradient_norm is None or not arrived or whole is None:
-            break
-        site, below = graph.site(target), graph.site(source)
-        factors.append((site.name, site.operation, site.kind, passed.gradient_norm / arrived))
-        if passed.gradient_norm > 0.0 and abs(whole / passed.gradient_norm - 1.0) > 1e-6:
-            factors.append((below.name, "join", "join", whole / passed.gradient_norm))
-    total = sum(math.log(gain) for *_, gain in factors if gain > 0.0)
-    return tuple(
-        BudgetLine(name, operation, kind, gain, math.log(gain) / total if gain > 0.0 and total != 0.0 else 0.0)
-        for name, operation, kind, gain in factors
     )

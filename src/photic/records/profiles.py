@@ -41,6 +41,25 @@ class LayerLine:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinPart:
+    """What one consumer passes back to a value that several consumers take.
+
+    Attributes:
+        site: the consumer.
+        norm: |its contribution| / |the sum of all contributions|.
+        cosine: between its contribution and that sum; None when unknown.
+        share: norm * cosine, its part of the sum; the shares of all parts add up to 1.
+        on_path: whether the main path comes through it: of a residual block usually the skip.
+    """
+
+    site: str
+    norm: float
+    cosine: float | None
+    share: float | None
+    on_path: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetLine:
     """What one operation on the main path did to the gradient, from the top downwards.
 
@@ -52,6 +71,8 @@ class BudgetLine:
         kind: the site's kind, or `join`.
         gain: factor on the norm.
         share: log(gain) over the log of the whole path's gain; 0 when the whole is 1.
+        module: the module that it belongs to; for a join the innermost one that holds all consumers.
+        parts: for a join, what each consumer passed back.
     """
 
     site: str
@@ -59,6 +80,33 @@ class BudgetLine:
     kind: str
     gain: float
     share: float
+    module: str = ""
+    parts: tuple[JoinPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A module with all that runs inside it, summed up: `layers.3`, `encoder.layer.7`.
+
+    Attributes:
+        path: module path; '' is the whole network.
+        operations: sites inside, at any depth.
+        layers: trained layers inside.
+        gain: product of the budget's gains inside; None when the main path does not cross it.
+        share: log(gain) over the log of the whole path's gain; shares of disjoint blocks add up.
+        signal_rms: of the last value made inside.
+        transport: |dL/d that value| / |dL/d top|; None where no gradient arrived.
+        children: paths of the blocks directly inside.
+    """
+
+    path: str
+    operations: int
+    layers: int
+    gain: float | None
+    share: float
+    signal_rms: float | None
+    transport: float | None
+    children: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +121,7 @@ class Profile:
         threshold: smallest `arrival` that counts as reached.
         top: name of the reference site.
         transport: measured transport to the deepest layer, None when none arrived.
+        blocks: every module that holds at least two operations and those beside one, parents before children.
     """
 
     step: int
@@ -82,6 +131,7 @@ class Profile:
     threshold: float
     top: str
     transport: float | None
+    blocks: tuple[Block, ...] = ()
 
     @property
     def reach(self) -> str:

@@ -16,25 +16,28 @@ from photic.records.profiles import LayerLine, Profile
 from photic.records.runs import Run
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.reports.bars import bar, decades, sparkline
+from photic.reports.blocks import View, show_blocks, show_joins, show_times
 from photic.reports.verdict import verdict
+
+WHOLE = View()
 
 MOST_LINES = 48
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _OUTCOMES = {"accepted": "bold green", "refused": "red", "control": "cyan", "failed": "red", "stopped": "yellow"}
 
 
-def show(record: Any, console: Console, *, everything: bool = False) -> None:
+def show(record: Any, console: Console, view: View = WHOLE) -> None:
     """Print a record.
 
     Raises:
         TypeError: if it is no record that can be shown.
     """
     if isinstance(record, TreatmentRecord):
-        show_treatment(record, console, everything=everything)
+        show_treatment(record, console, view)
     elif isinstance(record, Checkup):
-        show_checkup(record, console, everything=everything)
+        show_checkup(record, console, view)
     elif isinstance(record, Run):
-        show_sites(record, None, console, everything=everything)
+        show_sites(record, None, console, view)
     elif isinstance(record, Diagnosis):
         for finding in record.findings:
             show_finding(finding, console)
@@ -44,7 +47,7 @@ def show(record: Any, console: Console, *, everything: bool = False) -> None:
         raise TypeError(f"expected a photic record, got {type(record).__name__}")
 
 
-def show_checkup(checkup: Checkup, console: Console, *, everything: bool = False) -> None:
+def show_checkup(checkup: Checkup, console: Console, view: View = WHOLE) -> None:
     """Print a checkup."""
     style = "bold green" if checkup.healthy else "bold red"
     if checkup.run.stopped:
@@ -52,10 +55,19 @@ def show_checkup(checkup: Checkup, console: Console, *, everything: bool = False
     else:
         console.print(Text(verdict(checkup), style=style))
     _facts(checkup, console)
-    show_sites(checkup.run, checkup.diagnosis.profile, console, everything=everything)
-    if checkup.diagnosis.profile is not None and not checkup.run.stopped:
-        show_layers(checkup.diagnosis.profile, console, everything=everything)
-        show_budget(checkup.diagnosis.profile, console)
+    profile, ascii_only = checkup.diagnosis.profile, _plain(console)
+    long = len(checkup.run.sites) > MOST_LINES
+    folded = profile is not None and long and not view.everything
+    if (
+        not (folded and profile is not None and show_blocks(profile, console, view, ascii_only=ascii_only))
+        or view.block
+    ):
+        show_sites(checkup.run, profile, console, view)
+    show_times(checkup.run, console, view, ascii_only=ascii_only)
+    if profile is not None and not checkup.run.stopped:
+        show_layers(profile, console, view)
+        show_budget(profile, console)
+        show_joins(profile, console, view)
     for finding in checkup.findings:
         show_finding(finding, console)
     for unseen in checkup.run.unseen:
@@ -87,17 +99,17 @@ def short(where: str) -> str:
     return PurePath(where).name if where else ""
 
 
-def show_sites(run: Run, profile: Profile | None, console: Console, *, everything: bool = False) -> None:
+def show_sites(run: Run, profile: Profile | None, console: Console, view: View = WHOLE) -> None:
     """Print one line per site; a long network is folded to its layers and activations."""
     readings = run.steps[0].sites if run.steps else ()
     shares = {line.site: line.share for line in profile.budget if line.kind != "join"} if profile is not None else {}
-    shown = [site for site in run.sites if site.phase == "model" and (everything or site.kind != "shape")]
-    left_out = len([site for site in run.sites if site.phase == "model"]) - len(shown)
-    if len(shown) > MOST_LINES and not everything:
+    inside = [site for site in run.sites if site.phase == "model" and view.holds(site.module)]
+    shown = [site for site in inside if view.everything or site.kind != "shape"]
+    if len(shown) > MOST_LINES and not view.everything:
         shown = [site for site in shown if site.kind == "weight"]
         if len(shown) > MOST_LINES:
             shown = shown[: MOST_LINES // 2] + shown[-MOST_LINES // 2 :]
-        left_out = len([site for site in run.sites if site.phase == "model"]) - len(shown)
+    left_out = len(inside) - len(shown)
     signals = [readings[site.order].signal for site in shown]
     gradients = [readings[site.order].gradient for site in shown]
     signal_span = decades([None if signal is None else signal.rms for signal in signals])
@@ -129,10 +141,10 @@ def show_sites(run: Run, profile: Profile | None, console: Console, *, everythin
         console.print(Text(f"{left_out} operations are not shown; --all shows them", style="dim"))
 
 
-def show_layers(profile: Profile, console: Console, *, everything: bool = False) -> None:
+def show_layers(profile: Profile, console: Console, view: View = WHOLE) -> None:
     """Print the layers: what stands after each activation, transport measured and predicted, and the update."""
-    lines = list(profile.layers)
-    if len(lines) > MOST_LINES and not everything:
+    lines = [line for line in profile.layers if view.holds(line.site)]
+    if len(lines) > MOST_LINES and not view.everything:
         lines = lines[: MOST_LINES // 2] + lines[-MOST_LINES // 2 :]
     table = Table(
         box=None, padding=(0, 1), header_style="dim", title=f"layers, gradient relative to {profile.top or 'the top'}"
@@ -221,9 +233,9 @@ def show_prediction(prediction: Prediction, console: Console) -> None:
         console.print(Text(f"assumed: {assumption}", style="dim"))
 
 
-def show_treatment(record: TreatmentRecord, console: Console, *, everything: bool = False) -> None:
+def show_treatment(record: TreatmentRecord, console: Console, view: View = WHOLE) -> None:
     """Print a treatment: what was wrong, the trials, the patch."""
-    show_checkup(record.before, console, everything=everything)
+    show_checkup(record.before, console, view)
     console.print()
     if record.trials:
         show_trials(record.trials, console)

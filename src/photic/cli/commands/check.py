@@ -7,6 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from photic.cli.options import Output
+
+AS_TEXT = Output()
+
 
 def check(
     target: str,
@@ -15,10 +19,7 @@ def check(
     seed: int = 0,
     input: Annotated[str, Parameter(name="--input")] = "",
     ignore: tuple[str, ...] = (),
-    all: Annotated[bool, Parameter(name="--all", negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-    html: Path | None = None,
-    figure: Path | None = None,
+    output: Output = AS_TEXT,
     save: Path | None = None,
 ) -> int:
     """Audit a model before training and in its first steps: what is wrong, where, why, and what to do.
@@ -38,24 +39,13 @@ def check(
         Inputs to draw when the target brings none: "float32[8,3,32,32]" or "tokens[2,128]".
     ignore
         Problems not to be reported.
-    all
-        Show every operation.
-    json
-        Print the record as JSON to stdout.
-    html
-        Write a report page.
-    figure
-        Write a figure (SVG, PNG or PDF).
     save
         Write the record, for `photic report`.
     """
     from photic.checkups.check import check as examine
     from photic.cli.failures import TargetFailure
-    from photic.cli.output import console, progress
-    from photic.cli.output import save as write
+    from photic.cli.output import progress
     from photic.cli.targets import load
-    from photic.records.documents import to_json
-    from photic.reports.terminal import show
 
     loaded = load(target, shape=input, seed=seed)
     try:
@@ -66,18 +56,14 @@ def check(
             loaded.optimizer,
             steps=steps,
             ignore=ignore,
-            progress=progress(quiet=json),
+            progress=progress(quiet=output.json),
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetFailure(f"{target} could not be checked: {error}") from error
     import dataclasses
 
     checkup = dataclasses.replace(checkup, notes=(*loaded.notes, *checkup.notes))
-    if json:
-        print(to_json(checkup))
-    else:
-        show(checkup, console(), everything=all)
-    write(checkup, html=html, figure=figure, to=save)
+    output.hand_over(checkup, to=save)
     if checkup.run.stopped:
         return 3
     return 0 if checkup.healthy else 1

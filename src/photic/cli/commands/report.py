@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from photic.cli.options import Output
+
+AS_TEXT = Output()
 
 
 def report(
     run: Path,
     *,
-    all: Annotated[bool, Parameter(name="--all", negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-    html: Path | None = None,
-    figure: Path | None = None,
+    output: Output = AS_TEXT,
 ) -> int:
     """Show a saved record as text, page, figure or JSON; needs no torch.
 
@@ -22,19 +20,9 @@ def report(
     ----------
     run
         File written by `--save` or by the demo.
-    all
-        Show every operation.
-    json
-        Print the record as JSON to stdout.
-    html
-        Write a report page.
-    figure
-        Write a figure (SVG, PNG or PDF).
     """
     from photic.cli.failures import TargetFailure
-    from photic.cli.output import console, save
     from photic.records import documents
-    from photic.reports.terminal import show
 
     try:
         record = documents.read(run)
@@ -42,9 +30,5 @@ def report(
         raise TargetFailure(f"there is no file {run}; records are written by `photic check ... --save FILE`") from None
     except (ValueError, KeyError, OSError) as error:
         raise TargetFailure(f"{run} could not be read: {error}") from error
-    if json:
-        print(documents.to_json(record))
-    elif html is None and figure is None:
-        show(record, console(), everything=all)
-    save(record, html=html, figure=figure, to=None)
+    output.hand_over(record, quiet=output.html is not None or output.figure is not None)
     return 0

@@ -7,6 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from photic.cli.options import Output
+
+AS_TEXT = Output()
+
 
 def treat(
     target: str,
@@ -16,10 +20,7 @@ def treat(
     seed: int = 0,
     input: Annotated[str, Parameter(name="--input")] = "",
     write: Annotated[bool, Parameter(negative="")] = False,
-    all: Annotated[bool, Parameter(name="--all", negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-    html: Path | None = None,
-    figure: Path | None = None,
+    output: Output = AS_TEXT,
     save: Path | None = None,
 ) -> int:
     """Find what is wrong, try what may cure it against the untreated control, and print a patch.
@@ -40,25 +41,14 @@ def treat(
         Inputs to draw when the target brings none.
     write
         Apply the patch to the file; the old one is kept as FILE.orig.
-    all
-        Show every operation.
-    json
-        Print the record as JSON to stdout.
-    html
-        Write a report page.
-    figure
-        Write a figure (SVG, PNG or PDF).
     save
         Write the record, for `photic report`.
     """
     from photic.cli.failures import TargetFailure
     from photic.cli.output import console, progress, said
-    from photic.cli.output import save as store
     from photic.cli.targets import load
-    from photic.records.documents import to_json
     from photic.remedies.patch import apply_patch
     from photic.remedies.treat import treat as cure
-    from photic.reports.terminal import show
 
     loaded = load(target, shape=input, seed=seed)
     try:
@@ -69,17 +59,14 @@ def treat(
             optimizer=loaded.optimizer,
             steps=steps,
             minutes=minutes,
-            progress=progress(quiet=json),
+            progress=progress(quiet=output.json),
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetFailure(f"{target} could not be treated: {error}") from error
-    if json:
-        print(to_json(treatment.record))
-    else:
-        show(treatment.record, console(), everything=all)
+    output.hand_over(treatment.record, to=save)
+    if not output.json:
         for note in loaded.notes:
             console().print(f"note: {note}", style="dim", markup=False)
-    store(treatment.record, html=html, figure=figure, to=save)
     if write and treatment.patch:
         try:
             said(apply_patch(treatment.patch))

@@ -1,0 +1,35 @@
+"""The options that every command with a record shares: what to show, and which files to write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from photic.cli.output import console, save
+from photic.records.documents import to_json
+from photic.reports.blocks import View
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """How a record is handed over."""
+
+    all: Annotated[bool, Parameter(name="--all", negative="", help="Show every operation.")] = False
+    block: Annotated[str, Parameter(help="Show only what runs inside this module, `encoder.layer.7`.")] = ""
+    json: Annotated[bool, Parameter(negative="", help="Print the record as JSON to stdout.")] = False
+    html: Annotated[Path | None, Parameter(help="Write a report page.")] = None
+    figure: Annotated[Path | None, Parameter(help="Write a figure (SVG, PNG or PDF).")] = None
+
+    def hand_over(self, record: Any, *, to: Path | None = None, quiet: bool = False) -> None:
+        """Print the record as JSON or, unless `quiet`, for people; write the files that were asked for."""
+        from photic.reports.terminal import show
+
+        if self.json:
+            print(to_json(record))
+        elif not quiet:
+            show(record, console(), View(self.all, self.block))
+        save(record, html=self.html, figure=self.figure, to=to)
