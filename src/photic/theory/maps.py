@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from photic.activations import Activation
-from photic.theory.moments import mean_square, slope_square
+from photic.theory.moments import mean_square, pair_mean, slope_square
 
 
 def length_map(activation: Activation, *, weight_variance: float, bias_variance: float, length: float) -> float:
@@ -100,13 +98,17 @@ def correlation_map(
 
     Source: poole2016, equation 5.
     """
-    x, w = np.polynomial.legendre.leggauss(120)
-    z = 10.0 * x
-    density = 10.0 * w * np.exp(-np.square(z) / 2.0) / math.sqrt(2.0 * math.pi)
-    root = math.sqrt(length)
-    first = activation.value(root * z)
-    second = activation.value(
-        root * (correlation * z[:, None] + math.sqrt(max(0.0, 1.0 - correlation**2)) * z[None, :])
-    )
-    inner = float(np.sum(density[:, None] * density[None, :] * first[:, None] * second))
+    inner = pair_mean(activation.value, variance=length, correlation=correlation)
     return (weight_variance * inner + bias_variance) / length
+
+
+def correlation_gain(activation: Activation, *, weight_variance: float, length: float, correlation: float) -> float:
+    """Return the slope of the correlation map: weight_variance E phi'(u1) phi'(u2).
+
+    At c = 1 it is the gradient gain chi. It is also the factor on the inner product of the gradients of two inputs.
+
+    Source: schoenholz2017, section 3.
+    """
+    if correlation >= 1.0:
+        return gradient_gain(activation, weight_variance=weight_variance, length=length)
+    return weight_variance * pair_mean(activation.slope, variance=length, correlation=correlation)

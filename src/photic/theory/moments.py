@@ -97,3 +97,45 @@ def slope_square(activation: Activation, *, variance: float, mean: float = 0.0, 
     if mean == 0.0 and power == 2 and variance > 0.0 and activation.slope_square is not None:
         return Estimate(float(activation.slope_square(variance)), 0.0)
     return _under(lambda x: np.abs(activation.slope(x)) ** power, activation, mean, variance)
+
+
+def length_slope(activation: Activation, *, variance: float) -> float:
+    """Return dV/dq at q = `variance`: E phi(x) phi'(x) z / sqrt(q), x = sqrt(q) z.
+
+    Equal to E phi'^2 + E phi phi'' (Stein), and defined where phi has a kink.
+
+    Raises:
+        ValueError: if `variance` is not positive and finite.
+    """
+    _check(variance)
+    if variance == 0.0:
+        raise ValueError("the slope of the length map is asked at a variance of 0; give a positive one")
+    deviation = math.sqrt(variance)
+
+    def integrand(x: Array) -> Array:
+        return activation.value(x) * activation.slope(x) * x
+
+    return _under(integrand, activation, 0.0, variance).value / deviation**2
+
+
+def pair_mean(
+    function: Callable[[Array], Array], *, variance: float, correlation: float, panels: int = 24, nodes: int = 12
+) -> float:
+    """Return E function(u1) function(u2) for u1, u2 normal of one variance and the given correlation.
+
+    Legendre panels in both directions; the inner integral is over what u2 has of its own.
+
+    Raises:
+        ValueError: if the correlation lies outside [-1, 1].
+    """
+    _check(variance)
+    if not -1.0 <= correlation <= 1.0:
+        raise ValueError(f"a correlation lies in [-1, 1], got {correlation}")
+    root, own = math.sqrt(variance), math.sqrt(max(0.0, 1.0 - correlation**2))
+    x, w = _legendre(nodes)
+    edges = np.linspace(-8.0, 8.0, panels + 1)
+    half = np.diff(edges)[:, None] / 2.0
+    z = (edges[:-1, None] + half * (x[None, :] + 1.0)).ravel()
+    weight = (half * w[None, :]).ravel() * np.exp(-np.square(z) / 2.0) / math.sqrt(2.0 * math.pi)
+    inner = function(root * (correlation * z[:, None] + own * z[None, :])) @ weight
+    return float(np.sum(weight * function(root * z) * inner) / np.sum(weight) ** 2)
