@@ -126,6 +126,7 @@ _SETTINGS: dict[str, tuple[tuple[int, str], ...]] = {
     "sub": ((1, "other"), (2, "alpha")),
     "mean": ((1, "dim"),),
     "sum": ((1, "dim"),),
+    "pad": ((2, "mode"), (3, "value")),
 }
 
 
@@ -172,4 +173,9 @@ def settings_of(
             found[name] = int(value) if isinstance(value, bool) else value
     if reflected:
         found["reflected"] = 1
+    if operation.startswith("conv"):
+        weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
+        kernel = tuple(getattr(weight, "shape", ()))[2:]
+        if kernel:
+            found["kernel"] = kernel[0] if len(set(kernel)) == 1 else "x".join(map(str, kernel))
     return found

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from photic.activations import find
 from photic.records.predictions import Prediction, SitePrediction
 from photic.records.runs import Run
-from photic.records.sites import INPUT
+from photic.records.sites import INPUT, Site
 from photic.theory.finite_width import band, kappa
+from photic.theory.padding import Shape, Taps, backward, forward, taps_of
 from photic.theory.signals import MOVES, Passage, Scene, Signal, passage
 
 ASSUMPTIONS = (
@@ -63,6 +64,8 @@ def _forward(
     passages: dict[int, Passage] = {}
     signals: dict[int, Signal] = {}
     reasons: dict[int, str] = {}
+    shapes: dict[int, Shape] = {}
+    origins = _origins(run, feeders)
     if run.inputs is not None:
         signals[INPUT] = Signal.of(run.inputs.mean, run.inputs.rms**2)
     scales = _normalisation_scales(run)
@@ -76,7 +79,9 @@ def _forward(
             found = "what enters is not known"
         else:
             sizes = [math.prod(run.sites[s].shape) if s >= 0 else 0 for s in sources]
-            found = passage(Scene(site, reading, known, sizes, *scales.get(site.order, (1.0, 0.0))))
+            border, shapes[site.order] = _border(run, site, sources, shapes)
+            apart = len(sources) == 2 and not origins[sources[0]] & origins[sources[1]]
+            found = passage(Scene(site, reading, known, sizes, *scales.get(site.order, (1.0, 0.0)), border, apart))
         if isinstance(found, Passage):
             passages[site.order] = found
             signals[site.order] = found.signal
@@ -85,6 +90,35 @@ def _forward(
             if reading.signal is not None:  # restart from the measured signal
                 signals[site.order] = Signal.of(reading.signal.mean, reading.signal.rms**2)
     return passages, signals, reasons
+
+
+def _origins(run: Run, feeders: Mapping[int, Sequence[int]]) -> dict[int, frozenset[int]]:
+    """Return the weights (or the input) that each site's value comes from without another weight between."""
+    found: dict[int, frozenset[int]] = {INPUT: frozenset({INPUT})}
+    for site in run.sites:
+        above = [found.get(source, frozenset()) for source in feeders.get(site.order, ())]
+        found[site.order] = frozenset({site.order}) if site.kind == "weight" else frozenset().union(*above)
+    return found
+
+
+def _border(run: Run, site: Site, sources: Sequence[int], shapes: Mapping[int, Shape]) -> tuple[float, Shape]:
+    """Return what zero padding leaves of the mean square, and how it varies over the positions."""
+    if len(sources) != 1 or site.kind not in _KEEPS_POSITIONS:
+        return 1.0, ()
+    before = shapes.get(sources[0], ())
+    if site.kind != "weight":
+        return 1.0, before
+    taps = _taps(run, site, sources[0])
+    return (1.0, ()) if taps is None else forward(before, taps)
+
+
+def _taps(run: Run, site: Site, source: int) -> list[Taps] | None:
+    if site.operation not in ("conv1d", "conv2d", "conv3d") or source < 0:
+        return None
+    return taps_of(site.settings, run.sites[source].shape)
+
+
+_KEEPS_POSITIONS = {"weight", "activation", "normalisation", "sum", "dropout"}
 
 
 def _normalisation_scales(run: Run) -> dict[int, tuple[float, float]]:
@@ -126,6 +160,7 @@ def _backward(
     squares: dict[int, float] = {top: 1.0}
     betas: dict[int, float] = {top: 0.0}
     layers: dict[int, int] = {top: 0}
+    shapes: dict[int, Shape] = {}
     unknown: set[int] = set()
     for target in range(top, -1, -1):
         if target in unknown:
@@ -145,7 +180,9 @@ def _backward(
         for source, gain in zip(feeders.get(target, ()), made.gains, strict=True):
             if source < 0:
                 continue
-            squares[source] = squares.get(source, 0.0) + gain**2 * squares[target]
+            border, shape = _border_back(run, target, source, shapes)
+            squares[source] = squares.get(source, 0.0) + gain**2 * border * squares[target]
+            shapes.setdefault(source, shape)
             facts = readings[target].weight
             extra = _kappa_below(run, feeders, signals, source) / facts.fan_in if facts is not None else 0.0
             betas[source] = max(betas.get(source, 0.0), betas[target] + extra)
@@ -160,6 +197,18 @@ def _backward(
             root * math.exp((width.shift + width.deviation) / 2.0),
         )
     return found
+
+
+def _border_back(run: Run, target: int, source: int, shapes: Mapping[int, Shape]) -> tuple[float, Shape]:
+    """Return what the borders leave of the squared gradient, and how it varies over the positions below."""
+    site = run.sites[target]
+    if site.kind not in _KEEPS_POSITIONS:
+        return 1.0, ()
+    above = shapes.get(target, ())
+    taps = _taps(run, site, source) if site.kind == "weight" else None
+    if taps is None:
+        return 1.0, () if site.kind == "weight" else above
+    return backward(above, taps)
 
 
 def _kappa_below(run: Run, feeders: Mapping[int, Sequence[int]], signals: Mapping[int, Signal], site: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,3 +83,33 @@ def over_depth(taps: Taps, *, depth: int, dimensions: int = 2) -> float:
     for _ in range(depth):
         profile = matrix @ profile
     return float(profile.mean()) ** dimensions
+
+
+def taps_of(settings: Mapping[str, float | int | str], shape: Sequence[int]) -> list[Taps] | None:
+    """Return the convolution that a site's settings describe, for an input of shape [B, C, *spatial].
+
+    None when they do not say enough. `padding="same"` pads both sides by half of the kernel's reach.
+    """
+    sizes = list(shape[2:])
+    listed = {name: _each(settings.get(name, other), len(sizes)) for name, other in _DEFAULTS.items()}
+    if not sizes or any(item is None for item in listed.values()):
+        return None
+    found: list[Taps] = []
+    for index, size in enumerate(sizes):
+        kernel, stride, dilation = (int((listed[name] or [])[index]) for name in ("kernel", "stride", "dilation"))
+        given = (listed["padding"] or [])[index]
+        padding = dilation * (kernel - 1) // 2 if given == "same" else 0 if given == "valid" else int(given)
+        if kernel < 1 or size + 2 * padding < dilation * (kernel - 1) + 1:
+            return None
+        found.append(Taps(size, kernel, stride, padding, dilation))
+    return found
+
+
+_DEFAULTS: dict[str, int] = {"kernel": 0, "stride": 1, "padding": 0, "dilation": 1}
+
+
+def _each(value: float | int | str, count: int) -> list[int | str] | None:
+    if isinstance(value, str) and value not in ("same", "valid"):
+        parts = value.split("x")
+        return [int(part) for part in parts] if len(parts) == count else None
+    return [value if isinstance(value, str) else int(value)] * count

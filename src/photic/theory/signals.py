@@ -46,7 +46,8 @@ class Scene(NamedTuple):
     """One operation with what enters it.
 
     `scale` and `shift` are root mean squares of a normalisation's gamma and beta, (1, 0) without them.
-    `sizes` are the numbers of elements of the inputs.
+    `sizes` are the numbers of elements of the inputs. `border` is the share of a convolution's mean square that zero
+    padding leaves. `apart` tells that the inputs come from different weights, so that they are independent.
     """
 
     site: Site
@@ -55,6 +56,8 @@ class Scene(NamedTuple):
     sizes: Sequence[int]
     scale: float = 1.0
     shift: float = 0.0
+    border: float = 1.0
+    apart: bool = False
 
 
 Rule = Callable[[Scene], "Passage | str"]
@@ -75,9 +78,10 @@ def _weight(scene: Scene) -> Passage | str:
     if len(scene.inputs) != 1:
         return f"`{scene.site.operation}` of {len(scene.inputs)} signals is not modelled"
     m, second, spread = scene.inputs[0]
-    quenched = m * m * facts.row_sum_square + 2.0 * m * facts.row_sum_bias + facts.bias_square
-    q = quenched + facts.row_square_sum * max(second - m * m, 0.0)
-    return Passage(Signal(0.0, q, facts.row_square_sum * spread), (math.sqrt(facts.row_square_sum),))
+    quenched = scene.border * m * m * facts.row_sum_square + 2.0 * m * facts.row_sum_bias + facts.bias_square
+    square_sum = facts.row_square_sum * scene.border
+    q = quenched + square_sum * max(second - m * m, 0.0)
+    return Passage(Signal(0.0, q, square_sum * spread), (math.sqrt(facts.row_square_sum),))
 
 
 def _embedding(scene: Scene) -> Passage | str:
@@ -108,6 +112,17 @@ def _shape(scene: Scene) -> Passage | str:
     return Passage(scene.inputs[0], (1.0,))
 
 
+def _padding(scene: Scene) -> Passage | str:
+    """Zeros thin the signal out; a circular or mirrored border repeats it, and its gradients add in squares."""
+    if len(scene.inputs) != 1 or scene.site.settings.get("value", 0) != 0 or not scene.sizes[0]:
+        return "padding with a number other than 0 is not modelled"
+    if scene.site.settings.get("mode", "constant") != "constant":
+        return Passage(scene.inputs[0], (1.0,))
+    share = min(1.0, scene.sizes[0] / math.prod(scene.site.shape))
+    m, second, spread = scene.inputs[0]
+    return Passage(Signal(m * share, second * share, spread * share), (math.sqrt(share),))
+
+
 def _concatenation(scene: Scene) -> Passage | str:
     whole = sum(scene.sizes)
     if not whole or not scene.inputs:
@@ -136,6 +151,8 @@ def _sum(scene: Scene) -> Passage | str:
 
 def _scaling(scene: Scene) -> Passage | str:
     number = scene.site.settings.get("other")
+    if len(scene.inputs) == 2 and scene.site.operation == "mul":
+        return _gate(scene)
     if len(scene.inputs) != 1 or not isinstance(number, (int, float)) or scene.site.settings.get("reflected"):
         return "a product of signals is not modelled"
     if scene.site.operation == "div":
@@ -145,6 +162,15 @@ def _scaling(scene: Scene) -> Passage | str:
     m, second, spread = scene.inputs[0]
     square = number * number
     return Passage(Signal(m * number, second * square, spread * square), (abs(float(number)),))
+
+
+def _gate(scene: Scene) -> Passage | str:
+    """A product of two independent signals: second moments multiply, and each passes the other's gradient."""
+    if not scene.apart or len(set(scene.sizes)) != 1:
+        return "a product of signals that are not independent is not modelled"
+    (m1, v1, s1), (m2, v2, s2) = scene.inputs
+    spread = v1 * v2 - (v1 - s1) * (v2 - s2)  # over examples: what is left without the parts that are fixed per unit
+    return Passage(Signal(m1 * m2, v1 * v2, spread), (math.sqrt(v2), math.sqrt(v1)))
 
 
 def _dropout(scene: Scene) -> Passage | str:
@@ -179,6 +205,7 @@ def _normalised(scene: Scene, variance: float) -> Passage | str:
 _BY_OPERATION: dict[str, Rule] = {
     "embedding": _embedding,
     "cat": _concatenation,
+    "pad": _padding,
     "mul": _scaling,
     "div": _scaling,
     "rms_norm": _rms_normalisation,
