@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from photic.checkups.predict import predict
     from photic.diagnosis.diagnose import diagnose
     from photic.probes.audit import measure
+    from photic.probes.dissection import dissect
     from photic.records.documents import read, write
     from photic.records.findings import Checkup, Diagnosis, Finding
     from photic.records.predictions import Prediction
@@ -36,6 +37,7 @@ _HOMES = {
     "Treatment": "photic.remedies.treat",
     "check": "photic.checkups.check",
     "diagnose": "photic.diagnosis.diagnose",
+    "dissect": "photic.probes.dissection",
     "measure": "photic.probes.audit",
     "predict": "photic.checkups.predict",
     "read": "photic.records.documents",
@@ -52,6 +54,7 @@ __all__ = [
     "Treatment",
     "check",
     "diagnose",
+    "dissect",
     "measure",
     "predict",
     "read",

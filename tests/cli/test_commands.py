@@ -216,3 +216,29 @@ def test_help_names_every_command(say: Say) -> None:
     assert code == 0
     for command in ("check", "demo", "explain", "predict", "report", "treat"):
         assert command in out
+
+
+def test_plot_draws_activations_phase_diagrams_and_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.svg"
+    assert run(["plot", "sigmoid", "gelu", "--out", str(out)]) == 0
+    shown = capsys.readouterr().err
+    assert "10.1493" in shown and "the length runs away" in shown
+    assert out.read_text().startswith("<?xml")
+    assert run(["plot", "tanh", "--phase", "--out", str(tmp_path / "p.png"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)["record"]
+    assert len(record["gains"]) == len(record["bias_variances"])
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    assert run(["plot", f"{deep_sigmoid.__file__}:build", "--out", str(tmp_path / "n.svg")]) == 0
+    assert run(["plot", "tanhh"]) == 2
+    assert "did you mean tanh" in capsys.readouterr().err
+    assert run(["plot", "--phase"]) == 2
+
+
+def test_dissect_shows_the_mean_that_sigmoids_carry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dissect", f"{deep_sigmoid.__file__}:build"]) == 0
+    shown = capsys.readouterr().err
+    assert "100.0 %" in shown and "singular values" in shown
+    assert run(["dissect", f"{deep_sigmoid.__file__}:build", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["record"]["sites"]) == 21

@@ -277,3 +277,20 @@ def test_a_gate_multiplies_second_moments_and_a_swish_by_hand_is_not_mistaken_fo
 
     run = measure(Swish(), (torch.randn(16, 8), torch.randint(2, (16,))), F.cross_entropy)
     assert "not independent" in predict_run(run).sites[run.site("/mul#1").order].not_predicted
+
+
+def test_gradients_through_pooling_follow_exactly() -> None:
+    class Pools(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.max_pool2d(self.conv(x), 2)
+            x = F.avg_pool2d(x, 2)
+            return self.head(x.mean((2, 3)))
+
+    run = measure(Pools(), (torch.randn(4, 3, 16, 16), torch.randint(4, (4,))), F.cross_entropy)
+    prediction = predict_run(run)
+    for name in ("/max_pool2d#1", "/avg_pool2d#1", "/mean#1"):
+        assert prediction.sites[run.site(name).order].gain == pytest.approx(run.reading(name).gain, rel=1e-6)

@@ -57,6 +57,18 @@ def look(model: nn.Module, batch: Any) -> Run:
     return _audit(model, batch, None, None, backward=False)
 
 
+def sighted(
+    model: nn.Module,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor] | None,
+    *,
+    see: Callable[[int, Tensor], None],
+    hear: Callable[[int, Tensor], None],
+) -> Run:
+    """Measure, and hand the first output of every site to `see` and its gradient to `hear`, with the site's index."""
+    return _audit(model, batch, loss, None, backward=True, recorder=Recorder(see=see, hear=hear))
+
+
 def _audit(
     model: nn.Module,
     batch: Any,
@@ -64,11 +76,12 @@ def _audit(
     optimizer: torch.optim.Optimizer | None,
     *,
     backward: bool,
+    recorder: Recorder | None = None,
 ) -> Run:
     if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected a torch.nn.Module to measure, got {type(model).__name__}; pass the network itself")
     inputs, targets = batches.split(batch)
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     stopped = ""
     value: Tensor | None = None
     gradients: dict[int, Tensor | None] = {}

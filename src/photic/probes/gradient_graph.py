@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,8 @@ class GradientGraph:
     Keeps nodes alive, no values: a gradient tensor is held only while a value's other consumers are awaited.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hear: Callable[[int, Tensor], None] | None = None) -> None:
+        self._tell = hear
         self.site_of: dict[Node, int] = {}
         self.leaves: dict[int, Tensor] = {}  # by id
         self.leaf_users: defaultdict[int, set[int]] = defaultdict(set)
@@ -128,6 +129,8 @@ class GradientGraph:
                 continue
             slot = Slot(node, number)
             read = moments(whole)
+            if self._tell is not None and site not in self._gradients:
+                self._tell(site, whole)
             self._gradients[site][slot] = read
             contributions = self._contributions.get(slot, {})
             if contributions and not self._is_shared(slot):

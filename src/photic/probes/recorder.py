@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,10 +72,16 @@ class _Before:
 
 
 class Recorder:
-    """Watches one forward pass. `visit` is the visitor of `photic.probes.calls.watching`."""
+    """Watches one forward pass. `visit` is the visitor of `photic.probes.calls.watching`.
 
-    def __init__(self) -> None:
-        self.graph = GradientGraph()
+    `see` and `hear` are given the first output of every site and its gradient, for those who need more than moments.
+    """
+
+    def __init__(
+        self, see: Callable[[int, Tensor], None] | None = None, hear: Callable[[int, Tensor], None] | None = None
+    ) -> None:
+        self.graph = GradientGraph(hear)
+        self.see = see
         self.forwards: list[_Forward] = []
         self.unseen: list[Unseen] = []
         self.outputs: tuple[int, ...] = ()
@@ -192,6 +198,8 @@ class Recorder:
                 axis,
             )
         )
+        if self.see is not None:
+            self.see(index, first)
         for tensor in outputs:
             self._remember(tensor, index)
         for tensor in before.tensors:

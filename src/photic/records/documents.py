@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from photic.records.atlas import Atlas, PhaseDiagram
+from photic.records.dissections import Dissection
 from photic.records.findings import Checkup, Diagnosis
 from photic.records.predictions import Prediction
 from photic.records.runs import Run
@@ -24,6 +26,9 @@ DOCUMENTS: dict[str, type[Any]] = {
     "diagnosis": Diagnosis,
     "checkup": Checkup,
     "treatment": TreatmentRecord,
+    "dissection": Dissection,
+    "atlas": Atlas,
+    "phase-diagram": PhaseDiagram,
 }
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

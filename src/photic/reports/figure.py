@@ -11,6 +11,7 @@ from typing import Any
 from photic.records.findings import Checkup
 from photic.records.profiles import Profile
 from photic.records.treatments import TreatmentRecord
+from photic.reports.canvas import canvas, store
 
 # Okabe and Ito's colours, told apart by the colour-blind.
 _BEFORE, _AFTER, _THEORY, _OTHER = "#D55E00", "#0072B2", "#555555", "#BBBBBB"
@@ -40,30 +41,19 @@ def draw(record: Checkup | TreatmentRecord, path: str | os.PathLike[str], *, cur
         ModuleNotFoundError: if matplotlib is not installed; the message says how to install it.
         ValueError: if the record has no depth profile.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ModuleNotFoundError("figures need matplotlib: pip install 'photic[lab]'") from None
     before = record.before if isinstance(record, TreatmentRecord) else record
     if before.diagnosis.profile is None:
         raise ValueError("there is no depth profile to draw: no gradient was measured")
     trials = [t for t in record.trials if t.losses] if isinstance(record, TreatmentRecord) else []
     panels = 1 + bool(trials) + (curve is not None)
-    with mpl.rc_context(
-        {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "photic"}
-    ):
-        figure: Any = Figure(figsize=(4.6 * panels, 3.6), layout="constrained")
-        axes: list[Any] = list(figure.subplots(1, panels, squeeze=False)[0])
+    with canvas(rows=1, columns=panels, width=4.6 * panels, height=3.6) as (figure, grid):
+        axes: list[Any] = list(grid[0])
         _profile(axes[0], record, before.diagnosis.profile)
         if trials:
             _losses(axes[1], trials)
         if curve is not None:
             _curve(axes[-1], curve)
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(target, dpi=160, metadata={"Date": None} if target.suffix == ".svg" else None)
-    return target
+        return store(figure, path)
 
 
 def _profile(axes: Any, record: Checkup | TreatmentRecord, profile: Profile) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from photic.records.dissections import Dissection
 from photic.records.findings import Checkup, Diagnosis, Finding
 from photic.records.predictions import Prediction
 from photic.records.profiles import LayerLine, Profile
@@ -17,6 +18,7 @@ from photic.records.runs import Run
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.reports.bars import bar, decades, sparkline
 from photic.reports.blocks import View, show_blocks, show_joins, show_times
+from photic.reports.dissection import show_dissection
 from photic.reports.verdict import verdict
 
 WHOLE = View()
@@ -43,6 +45,8 @@ def show(record: Any, console: Console, view: View = WHOLE) -> None:
             show_finding(finding, console)
     elif isinstance(record, Prediction):
         show_prediction(record, console)
+    elif isinstance(record, Dissection):
+        show_dissection(record, console, view)
     else:
         raise TypeError(f"expected a photic record, got {type(record).__name__}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 from scipy.optimize import brentq
 
 from photic.activations import Activation
@@ -150,8 +149,7 @@ def critical_at(activation: Activation, *, bias_variance: float) -> CriticalPoin
 
 def _critical_origin(activation: Activation) -> CriticalPoint | None:
     """Return the end of the line at q = 0, which activations with phi(0) = 0 and a slope there have: tanh's (0, 1, 0)."""
-    slope = float(activation.slope(np.zeros(1))[0]) ** 2
-    small = 1e-6
+    slope, small = slope_square(activation, variance=1e-12).value, 1e-6
     moved = mean_square(activation, variance=small).value
     if slope == 0.0 or abs(moved / (slope * small) - 1.0) > 0.01:
         return None

@@ -84,9 +84,11 @@ def _forward(
             found = passage(Scene(site, reading, known, sizes, *scales.get(site.order, (1.0, 0.0)), border, apart))
         if isinstance(found, Passage):
             passages[site.order] = found
-            signals[site.order] = found.signal
+        made = found.signal if isinstance(found, Passage) else None
+        if made is not None:
+            signals[site.order] = made
         else:
-            reasons[site.order] = found
+            reasons[site.order] = found if isinstance(found, str) else "its signal is taken from the measurement"
             if reading.signal is not None:  # restart from the measured signal
                 signals[site.order] = Signal.of(reading.signal.mean, reading.signal.rms**2)
     return passages, signals, reasons

@@ -36,9 +36,12 @@ class Signal(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """What an operation does: its output's signal, and by what factor it multiplies the gradient norm, per input."""
+    """What an operation does: its output's signal, and by what factor it multiplies the gradient norm, per input.
 
-    signal: Signal
+    Without a signal the measured one is taken: pooling passes gradients by a law, signals by how alike they are.
+    """
+
+    signal: Signal | None
     gains: tuple[float, ...]
 
 
@@ -121,6 +124,24 @@ def _padding(scene: Scene) -> Passage | str:
     share = min(1.0, scene.sizes[0] / math.prod(scene.site.shape))
     m, second, spread = scene.inputs[0]
     return Passage(Signal(m * share, second * share, spread * share), (math.sqrt(share),))
+
+
+def _pooling(scene: Scene) -> Passage | str:
+    """Means hand each input its share, sums all, maxima one input all of it: exact for the norm of the gradient."""
+    operation, settings = scene.site.operation, scene.site.settings
+    if len(scene.inputs) != 1 or not scene.sizes[0]:
+        return f"`{operation}` of several signals is not modelled"
+    share = math.prod(scene.site.shape) / scene.sizes[0]
+    overlapping = settings.get("stride", settings.get("kernel_size")) != settings.get("kernel_size")
+    if operation == "sum":
+        return Passage(None, (1.0 / math.sqrt(share),)) if share > 0.0 else "a sum of nothing"
+    if operation in ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"):
+        return Passage(None, (math.sqrt(share),))
+    if operation.startswith("avg_pool") and not overlapping:
+        return Passage(None, (math.sqrt(share),))
+    if operation.startswith(("max_pool", "adaptive_max_pool", "amax", "max")) and not overlapping:
+        return Passage(None, (1.0,))
+    return f"theory has no model of `{operation}` with overlapping windows"
 
 
 def _concatenation(scene: Scene) -> Passage | str:
@@ -206,6 +227,7 @@ _BY_OPERATION: dict[str, Rule] = {
     "embedding": _embedding,
     "cat": _concatenation,
     "pad": _padding,
+    "sum": _pooling,
     "mul": _scaling,
     "div": _scaling,
     "rms_norm": _rms_normalisation,
@@ -218,4 +240,5 @@ _BY_KIND: dict[str, Rule] = {
     "sum": _sum,
     "dropout": _dropout,
     "normalisation": _centred_normalisation,
+    "pooling": _pooling,
 }
