@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set up and run photic's tasks: demo, test, check, bench. Needs Python 3.11 or newer and nothing else.
+"""Set up and run photic's tasks: demo, test, check, bench, zoo. Needs Python 3.11 or newer and nothing else.
 
 The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
 Later calls start at once, until the constraints, pyproject.toml or the Python change.
@@ -169,7 +169,29 @@ def bench(arguments: list[str]) -> int:
     return max(run(str(ROOT / "benchmarks" / f"{name}.py"), *options) for name in chosen or known)
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench}
+def zoo(arguments: list[str]) -> int:
+    """Audit the architectures of `transformers`, in an environment of their own; --write renews the table in docs/."""
+    environment = ROOT / ".venv-zoo"
+    python = environment / BIN.name / PYTHON.name
+    if not python.exists():
+        failure = failure_of("make .venv-zoo", [sys.executable, "-m", "venv", "--clear", str(environment)])
+        pinned = next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
+        failure = failure or failure_of("take torch", [*pip, "--no-deps", f"{pinned}+cpu"])
+        failure = failure or failure_of(
+            "install photic, pytest and transformers",
+            [*pip, "-c", str(CONSTRAINTS), "-e", ".", "pytest", "hypothesis", "transformers==5.23.0"],
+        )
+        if failure:
+            shutil.rmtree(environment, ignore_errors=True)
+            raise SystemExit(f"{failure}\n[dev] the zoo's environment could not be made; pip's words are above")
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_architectures.py"]
+    show = [str(python), str(ROOT / "benchmarks" / "architectures.py"), *arguments]
+    return max(subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode for command in (tests, show))
+
+
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo}
 
 
 def main() -> int:

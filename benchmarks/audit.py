@@ -43,6 +43,9 @@ CASES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {
     "mlp 100 x 64, batch 64": lambda: mlp(100, 64, 64),
     "mlp 100 x 256, batch 128": lambda: mlp(100, 256, 128),
     "mlp 1000 x 16, batch 16": lambda: mlp(1000, 16, 16),
+    "mlp 50 x 32, batch 16": lambda: mlp(50, 32, 16),
+    "mlp 500 x 32, batch 16": lambda: mlp(500, 32, 16),
+    "mlp 5000 x 32, batch 16": lambda: mlp(5000, 32, 16),
     "cnn 4 layers, 32 x 32": cnn,
     "transformer 4 x 128": transformer,
 }

@@ -1,0 +1,144 @@
+"""Survey: audit one architecture after the other and say what was seen, what not, and whether anything was disturbed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from photic.checkups.setup import seeded
+from photic.diagnosis.diagnose import diagnose
+from photic.lab.architectures import Builder, Built
+from photic.probes import batches
+from photic.probes.audit import measure
+from photic.theory.network import predict_run
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an audit of one architecture gave.
+
+    Attributes:
+        name: of the architecture.
+        operations: sites in model and loss.
+        unseen: what could not be seen, each with its reason.
+        predicted: share of the model's operations of which theory expects something.
+        reach: the headline.
+        findings: warnings and worse; random weights of a sound architecture should have none.
+        different: parameters whose gradient is not that of a plain pass, bit for bit.
+        left: what the audit left behind: hooks, gradients, changed buffers.
+        seconds: of one audit.
+        ratio: to a plain forward and backward pass.
+    """
+
+    name: str
+    operations: int
+    unseen: tuple[str, ...]
+    predicted: float
+    reach: str
+    findings: tuple[str, ...]
+    different: tuple[str, ...]
+    left: tuple[str, ...]
+    seconds: float
+    ratio: float
+
+
+def survey(name: str, build: Builder, *, seed: int = 0, rounds: int = 3) -> Seen:
+    """Audit an architecture and compare it with plain passes under the same seeds."""
+    with seeded(seed):
+        built = build()
+    model, batch, loss = built
+    model.train()
+    plain, plain_seconds = _plain(built, seed, rounds)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    times: list[float] = []
+    with seeded(seed + 1):
+        run = measure(model, batch, loss)  # the first loads the kernels: not timed
+    for _ in range(rounds):
+        with seeded(seed + 1):
+            start = time.perf_counter()
+            measure(model, batch, loss)
+            times.append(time.perf_counter() - start)
+    if run.stopped:
+        return Seen(name, len(run.sites), (run.stopped,), 0.0, "stopped", (), (), (), times[0], 0.0)
+    gradients: dict[str, Tensor | None] = {parameter.name: None for parameter in run.parameters}
+    for parameter, reading in zip(run.parameters, run.steps[0].parameters, strict=True):
+        gradients[parameter.name] = None if reading.gradient is None else torch.tensor(reading.gradient.norm)
+    prediction = predict_run(run)
+    diagnosis = diagnose(run, prediction)
+    model_sites = [site for site in run.sites if site.phase == "model"]
+    known = sum(not prediction.sites[site.order].not_predicted for site in model_sites)
+    return Seen(
+        name=name,
+        operations=len(run.sites),
+        unseen=tuple(f"{item.what}: {item.why}" for item in run.unseen),
+        predicted=known / max(1, len(model_sites)),
+        reach="" if diagnosis.profile is None else diagnosis.profile.reach,
+        findings=tuple(f"{f.problem} at {', '.join(f.sites[:2])}" for f in diagnosis.findings if f.severity != "info"),
+        different=_different(plain, gradients),
+        left=_left(model, before),
+        seconds=statistics.median(times),
+        ratio=statistics.median(times) / plain_seconds,
+    )
+
+
+def _plain(built: Built, seed: int, rounds: int) -> tuple[dict[str, Tensor | None], float]:
+    """Return the gradients of a plain pass, and its median time."""
+    model, batch, loss = built
+    inputs, targets = batches.split(batch)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    times: list[float] = []
+    for _ in range(rounds):
+        model.zero_grad()
+        with seeded(seed + 1):
+            start = time.perf_counter()
+            batches.scalar_loss(batches.call(model, inputs), targets, loss, 0).backward()
+            times.append(time.perf_counter() - start)
+    found = {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    model.load_state_dict(state)
+    return found, statistics.median(times)
+
+
+def _different(plain: Mapping[str, Tensor | None], audited: Mapping[str, Tensor | None]) -> tuple[str, ...]:
+    from photic.kernels.moments import moments
+
+    found: list[str] = []
+    for name, gradient in plain.items():
+        ours = audited.get(name)
+        # The record holds moments; equal gradients have equal ones, to the last bit of the same pass over them.
+        if (gradient is None) != (ours is None) or (
+            gradient is not None and ours is not None and torch.tensor(moments(gradient).norm) != ours
+        ):
+            found.append(name)
+    return tuple(found)
+
+
+def _left(model: nn.Module, before: Mapping[str, Tensor]) -> tuple[str, ...]:
+    left: list[str] = []
+    for path, module in model.named_modules():
+        left += [f"a hook on {path}" for name, held in vars(module).items() if name.endswith("_hooks") and held]
+    left += [f"the gradient of {name}" for name, parameter in model.named_parameters() if parameter.grad is not None]
+    left += [f"{key} changed" for key, value in model.state_dict().items() if not torch.equal(value, before[key])]
+    return tuple(left)
+
+
+def table(rows: Sequence[Seen]) -> str:
+    """Return the survey as a Markdown table."""
+    lines = [
+        "| architecture | operations | unseen | predicted | the gradient reaches | findings | time | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        reach = row.reach.removeprefix("the gradient reaches ")
+        found = "; ".join(row.findings) or "none"
+        unseen = "; ".join(row.unseen) or "nothing"
+        lines.append(
+            f"| {row.name} | {row.operations} | {unseen} | {100 * row.predicted:.0f} % | {reach} | {found} | "
+            f"{1000 * row.seconds:.0f} ms | {row.ratio:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
