@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from photic.checkups.check import check
     from photic.checkups.predict import predict
     from photic.diagnosis.diagnose import diagnose
+    from photic.initialisers.initialise import initialise
     from photic.probes.audit import measure
     from photic.probes.dissection import dissect
     from photic.records.documents import read, write
@@ -38,6 +39,7 @@ _HOMES = {
     "check": "photic.checkups.check",
     "diagnose": "photic.diagnosis.diagnose",
     "dissect": "photic.probes.dissection",
+    "initialise": "photic.initialisers.initialise",
     "measure": "photic.probes.audit",
     "predict": "photic.checkups.predict",
     "read": "photic.records.documents",
@@ -55,6 +57,7 @@ __all__ = [
     "check",
     "diagnose",
     "dissect",
+    "initialise",
     "measure",
     "predict",
     "read",

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photic.initialisers.normal import fill_normal
+from photic.initialisers.drawing import fill_normal
 from photic.probes.calls import Call, watching
 from photic.remedies.prescription import LayerInitialisation, Prescription
 

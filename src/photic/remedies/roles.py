@@ -1,94 +1,16 @@
-"""Roles: which layers and activations of a network are hidden, and what follows what."""
+"""New weights for one layer, as a prescription names them."""
 
 from __future__ import annotations
 
-from photic.activations import find
 from photic.diagnosis.graph import Graph
-from photic.records.sites import Parameter
+from photic.diagnosis.roles import weight_and_bias
 from photic.remedies.prescription import LayerInitialisation, Scheme
-
-_RELU_LIKE = {
-    "relu",
-    "leaky_relu",
-    "prelu",
-    "rrelu",
-    "elu",
-    "celu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-    "relu6",
-    "hardswish",
-}
-_MATRICES = {"linear", "conv1d", "conv2d", "conv3d"}
-
-
-def hidden_activations(graph: Graph) -> list[int]:
-    """Return known activations between two layers; gates (their output multiplies something) are none."""
-    weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}
-    found: list[int] = []
-    for site in graph.run.sites:
-        if site.kind != "activation" or site.phase != "model" or find(site.operation, site.settings) is None:
-            continue
-        gate = any(graph.site(after).operation in ("mul", "where") for after in graph.consumers.get(site.order, []))
-        clamp = site.operation.startswith("clamp") or site.operation in ("sin", "erf")
-        above, below = graph.descendants([site.order]), graph.ancestors([site.order])
-        if not gate and not clamp and above & weights and below & weights:
-            found.append(site.order)
-    return found
-
-
-def matrices(graph: Graph) -> list[int]:
-    """Return the trained linear and convolution layers, in order of execution, each weight once."""
-    seen: set[str] = set()
-    found: list[int] = []
-    for index in graph.layers():
-        parameters = _weight_and_bias(graph, index)
-        if graph.site(index).operation in _MATRICES and parameters is not None and parameters[0] not in seen:
-            seen.add(parameters[0])
-            found.append(index)
-    return found
-
-
-def activation_after(graph: Graph, index: int) -> str:
-    """Return the operation of the activation that follows a layer; '' without one."""
-    follower = graph.following_activation(index)
-    return "" if follower is None else graph.site(follower).operation
-
-
-def activation_before(graph: Graph, index: int) -> str:
-    """Return the operation of the activation that feeds a layer, past shapes and dropout; '' without one."""
-    while True:
-        sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
-        if len(sources) != 1:
-            return ""
-        index = sources[0]
-        site = graph.site(index)
-        if site.kind == "activation":
-            return site.operation
-        if site.kind not in ("shape", "dropout", "pooling"):
-            return ""
 
 
 def initialisation(
     graph: Graph, index: int, scheme: Scheme, *, scale: float = 1.0, shift: float = 0.0
 ) -> LayerInitialisation:
     """Return new weights for one of `matrices(graph)`."""
-    names = _weight_and_bias(graph, index)
+    names = weight_and_bias(graph, index)
     assert names is not None
     return LayerInitialisation(graph.site(index).name, names[0], names[1], scheme, scale, shift)
-
-
-def relu_like(operation: str) -> bool:
-    """Whether He's gain suits the activation: about half of its inputs pass, about half do not."""
-    return operation in _RELU_LIKE
-
-
-def _weight_and_bias(graph: Graph, index: int) -> tuple[str, str] | None:
-    own: list[Parameter] = [parameter for parameter, _ in graph.parameters.get(index, []) if parameter.trainable]
-    weights = [parameter.name for parameter in own if len(parameter.shape) >= 2]
-    biases = [parameter.name for parameter in own if len(parameter.shape) == 1]
-    if len(weights) != 1 or len(biases) > 1 or "<" in weights[0]:
-        return None
-    return weights[0], biases[0] if biases else ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.roles import activation_after, activation_before, matrices
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-from photic.remedies.roles import activation_after, activation_before, initialisation, matrices
+from photic.remedies.roles import initialisation
 
 
 @remedy(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.roles import activation_after, matrices, relu_like
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-from photic.remedies.roles import activation_after, initialisation, matrices, relu_like
+from photic.remedies.roles import initialisation
 
 
 @remedy(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.roles import hidden_activations
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-from photic.remedies.roles import hidden_activations
 
 
 @remedy(
