@@ -1,0 +1,1 @@
+"""Data that is generated or comes with scikit-learn: nothing is downloaded."""
