@@ -55,6 +55,7 @@ def survey(name: str, build: Builder, *, seed: int = 0, rounds: int = 3) -> Seen
     model.train()
     plain, plain_seconds = _plain(built, seed, rounds)
     before = {key: value.clone() for key, value in model.state_dict().items()}
+    hooks = _hooks(model)
     times: list[float] = []
     with seeded(seed + 1):
         run = measure(model, batch, loss)  # the first loads the kernels: not timed
@@ -80,7 +81,7 @@ def survey(name: str, build: Builder, *, seed: int = 0, rounds: int = 3) -> Seen
         reach="" if diagnosis.profile is None else diagnosis.profile.reach,
         findings=tuple(f"{f.problem} at {', '.join(f.sites[:2])}" for f in diagnosis.findings if f.severity != "info"),
         different=_different(plain, gradients),
-        left=_left(model, before),
+        left=_left(model, before, hooks),
         seconds=statistics.median(times),
         ratio=statistics.median(times) / plain_seconds,
     )
@@ -118,10 +119,20 @@ def _different(plain: Mapping[str, Tensor | None], audited: Mapping[str, Tensor 
     return tuple(found)
 
 
-def _left(model: nn.Module, before: Mapping[str, Tensor]) -> tuple[str, ...]:
-    left: list[str] = []
-    for path, module in model.named_modules():
-        left += [f"a hook on {path}" for name, held in vars(module).items() if name.endswith("_hooks") and held]
+def _hooks(model: nn.Module) -> dict[str, int]:
+    """Return how many hooks each module has; some models bring their own."""
+    return {
+        f"{path}.{name}": len(held)
+        for path, module in model.named_modules()
+        for name, held in vars(module).items()
+        if name.endswith("_hooks")
+    }
+
+
+def _left(model: nn.Module, before: Mapping[str, Tensor], hooks: Mapping[str, int]) -> tuple[str, ...]:
+    left = [
+        f"{count - hooks.get(key, 0)} hooks in {key}" for key, count in _hooks(model).items() if count != hooks.get(key)
+    ]
     left += [f"the gradient of {name}" for name, parameter in model.named_parameters() if parameter.grad is not None]
     left += [f"{key} changed" for key, value in model.state_dict().items() if not torch.equal(value, before[key])]
     return tuple(left)

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 SIDE = 32
 KINDS = ("triangle", "parallelogram", "ellipse")
 CLASSES = ("T", "P", "E", "T+P", "P+E", "T+E", "T+T", "P+P", "E+E")
-_LABELS = {(0,): 0, (1,): 1, (2,): 2, (0, 1): 3, (1, 2): 4, (0, 2): 5, (0, 0): 6, (1, 1): 7, (2, 2): 8}
+_LABELS: dict[tuple[int, ...], int] = {
+    (0,): 0,
+    (1,): 1,
+    (2,): 2,
+    (0, 1): 3,
+    (1, 2): 4,
+    (0, 2): 5,
+    (0, 0): 6,
+    (1, 1): 7,
+    (2, 2): 8,
+}
 _CORNERS = (3, 4, 20)  # an ellipse is a polygon of 20 corners
 _ANGLES = 255
 _MOST_HIDDEN = 0.5
