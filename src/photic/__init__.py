@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from photic.checkups.check import check
     from photic.checkups.predict import predict
+    from photic.checkups.watching import watch
     from photic.diagnosis.diagnose import diagnose
     from photic.initialisers.initialise import initialise
     from photic.probes.audit import measure
@@ -44,6 +45,7 @@ _HOMES = {
     "predict": "photic.checkups.predict",
     "read": "photic.records.documents",
     "treat": "photic.remedies.treat",
+    "watch": "photic.checkups.watching",
     "write": "photic.records.documents",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "predict",
     "read",
     "treat",
+    "watch",
     "write",
 ]
 

@@ -20,9 +20,10 @@ from photic.checkups.setup import (
     make_optimizer,
     seeded,
 )
-from photic.checkups.training import snapshot, train, updates
+from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
+from photic.probes.updates import snapshot, updates
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step
 from photic.theory.network import predict_run

@@ -102,7 +102,7 @@ def _audit(
         if value is not None and value.requires_grad:
             gradients = _backward(model, recorder, value)
     sites, edges, edge_readings = recorder.readings()
-    parameters, parameter_readings = _parameters(model, recorder, optimizer, gradients)
+    parameters, parameter_readings = parameter_table(model, recorder, optimizer, gradients)
     return Run(
         model=type(model).__name__,
         sites=tuple(forward.site for forward in recorder.forwards),
@@ -112,14 +112,9 @@ def _audit(
         unseen=tuple(recorder.unseen),
         outputs=recorder.outputs,
         inputs=recorder.inputs,
-        optimizer=_optimizer_words(optimizer),
+        optimizer=optimizer_words(optimizer),
         stopped=stopped,
-        facts={
-            "photic": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "mode": "train" if model.training else "eval",
-        },
+        facts=circumstances(model),
     )
 
 
@@ -160,12 +155,13 @@ def _backward_into_grad(value: Tensor, leaves: Mapping[int, Tensor]) -> dict[int
             leaf.grad = saved[key]
 
 
-def _parameters(
+def parameter_table(
     model: nn.Module,
     recorder: Recorder,
     optimizer: torch.optim.Optimizer | None,
     gradients: Mapping[int, Tensor | None],
 ) -> tuple[tuple[Parameter, ...], tuple[ParameterReading, ...]]:
+    """Return all parameters of the model with their readings; `gradients` are by the parameter's `id`."""
     names: dict[int, list[str]] = {}
     tensors: dict[int, Tensor] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -208,6 +204,16 @@ def _parameters(
     return tuple(table), tuple(readings)
 
 
+def circumstances(model: nn.Module) -> dict[str, str]:
+    """Return versions and the mode that the model is in."""
+    return {
+        "photic": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "mode": "train" if model.training else "eval",
+    }
+
+
 def _raised_by(error: Exception) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -225,7 +231,8 @@ def _stopped(recorder: Recorder, error: Exception) -> str:
     return f"{type(error).__name__}{place}: {error}"
 
 
-def _optimizer_words(optimizer: torch.optim.Optimizer | None) -> str:
+def optimizer_words(optimizer: torch.optim.Optimizer | None) -> str:
+    """Return class and settings of an optimizer: `SGD(lr=0.1)`."""
     if optimizer is None:
         return ""
     defaults: dict[str, Any] = optimizer.defaults

@@ -56,8 +56,11 @@ class GradientGraph:
     Keeps nodes alive, no values: a gradient tensor is held only while a value's other consumers are awaited.
     """
 
-    def __init__(self, hear: Callable[[int, Tensor], None] | None = None) -> None:
+    def __init__(
+        self, hear: Callable[[int, Tensor], None] | None = None, fault: Callable[[Exception], None] | None = None
+    ) -> None:
         self._tell = hear
+        self._fault = fault
         self.site_of: dict[Node, int] = {}
         self.leaves: dict[int, Tensor] = {}  # by id
         self.leaf_users: defaultdict[int, set[int]] = defaultdict(set)
@@ -119,6 +122,17 @@ class GradientGraph:
         """Whether the slot's gradient is a sum; else the whole is the contribution and need not be read twice."""
         contributions = self._contributions[slot]
         return len(contributions) > 1 or next(iter(contributions.values())).taps > 1
+
+    def listened(
+        self, node: Node, taps: _Taps, passed: Sequence[Tensor | None], arrived: Sequence[Tensor | None]
+    ) -> None:
+        """Hear, and hand an error of ours to `fault` if there is one: a user's backward must not fail of it."""
+        try:
+            self.hear(node, taps, passed, arrived)
+        except Exception as error:
+            if self._fault is None:
+                raise
+            self._fault(error)
 
     def hear(self, node: Node, taps: _Taps, passed: Sequence[Tensor | None], arrived: Sequence[Tensor | None]) -> None:
         """Read the gradients of one executed node."""
@@ -194,7 +208,7 @@ class _Listener:
         self.graph, self.node, self.taps = graph, node, taps
 
     def __call__(self, passed: Any, arrived: Any) -> None:
-        self.graph.hear(self.node, self.taps, passed, arrived)
+        self.graph.listened(self.node, self.taps, passed, arrived)
 
 
 def _projection(part: Tensor, whole: Tensor, read: Moments) -> float | None:

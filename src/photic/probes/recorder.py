@@ -78,10 +78,16 @@ class Recorder:
     """
 
     def __init__(
-        self, see: Callable[[int, Tensor], None] | None = None, hear: Callable[[int, Tensor], None] | None = None
+        self,
+        see: Callable[[int, Tensor], None] | None = None,
+        hear: Callable[[int, Tensor], None] | None = None,
+        *,
+        in_place: bool = False,
+        fault: Callable[[Exception], None] | None = None,
     ) -> None:
-        self.graph = GradientGraph(hear)
+        self.graph = GradientGraph(hear, fault)
         self.see = see
+        self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
         self.forwards: list[_Forward] = []
         self.unseen: list[Unseen] = []
         self.outputs: tuple[int, ...] = ()
@@ -124,7 +130,7 @@ class Recorder:
         before = self._before(call)
         if before is None:
             return call.run()
-        time = tap(call)
+        time = None if self.in_place and not _carried(call) else tap(call)
         self.failing = call
         result = call.run() if time is None else time.call.run()
         self.failing = None
@@ -309,6 +315,10 @@ def _changed(before: _Before, place: int) -> bool:
     if tensor.grad_fn is not before.nodes[place]:
         return True
     return not tensor.is_inference() and tensor._version != before.versions[place]
+
+
+def _carried(call: Call) -> bool:
+    return bool(call.args) and isinstance(call.args[0], Tensor) and call.args[0].requires_grad
 
 
 def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:

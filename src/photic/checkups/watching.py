@@ -1,0 +1,377 @@
+"""Watch: a training run as it is, sampled within a budget, judged while it goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from photic.diagnosis.diagnose import diagnose
+from photic.probes.glances import Glance
+from photic.probes.in_place import InPlaceAudit
+from photic.probes.modules import module_names
+from photic.probes.pace import Kind, Pace
+from photic.records.findings import Checkup, Finding
+from photic.records.runs import Run
+from photic.records.stores import StoreWriter
+from photic.theory.network import predict_run
+
+OnFinding = Callable[[Finding, int], None]
+
+
+@dataclass
+class _Track:
+    """What is known of the steps of one optimizer."""
+
+    steps: int = 0
+    first: Run | None = None
+    last: Run | None = None
+    losses: list[float] = field(default_factory=list[float])
+    audited: list[int] = field(default_factory=list[int])
+    seen: dict[str, int] = field(default_factory=dict[str, int])  # problem -> audits in a row
+    findings: tuple[Finding, ...] = ()
+
+
+class Watch:
+    """Watches a training run; use it as a context manager or call `close`.
+
+    Attributes:
+        history: findings that went away again, with the step at which they did.
+        faults: what went wrong inside photic; the first one ends the watch and never the training.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Sequence[nn.Module],
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+        *,
+        budget: float = 0.01,
+        record: str | Path | None = None,
+        on_finding: OnFinding | None = None,
+        ignore: Sequence[str] = (),
+    ) -> None:
+        self.roots = [model] if isinstance(model, nn.Module) else list(model)
+        for root in self.roots:
+            if not isinstance(root, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"expected torch.nn.Modules to watch, got {type(root).__name__}")
+        if not self.roots:
+            raise ValueError("expected at least one model to watch, got none")
+        self.family = self.roots[0] if len(self.roots) == 1 else _family(self.roots)
+        given = (
+            []
+            if optimizer is None
+            else [optimizer]
+            if isinstance(optimizer, torch.optim.Optimizer)
+            else list(optimizer)
+        )
+        self._chosen = {id(item) for item in given}
+        self._parameters = {id(parameter) for parameter in self.family.parameters()}
+        self.pace = Pace(budget)
+        self.history: list[tuple[int, Finding]] = []
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self.on_finding = on_finding
+        self.ignore = tuple(ignore)
+        self.steps = 0
+        self._tracks: dict[int, _Track] = {}
+        self._told: set[str] = set()
+        self._kind: Kind = "nothing"
+        self._audit: InPlaceAudit | None = None
+        self._glance = Glance(self.family, module_names(self.family), self._fault)
+        self._sampling: list[RemovableHandle] = []
+        self._always: list[RemovableHandle] = []
+        self._store = StoreWriter(Path(record)) if record is not None else None
+        self._compiled = any("OptimizedModule" in type(m).__name__ for root in self.roots for m in root.modules())
+        if self._compiled:
+            self.notes.append("compiled parts run as they are: only gradients and updates of parameters are read there")
+        self._always.append(register_optimizer_step_post_hook(self._stepped))
+        self._prepare("audit")
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The verdict now: what the last audit of every optimizer's steps shows, cause first."""
+        return tuple(finding for track in self._tracks.values() for finding in track.findings)
+
+    @property
+    def healthy(self) -> bool:
+        """True when no finding is a warning or worse."""
+        return all(finding.severity == "info" for finding in self.findings)
+
+    @property
+    def overhead(self) -> float:
+        """Measured share of the time that sampling cost, the start-up audits apart."""
+        return self.pace.overhead
+
+    @property
+    def run(self) -> Run | None:
+        """The first and the last audit as one run; None before the first optimizer step."""
+        track = max(self._tracks.values(), key=lambda t: t.steps, default=None)
+        return None if track is None else _joined(track)
+
+    @property
+    def checkup(self) -> Checkup | None:
+        """Everything so far as a record, for reports."""
+        run = self.run
+        if run is None:
+            return None
+        prediction = predict_run(run)
+        diagnosis = diagnose(run, prediction, ignore=self.ignore)
+        return Checkup(
+            run, prediction, dataclasses.replace(diagnosis, findings=self.findings), (*self.notes, self.cost())
+        )
+
+    def cost(self) -> str:
+        """Return in words what the watch cost."""
+        audits = sum(len(track.audited) for track in self._tracks.values())
+        return (
+            f"watched {self.steps} steps, {audits} audited; sampling took {100 * self.overhead:.2f} % of the time, "
+            f"the start-up {self.pace.start_up_seconds:.2f} s"
+        )
+
+    def close(self) -> None:
+        """Detach; safe to call twice. The record is complete afterwards."""
+        self._stop_sampling()
+        for handle in self._always:
+            handle.remove()
+        self._always.clear()
+        if self._store is not None:
+            self._describe()
+            self._store.close()
+            if self._store.failure:
+                self.notes.append(f"the record ended early: {self._store.failure}")
+            self._store = None
+
+    # What follows runs inside the user's training: nothing may raise.
+
+    def _fault(self, error: Exception) -> None:
+        if not self.faults:
+            warnings.warn(
+                f"photic stopped watching after an error of its own: {type(error).__name__}: {error}", stacklevel=2
+            )
+            logging.getLogger("photic").debug("the error", exc_info=error)
+        self.faults.append(f"{type(error).__name__}: {error}")
+        self._stop_sampling()
+        for handle in self._always:
+            handle.remove()
+        self._always.clear()
+
+    def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
+        if self._chosen:
+            return id(optimizer) in self._chosen
+        return any(id(p) in self._parameters for group in optimizer.param_groups for p in group["params"])
+
+    def _prepare(self, kind: Kind) -> None:
+        """Put up what the next step needs."""
+        self._kind = kind
+        if kind == "nothing":
+            return
+        if kind == "glance" or self._compiled:
+            if not self._compiled:
+                self._glance.install()
+        else:
+            self._audit = InPlaceAudit(self.family, self._fault)
+            for root in self.roots:
+                self._sampling.append(root.register_forward_pre_hook(self._entering, with_kwargs=True))
+                self._sampling.append(root.register_forward_hook(self._leaving))
+        self._sampling.append(register_optimizer_step_pre_hook(self._stepping))
+
+    def _stop_sampling(self) -> None:
+        if self._audit is not None:
+            self._audit.close()
+            self._audit = None
+        self._glance.remove()
+        for handle in self._sampling:
+            handle.remove()
+        self._sampling.clear()
+
+    def _entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        audit = self._audit
+        if audit is None or not module.training or not torch.is_grad_enabled() or audit.heard:
+            return
+        try:
+            if audit.recorder.forwards:
+                audit.entered()
+            else:
+                audit.begin(module, (args, kwargs))
+        except Exception as error:
+            self._fault(error)
+
+    def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._audit is not None:
+            try:
+                self._audit.returned(module, output)
+            except Exception as error:
+                self._fault(error)
+
+    def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        audit = self._audit
+        if audit is None or not audit.heard or not self._ours(optimizer):
+            return
+        try:
+            audit.before_step(optimizer, step=self._track(optimizer).steps)
+        except Exception as error:
+            self._fault(error)
+
+    def _track(self, optimizer: torch.optim.Optimizer) -> _Track:
+        return self._tracks.setdefault(id(optimizer), _Track())
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._always or not self._ours(optimizer):
+            return
+        if self._kind == "nothing":
+            self._tracks.setdefault(id(optimizer), _Track()).steps += 1
+            self.steps += 1
+            self._prepare(self.pace.stepped(self.steps - 1, "nothing", own=0.0))
+            return
+        try:
+            self._sampled(optimizer)
+        except Exception as error:
+            self._fault(error)
+
+    def _sampled(self, optimizer: torch.optim.Optimizer) -> None:
+        kind, audit = self._kind, self._audit
+        track = self._track(optimizer)
+        if audit is not None and audit.heard and not audit.read:  # a closure: forward and backward ran inside the step
+            audit.before_step(optimizer, step=track.steps, moves=False)
+        run = audit.after_step() if audit is not None else None
+        if kind == "glance":
+            self._write_glance()
+        self._stop_sampling()
+        following = self.pace.stepped(self.steps, kind, own=audit.seconds if audit is not None else 0.0)
+        track.steps += 1
+        self.steps += 1
+        if run is not None:
+            self._judge(track, _owned(run))
+        if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
+            following = "audit"
+        self.pace.rest()
+        self._prepare(following)
+
+    def _judge(self, track: _Track, run: Run) -> None:
+        step = run.steps[0]
+        track.audited.append(step.step)
+        if step.loss is not None:
+            track.losses.append(step.loss)
+        track.first = track.first or run
+        track.last = run
+        found = diagnose(dataclasses.replace(run, losses=tuple(track.losses)), predict_run(run), ignore=self.ignore)
+        gone = [finding for finding in track.findings if finding.problem not in {f.problem for f in found.findings}]
+        self.history.extend((step.step, finding) for finding in gone)
+        track.seen = {f.problem: track.seen.get(f.problem, 0) + 1 for f in found.findings}
+        track.findings = tuple(f for f in found.findings if track.seen[f.problem] >= 2 or len(track.audited) == 1)
+        for finding in track.findings:
+            if track.seen[finding.problem] >= 2 and finding.problem not in self._told:
+                self._told.add(finding.problem)
+                if self.on_finding is not None:
+                    self.on_finding(finding, step.step)
+        self._write_audit(run)
+
+    # The record.
+
+    def _write_audit(self, run: Run) -> None:
+        if self._store is None:
+            return
+        step = run.steps[0]
+        if len(self._tracks) <= 1 and step.step == 0:
+            self._describe()
+            self._store.fact("sites", [site.name for site in run.sites])
+            self._store.fact("parameters", [parameter.name for parameter in run.parameters])
+        self._store.row("audit/signal", step.step, [math.nan if r.signal is None else r.signal.rms for r in step.sites])
+        self._store.row(
+            "audit/gradient", step.step, [math.nan if r.gradient is None else r.gradient.norm for r in step.sites]
+        )
+        updates = [math.nan if r.update_ratio is None else r.update_ratio for r in step.parameters]
+        self._store.row("audit/update", step.step, updates)
+        self._store.row("loss", step.step, [math.nan if step.loss is None else step.loss])
+
+    def _write_glance(self) -> None:
+        if self._store is None:
+            return
+        for which, name in ((0, "signal"), (1, "gradient")):
+            read = self._glance.moments(which)
+            self._store.row(
+                f"glance/{name}", self.steps, [math.nan if m is None else (m.rms, m.norm)[which] for m in read]
+            )
+
+    def _describe(self) -> None:
+        if self._store is not None:
+            self._store.fact("model", type(self.family).__name__)
+            self._store.fact("modules", self._glance.names)
+            self._store.fact("steps", self.steps)
+            self._store.fact("cost", self.cost())
+            self._store.fact("findings", [dataclasses.asdict(finding) for finding in self.findings])
+
+
+def watch(
+    model: nn.Module | Sequence[nn.Module],
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+    *,
+    budget: float = 0.01,
+    record: str | Path | None = None,
+    on_finding: OnFinding | None = None,
+    ignore: Sequence[str] = (),
+) -> Watch:
+    """Watch a training run from here on, at nearly no cost: `with photic.watch(model, optimizer) as watch: ...`.
+
+    The user's loop stays as it is. Some steps are audited in place: the user's own forward, loss and backward, operation
+    by operation; others get a glance at every module. All other steps run one optimizer hook and nothing else. Training
+    is bit-identical to one that is not watched.
+
+    Args:
+        model: a module, or several (GAN); evaluation and passes without gradient are no readings.
+        optimizer: one or several; None follows every optimizer that owns parameters of the model.
+        budget: share of the time that sampling may cost, measured and kept; six audits at steps 0, 2, 8, 32, 128 and
+            512 come on top, so that short runs get their verdict.
+        record: file to write the course of the run to (SQLite), readable while it runs.
+        on_finding: called with each finding and its step, once, when two audits in a row show it.
+        ignore: problems not to be reported.
+
+    Raises:
+        TypeError, ValueError: if there is no module to watch or the budget is no share.
+    """
+    return Watch(model, optimizer, budget=budget, record=record, on_finding=on_finding, ignore=ignore)
+
+
+def _family(roots: Sequence[nn.Module]) -> nn.Module:
+    """Return one module that holds several, named after their classes; they themselves do not change."""
+    family = nn.ModuleDict()
+    for root in roots:
+        name, count = type(root).__name__, 2
+        while name in family:
+            name, count = f"{type(root).__name__}{count}", count + 1
+        family[name] = root
+    return family
+
+
+def _owned(run: Run) -> Run:
+    """Take parameters that another optimizer moves as not trained in this step: a GAN's other half is no finding."""
+    parameters = tuple(p if p.owned is not False else dataclasses.replace(p, trainable=False) for p in run.parameters)
+    return dataclasses.replace(run, parameters=parameters)
+
+
+def _joined(track: _Track) -> Run | None:
+    first, last = track.first, track.last
+    if first is None or last is None:
+        return None
+    if first is last or [s.name for s in first.sites] != [s.name for s in last.sites] or first.edges != last.edges:
+        return dataclasses.replace(last, losses=tuple(track.losses))
+    return dataclasses.replace(first, steps=(*first.steps, *last.steps), losses=tuple(track.losses))

@@ -1,0 +1,208 @@
+"""An audit in place: the user's own forward, loss and backward of one step, seen operation by operation."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photic.probes.audit import circumstances, optimizer_words, parameter_table
+from photic.probes.calls import Call, watching
+from photic.probes.recorder import Recorder
+from photic.probes.updates import snapshot, updates
+from photic.records.runs import ParameterReading, Run, Step
+from photic.records.sites import Unseen
+
+Fault = Callable[[Exception], None]
+
+
+class InPlaceAudit:
+    """One audit of a training step as it is: no pass of its own, nothing changed.
+
+    Life: `begin` when the first forward of the step starts, `loss_root` when its backward is called (found by wrapping
+    torch.autograd's two doors while the audit is open), `before_step` and `after_step` around the optimizer, `close`.
+    Only the first backward of the step is heard; the gradients of the parameters are those that the optimizer sees.
+    """
+
+    def __init__(self, model: nn.Module, fault: Fault) -> None:
+        self.model = model
+        self.fault = fault
+        self.recorder = Recorder(in_place=True, fault=fault)
+        self.value: Tensor | None = None
+        self.raw_norms: dict[int, float] = {}
+        self.seconds = 0.0
+        self._stack = ExitStack()
+        self._watcher: Any = None
+        self._before: dict[str, Tensor] = {}
+        self._run: Run | None = None
+        self._open = False
+        self._thread = threading.get_ident()
+
+    def begin(self, root: nn.Module, given: Any) -> None:
+        """Start to record; call it from the forward pre-hook of the outermost module that runs."""
+        start = time.perf_counter()
+        self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
+        self._open = True
+        self._stack.enter_context(_doors(self._knocked))
+        self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
+        with torch._C.DisableTorchFunction():
+            self.recorder.mark_inputs(given)
+        self.seconds += time.perf_counter() - start
+
+    def returned(self, root: nn.Module, output: Any) -> None:
+        """An outermost module has returned: what follows is the loss, or another forward."""
+        if self._open and not self._watcher.off:
+            self.recorder.mark_outputs(output)
+            self._watcher.phase = "loss"
+
+    def entered(self) -> None:
+        """An outermost module is called again in the same step."""
+        if self._open and not self._watcher.off:
+            self._watcher.phase = "model"
+
+    def _visit(self, call: Call) -> Any:
+        once = _Once(call.function)
+        try:
+            return self.recorder.visit(dataclasses.replace(call, function=once))
+        except Exception as error:
+            if not once.done:
+                raise  # the user's own call failed: theirs
+            self._mute()
+            self.fault(error)
+            return once.result
+
+    def _cross(self, values: Any, scope: str) -> None:
+        if self._watcher is not None and not self._watcher.off:
+            try:
+                self.recorder.cross(values, scope)
+            except Exception as error:
+                self._mute()
+                self.fault(error)
+
+    def _mute(self) -> None:
+        self._watcher.off = True
+        self._watcher.running.crossed = None
+
+    def _knocked(self, roots: list[Tensor]) -> None:
+        """A backward is about to run from `roots`."""
+        if self.value is not None or self._watcher.off or threading.get_ident() != self._thread:
+            return
+        self._mute()
+        if not self.recorder.forwards:
+            return
+        try:
+            self.value = roots[0]
+            self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
+            self.recorder.graph.listen()
+        except Exception as error:
+            self.fault(error)
+
+    @property
+    def heard(self) -> bool:
+        """Whether a backward has started."""
+        return self.value is not None
+
+    @property
+    def read(self) -> bool:
+        """Whether the gradients were read, so that only the update is missing."""
+        return self._run is not None
+
+    def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, moves: bool = True) -> None:
+        """The optimizer is about to step: read all gradients as it will see them, and remember the weights.
+
+        Without `moves` the weights are already moved (a closure ran inside the step) and no update is read.
+        """
+        start = time.perf_counter()
+        self.close()
+        gradients = {id(p): p.grad for p in self.model.parameters()}
+        sites, edges, edge_readings = self.recorder.readings()
+        parameters, readings = parameter_table(self.model, self.recorder, optimizer, gradients)
+        loss = None if self.value is None else float(self.value.detach().sum())
+        hidden = self.recorder.graph.reentrant_checkpoints()
+        unseen = [
+            Unseen(self.recorder.forwards[s].site.name, "a reentrant checkpoint hides its operations") for s in hidden
+        ]
+        self._run = Run(
+            model=type(self.model).__name__,
+            sites=tuple(forward.site for forward in self.recorder.forwards),
+            edges=edges,
+            parameters=parameters,
+            steps=(Step(step, loss, sites, edge_readings, readings),),
+            unseen=(*self.recorder.unseen, *unseen),
+            outputs=self.recorder.outputs,
+            inputs=self.recorder.inputs,
+            optimizer=optimizer_words(optimizer),
+            facts={**circumstances(self.model), "audit": "in place"},
+        )
+        self._before = snapshot(self.model) if moves else {}
+        self.seconds += time.perf_counter() - start
+
+    def after_step(self) -> Run | None:
+        """The optimizer has stepped: return the run with the true update of every parameter."""
+        if self._run is None:
+            return None
+        start = time.perf_counter()
+        found = updates(self._before, self.model)
+        step = self._run.steps[0]
+        readings: list[ParameterReading] = []
+        for parameter, reading in zip(self._run.parameters, step.parameters, strict=True):
+            ratio = found.get(parameter.name)
+            readings.append(
+                reading
+                if ratio is None
+                else dataclasses.replace(reading, update_ratio=ratio[0], unchanged_fraction=ratio[1])
+            )
+        self._before = {}
+        self.seconds += time.perf_counter() - start
+        return dataclasses.replace(self._run, steps=(dataclasses.replace(step, parameters=tuple(readings)),))
+
+    def close(self) -> None:
+        """Leave the mode and take away everything that the audit put up. Safe to call twice."""
+        if self._open:
+            self._mute()
+            self._open = False
+            self._stack.close()
+
+
+class _Once:
+    """A function that ran at most once and keeps its result: a fault of ours does not run the user's call again."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", "")
+        self.done = False
+        self.result: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.result = self.function(*args, **kwargs)
+        self.done = True
+        return self.result
+
+
+@contextmanager
+def _doors(tell: Callable[[list[Tensor]], None]) -> Iterator[None]:
+    """While open, tell of every call of `torch.autograd.backward` and `torch.autograd.grad`, before it runs."""
+    saved = {name: getattr(torch.autograd, name) for name in ("backward", "grad")}
+    for name, original in saved.items():
+        setattr(torch.autograd, name, _told(original, tell))
+    try:
+        yield
+    finally:
+        for name, original in saved.items():
+            setattr(torch.autograd, name, original)
+
+
+def _told(original: Callable[..., Any], tell: Callable[[list[Tensor]], None]) -> Callable[..., Any]:
+    def door(*args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
+        roots: list[Any] = [given] if isinstance(given, Tensor) else list(given or ())
+        tell([root for root in roots if root.grad_fn is not None])
+        return original(*args, **kwargs)
+
+    return door
