@@ -149,10 +149,7 @@ class Watch:
 
     def close(self) -> None:
         """Detach; safe to call twice. The record is complete afterwards."""
-        self._stop_sampling()
-        for handle in self._always:
-            handle.remove()
-        self._always.clear()
+        self._detach()
         if self._store is not None:
             self._describe()
             self._store.close()
@@ -169,10 +166,14 @@ class Watch:
             )
             logging.getLogger("photic").debug("the error", exc_info=error)
         self.faults.append(f"{type(error).__name__}: {error}")
-        self._stop_sampling()
-        for handle in self._always:
-            handle.remove()
-        self._always.clear()
+        self._detach()
+
+    def _detach(self) -> None:
+        """Take everything away; where a torch call of ours is under way, the rest at the next step."""
+        if self._stop_sampling():
+            for handle in self._always:
+                handle.remove()
+            self._always.clear()
 
     def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
         if self._chosen:
@@ -194,14 +195,15 @@ class Watch:
                 self._sampling.append(root.register_forward_hook(self._leaving))
         self._sampling.append(register_optimizer_step_pre_hook(self._stepping))
 
-    def _stop_sampling(self) -> None:
-        if self._audit is not None:
-            self._audit.close()
-            self._audit = None
+    def _stop_sampling(self) -> bool:
         self._glance.remove()
         for handle in self._sampling:
             handle.remove()
         self._sampling.clear()
+        if self._audit is not None and not self._audit.close():
+            return False
+        self._audit = None
+        return True
 
     def _entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         audit = self._audit
@@ -235,6 +237,8 @@ class Watch:
         return self._tracks.setdefault(id(optimizer), _Track())
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self.faults:
+            self._detach()
         if not self._always or not self._ours(optimizer):
             return
         if self._kind == "nothing":
@@ -263,7 +267,7 @@ class Watch:
             self._judge(track, _owned(run))
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
-        self.pace.rest()
+        self.pace.judged(self.steps - 1, kind)
         self._prepare(following)
 
     def _judge(self, track: _Track, run: Run) -> None:

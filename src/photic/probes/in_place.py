@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
 from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
@@ -162,12 +163,20 @@ class InPlaceAudit:
         self.seconds += time.perf_counter() - start
         return dataclasses.replace(self._run, steps=(dataclasses.replace(step, parameters=tuple(readings)),))
 
-    def close(self) -> None:
-        """Leave the mode and take away everything that the audit put up. Safe to call twice."""
+    def close(self) -> bool:
+        """Leave the mode and take away everything that the audit put up. Safe to call twice.
+
+        False: a torch call is under way, or another mode stands above ours, and nothing can be taken away now. Then
+        the audit lets everything pass; call again later.
+        """
         if self._open:
             self._mute()
+            stack = _get_current_function_mode_stack()
+            if not stack or stack[-1] is not self._watcher:
+                return False
             self._open = False
             self._stack.close()
+        return True
 
 
 class _Once:

@@ -34,14 +34,20 @@ class Pace:
         self.total_seconds = 0.0
         self._plain: deque[float] = deque(maxlen=31)
         self._cost: dict[Kind, float] = {}
+        self._unpriced: list[tuple[int, Kind, float, float]] = []
         self._last = time.perf_counter()
         self._audited = 0
+        self._glances = 0.0
 
     @property
     def overhead(self) -> float:
         """Measured share of the time that samples cost, the start-up apart."""
-        plain = self.total_seconds - self.sampled_seconds - self.start_up_seconds
-        return self.sampled_seconds / plain if plain > 0.0 else 0.0
+        return self.sampled_seconds / self._own_time if self._own_time > 0.0 else 0.0
+
+    @property
+    def _own_time(self) -> float:
+        """What the training itself took."""
+        return self.total_seconds - self.sampled_seconds - self.start_up_seconds
 
     def stepped(self, step: int, kind: Kind, *, own: float) -> Kind:
         """Tell that step number `step` has ended, and get what the next one shall be.
@@ -56,18 +62,33 @@ class Pace:
         if kind == "nothing":
             self._plain.append(took)
         else:
-            usual = statistics.median(self._plain) if len(self._plain) >= 3 else 0.0
-            cost = max(took - usual, own) if usual > 0.0 else own
-            self._cost[kind] = cost if kind not in self._cost else 0.5 * (self._cost[kind] + cost)
-            if kind == "audit" and step in START_UP:
-                self.start_up_seconds += cost
-            else:
-                self.sampled_seconds += cost
+            self._unpriced.append((step, kind, took, own))
+        if len(self._plain) >= 3:  # before that nobody knows what a plain step takes
+            usual = statistics.median(self._plain)
+            for sample in self._unpriced:
+                self._price(*sample, usual)
+            self._unpriced.clear()
         return self._next(step + 1)
 
-    def rest(self) -> None:
-        """What lies between here and the next step is not a step's time: an evaluation, a checkpoint, our own work."""
-        self._last = time.perf_counter()
+    def _price(self, step: int, kind: Kind, took: float, own: float, usual: float) -> None:
+        cost = max(took - usual, own)
+        self._cost[kind] = cost if kind not in self._cost else 0.5 * (self._cost[kind] + cost)
+        self._glances += cost if kind == "glance" else 0.0
+        self.spent(step, kind, cost)
+
+    def spent(self, step: int, kind: Kind, seconds: float) -> None:
+        """Count seconds of ours: those of a sample, or of judging what it read."""
+        if kind == "audit" and step in START_UP:
+            self.start_up_seconds += seconds
+        else:
+            self.sampled_seconds += seconds
+
+    def judged(self, step: int, kind: Kind) -> None:
+        """Count what went by since the last step as ours: judging and recording."""
+        now = time.perf_counter()
+        self.spent(step, kind, now - self._last)
+        self.total_seconds += now - self._last
+        self._last = now
 
     def _next(self, step: int) -> Kind:
         if step in START_UP:
@@ -75,10 +96,11 @@ class Pace:
             return "audit"
         if len(self._plain) < 5:
             return "nothing"
-        spare = self.budget * self.total_seconds - self.sampled_seconds
+        spare = self.budget * self._own_time - self.sampled_seconds
         if step >= 1.3 * self._audited + 10 and spare > 1.2 * self._cost.get("audit", 0.0) > 0.0:
             self._audited = step
             return "audit"
-        if 0.5 * spare > self._cost.get("glance", 0.5 * statistics.median(self._plain)):
+        for_glances = 0.5 * self.budget * self._own_time - self._glances  # the other half is left for audits
+        if min(spare, for_glances) > self._cost.get("glance", 0.5 * statistics.median(self._plain)):
             return "glance"
         return "nothing"

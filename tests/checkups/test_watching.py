@@ -1,0 +1,402 @@
+"""The watch: training is the same bit for bit, the verdict is right, the budget is kept, faults end the watch alone."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import photic
+from photic.checkups import watching
+from photic.checkups.watching import Watch
+from photic.probes.pace import START_UP, Pace
+from photic.records.stores import StoreReader
+from tests import zoo
+from tests.zoo import seeded
+
+Trained = tuple[list[float], list[Tensor], Any]
+STEPS = 60
+
+
+def finish(models: list[nn.Module], optimizers: list[torch.optim.Optimizer], losses: list[float]) -> Trained:
+    state = [v.clone() for o in optimizers for s in o.state.values() for v in s.values() if isinstance(v, Tensor)]
+    values = [v.detach().clone() for model in models for v in model.state_dict().values()]
+    return losses, [*values, *state, torch.get_rng_state()], [p.grad is None for m in models for p in m.parameters()]
+
+
+def plainly(
+    build: Callable[[], nn.Module], batch: Any, loss: Any, make: Any, *, clip: bool = False, accumulate: int = 1
+) -> Any:
+    def train(look: Callable[..., Any]) -> Trained:
+        model = seeded(build)
+        optimizer = make(model.parameters())
+        losses: list[float] = []
+        with look(model, optimizer):
+            for _ in range(STEPS):
+                optimizer.zero_grad()
+                for _ in range(accumulate):
+                    value = loss(model(batch[0]), batch[1])
+                    value.backward()
+                if clip:
+                    nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+                optimizer.step()
+                losses.append(value.item())
+        return finish([model], [optimizer], losses)
+
+    return train
+
+
+def gan(look: Callable[..., Any]) -> Trained:
+    generator = seeded(lambda: nn.Sequential(nn.Linear(4, 16), nn.LeakyReLU(0.2), nn.Linear(16, 8)))
+    critic = seeded(lambda: nn.Sequential(nn.Linear(8, 16), nn.LeakyReLU(0.2, inplace=True), nn.Linear(16, 1)), 1)
+    first, second = (torch.optim.Adam(m.parameters(), 1e-3) for m in (critic, generator))
+    real, losses = seeded(lambda: torch.randn(16, 8)), []
+    with look([generator, critic], None):
+        for _ in range(STEPS):
+            fake = generator(torch.randn(16, 4))
+            first.zero_grad()
+            value = F.softplus(-critic(real)).mean() + F.softplus(critic(fake.detach())).mean()
+            value.backward()
+            first.step()
+            second.zero_grad()
+            F.softplus(-critic(generator(torch.randn(16, 4)))).mean().backward()
+            second.step()
+            losses.append(value.item())
+    return finish([generator, critic], [first, second], losses)
+
+
+def scaled(look: Callable[..., Any]) -> Trained:
+    model = seeded(lambda: zoo.Mlp(torch.relu, 6, variance=2.0))
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    x, y = zoo.vectors()
+    losses = []
+    with look(model, optimizer):
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                value = F.cross_entropy(model(x), y)
+            scaler.scale(value).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            losses.append(value.item())
+    return finish([model], [optimizer], losses)
+
+
+def closures(look: Callable[..., Any]) -> Trained:
+    model = seeded(lambda: zoo.Mlp(torch.tanh, 2))
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    x, y = zoo.vectors()
+    losses = []
+    with look(model, optimizer):
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            value = F.cross_entropy(model(x), y)
+            value.backward()
+            return value
+
+        for _ in range(12):
+            losses.append(float(optimizer.step(closure).detach()))
+    return finish([model], [optimizer], losses)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = (
+            nn.Linear(64, 32),
+            nn.Sequential(nn.Linear(32, 32), nn.Dropout(0.2)),
+            nn.Linear(32, 10),
+        )
+        self.reentrant = reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(checkpoint(self.block, torch.relu(self.stem(x)), use_reentrant=self.reentrant))
+
+
+SGD: Any = lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)  # noqa: E731
+ADAM: Any = lambda p: torch.optim.Adam(p, 1e-3)  # noqa: E731
+LOOPS: dict[str, Callable[[Any], Trained]] = {
+    "mlp": plainly(lambda: zoo.Mlp(torch.relu, 8, variance=2.0), zoo.vectors(), F.cross_entropy, SGD),
+    "cnn, in place": plainly(lambda: zoo.cnn(), zoo.images(), F.cross_entropy, SGD),
+    "lstm": plainly(lambda: zoo.Recurrent(nn.LSTM), zoo.tokens(), zoo.token_loss, ADAM, clip=True),
+    "gru": plainly(lambda: zoo.Recurrent(nn.GRU), zoo.tokens(), zoo.token_loss, ADAM),
+    "transformer": plainly(lambda: zoo.transformer(pre=True), zoo.tokens(), zoo.token_loss, ADAM, clip=True),
+    "accumulation": plainly(lambda: zoo.Mlp(torch.relu, 4), zoo.vectors(), F.cross_entropy, SGD, accumulate=3),
+    "dropout": plainly(lambda: nn.Sequential(nn.Linear(64, 32), nn.Dropout(0.5), nn.Linear(32, 10)), zoo.vectors(), F.cross_entropy, SGD),
+    "checkpoint": plainly(lambda: Checkpointed(False), zoo.vectors(), F.cross_entropy, SGD),
+    "reentrant checkpoint": plainly(lambda: Checkpointed(True), zoo.vectors(), F.cross_entropy, SGD),
+    "gan": gan,
+    "scaler": scaled,
+    "closure": closures,
+}  # fmt: skip
+
+
+class Nothing:
+    def __init__(self, *_: Any) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_training_is_bit_identical_with_and_without(name: str) -> None:
+    made: list[Watch] = []
+
+    def look(model: Any, optimizer: Any) -> Watch:
+        made.append(photic.watch(model, optimizer, budget=1.0))
+        return made[0]
+
+    plain, watched = seeded(lambda: LOOPS[name](Nothing)), seeded(lambda: LOOPS[name](look))
+    assert plain[0] == watched[0]
+    assert all(torch.equal(a, b) for a, b in zip(plain[1], watched[1], strict=True))
+    assert plain[2] == watched[2]
+    watch = made[0]
+    assert watch.faults == []
+    assert watch.steps == (
+        24 if name == "gan" and STEPS == 12 else 2 * STEPS if name == "gan" else 12 if name == "closure" else STEPS
+    )
+    assert watch.run is not None and len(watch.run.sites) >= 3
+    assert watch.findings == () or name in ("mlp", "accumulation"), [f.problem for f in watch.findings]
+
+
+def trained(build: Callable[[], nn.Module], *, steps: int = 40, rate: float = 0.05, **options: Any) -> Watch:
+    model = seeded(build)
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    x, y = zoo.vectors()
+    with photic.watch(model, optimizer, **options) as watch:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    return watch
+
+
+def test_a_deep_sigmoid_network_is_found_named_and_told_once() -> None:
+    told: list[tuple[str, int]] = []
+    watch = trained(lambda: zoo.Mlp(), on_finding=lambda finding, step: told.append((finding.problem, step)))
+    assert [f.problem for f in watch.findings] == ["vanishing-gradient"]
+    assert told == [("vanishing-gradient", 2)]
+    assert not watch.healthy
+    assert "layers" in watch.findings[0].sites[0] or "sigmoid" in watch.findings[0].sites[0]
+
+
+def test_the_same_verdict_as_check() -> None:
+    for name in ("relu-he-8", "tanh-xavier-20", "pre-norm-residual", "batch-norm-20"):
+        watch = trained(zoo.HEALTHY[name][0], steps=12)
+        assert watch.healthy, (name, [f.problem for f in watch.findings])
+    for name in ("tanh-default-20", "relu-default-20", "detach"):
+        problem, build, *_ = zoo.SICK[name]
+        watch = trained(build, steps=12)
+        assert problem in [f.problem for f in watch.findings], name
+
+
+def test_functional_activations_losses_and_updates_are_seen_in_place() -> None:
+    watch = trained(lambda: zoo.Mlp(torch.relu, 3, variance=2.0), steps=5)
+    run = watch.run
+    assert run is not None
+    assert [s.operation for s in run.sites] == ["linear", "relu"] * 3 + ["linear", "cross_entropy"] or "relu" in {
+        s.operation for s in run.sites
+    }
+    assert any(site.phase == "loss" for site in run.sites)
+    ratios = [r.update_ratio for p, r in zip(run.parameters, run.steps[0].parameters) if len(p.shape) > 1]
+    assert all(ratio is not None and 0.0 < ratio < 1.0 for ratio in ratios)
+
+
+def test_an_audit_in_place_reads_what_a_separate_audit_reads() -> None:
+    model = seeded(lambda: zoo.Mlp(torch.tanh, 4))
+    x, y = zoo.vectors()
+    apart = photic.measure(copy.deepcopy(model), (x, y), F.cross_entropy)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with photic.watch(model, optimizer) as watch:
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    run = watch.run
+    assert run is not None
+    assert [s.name for s in run.sites] == [s.name for s in apart.sites]
+    for ours, theirs in zip(run.steps[0].sites, apart.steps[0].sites, strict=True):
+        assert ours.signal == theirs.signal
+        assert ours.gradient == theirs.gradient
+    for ours, theirs in zip(run.steps[0].parameters, apart.steps[0].parameters, strict=True):
+        assert ours.gradient == theirs.gradient
+
+
+def test_gradients_are_those_that_the_optimizer_sees() -> None:
+    """Clipped to 0.5, and unscaled: the record holds what moves the weights."""
+    model = seeded(lambda: zoo.Mlp(torch.relu, 3, variance=2.0))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = zoo.vectors()
+    with photic.watch(model, optimizer) as watch:
+        (100.0 * F.cross_entropy(model(x), y)).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+    assert watch.run is not None
+    norms = [r.gradient.norm for r in watch.run.steps[0].parameters if r.gradient is not None]
+    assert sum(norm**2 for norm in norms) ** 0.5 == pytest.approx(0.5, rel=1e-3)
+
+
+def test_nothing_is_attached_on_steps_that_are_not_sampled() -> None:
+    from torch.nn.modules import module as torch_module
+    from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+    model = seeded(lambda: zoo.Mlp(torch.relu, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = zoo.vectors()
+    plain = 0
+    with photic.watch(model, optimizer, budget=0.0) as watch:
+        for _ in range(60):
+            sampled = watch._kind != "nothing"
+            hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+            assert (hooks > 0) == sampled
+            assert (len(_global_optimizer_pre_hooks) > 0) == sampled
+            assert len(_global_optimizer_post_hooks) == 1
+            assert not torch_module._global_forward_hooks or sampled
+            plain += not sampled
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    assert plain == 60 - len([step for step in START_UP if step < 60])
+    assert not _global_optimizer_post_hooks and not _global_optimizer_pre_hooks
+    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) == 0
+
+
+def test_evaluation_between_the_steps_is_no_reading() -> None:
+    model = seeded(lambda: zoo.Mlp(torch.relu, 3, variance=2.0))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = zoo.vectors()
+    with photic.watch(model, optimizer) as watch:
+        for _ in range(6):
+            model.eval()
+            with torch.no_grad():
+                model(x * 1e6)
+            model.train()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    assert watch.run is not None and watch.faults == []
+    signal = watch.run.steps[0].sites[0].signal
+    assert signal is not None and signal.rms < 100
+
+
+def test_a_fault_of_ours_ends_the_watch_and_not_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("a fault of ours")
+
+    for place in ("diagnose", "predict_run"):
+        with monkeypatch.context() as patch:
+            patch.setattr(watching, place, broken)
+            with pytest.warns(UserWarning, match="photic stopped watching"):
+                watch = trained(lambda: zoo.Mlp(torch.relu, 3), steps=5)
+        assert watch.faults == ["KeyError: 'a fault of ours'"]
+    from photic.probes import recorder
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "settings_of", broken)
+        with pytest.warns(UserWarning, match="photic stopped watching"):
+            watch = trained(lambda: zoo.Mlp(torch.relu, 3), steps=5)
+    assert len(watch.faults) >= 1
+    assert not torch.overrides._get_current_function_mode_stack()
+
+
+def test_an_error_of_the_users_is_the_users() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x) @ torch.zeros(3, 3)
+
+    model = seeded(Broken)
+    with (
+        photic.watch(model, torch.optim.SGD(model.parameters(), 0.1)) as watch,
+        pytest.raises(RuntimeError, match="shapes"),
+    ):
+        model(zoo.vectors()[0])
+    assert watch.faults == []
+    assert not torch.overrides._get_current_function_mode_stack()
+
+
+def test_the_record_is_read_while_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "run.sqlite"
+    model = seeded(lambda: zoo.Mlp())
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    x, y = zoo.vectors()
+    with photic.watch(model, optimizer, record=file, budget=0.5) as watch:
+        for _ in range(50):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        reader = StoreReader(file)
+        assert len(reader.wait("loss", after=-1, seconds=5.0)) >= 1
+        reader.close()
+    reader = StoreReader(file)
+    audits = reader.rows("audit/gradient")
+    facts = reader.facts()
+    assert {0, 2, 8, 32} <= {step for step, _ in audits}
+    assert len(audits[0][1]) == len(facts["sites"])
+    assert facts["findings"][0]["problem"] == "vanishing-gradient"
+    assert "glance/gradient" in reader.series()
+    assert len(reader.rows("glance/gradient")[0][1]) == len(facts["modules"])
+    assert watch.checkup is not None and not watch.checkup.healthy
+    reader.close()
+
+
+def test_the_pace_keeps_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of our own: plain steps take 10 ms, glances 1 ms more and audits 40 ms more."""
+    clock = [0.0]
+    monkeypatch.setattr("photic.probes.pace.time.perf_counter", lambda: clock[0])
+    pace = Pace(0.01)
+    kind: Any = "audit"
+    counts = {"nothing": 0, "glance": 0, "audit": 0}
+    for step in range(20_000):
+        counts[kind] += 1
+        clock[0] += 0.010 + {"nothing": 0.0, "glance": 0.001, "audit": 0.040}[kind]
+        kind = pace.stepped(step, kind, own=0.0)
+    assert 0.003 < pace.overhead <= 0.0101
+    assert pace.start_up_seconds == pytest.approx(len(START_UP) * 0.040, rel=0.1)
+    assert counts["glance"] > 100 and counts["audit"] > 15
+    with pytest.raises(ValueError, match="share of the time"):
+        Pace(3.0)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match="Modules to watch"):
+        photic.watch([1, 2])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="at least one model"):
+        photic.watch([])
+
+
+def test_a_compiled_model_trains_on_and_its_parameters_are_read() -> None:
+    def train(look: Any) -> list[float]:
+        model = torch.compile(seeded(lambda: zoo.Mlp(torch.relu, 3, variance=2.0)), backend="eager")
+        optimizer = torch.optim.SGD(model.parameters(), 0.05)
+        x, y = zoo.vectors()
+        losses = []
+        with look(model, optimizer):
+            for _ in range(12):
+                optimizer.zero_grad()
+                value = F.cross_entropy(model(x), y)
+                value.backward()
+                optimizer.step()
+                losses.append(value.item())
+        return losses
+
+    made: list[Watch] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = train(Nothing)
+        watched = train(lambda *given: made.append(photic.watch(*given)) or made[0])
+    assert plain == watched
+    assert made[0].faults == [] and made[0].steps == 12
+    assert "compiled" in made[0].notes[0]
