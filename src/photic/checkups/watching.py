@@ -60,6 +60,9 @@ class Watch:
         record: str | Path | None = None,
         on_finding: OnFinding | None = None,
         ignore: Sequence[str] = (),
+        every: int = 0,
+        started: int = 0,
+        on_audit: Callable[[Run], None] | None = None,
     ) -> None:
         self.roots = [model] if isinstance(model, nn.Module) else list(model)
         for root in self.roots:
@@ -77,13 +80,15 @@ class Watch:
         )
         self._chosen = {id(item) for item in given}
         self._parameters = {id(parameter) for parameter in self.family.parameters()}
-        self.pace = Pace(budget)
+        self.pace = Pace(budget, every=every)
         self.history: list[tuple[int, Finding]] = []
         self.faults: list[str] = []
         self.notes: list[str] = []
         self.on_finding = on_finding
         self.ignore = tuple(ignore)
-        self.steps = 0
+        self.on_audit = on_audit
+        self.steps = started  # steps that were made before the watch began
+        self._started = started
         self._tracks: dict[int, _Track] = {}
         self._told: set[str] = set()
         self._kind: Kind = "nothing"
@@ -182,6 +187,9 @@ class Watch:
 
     def _prepare(self, kind: Kind) -> None:
         """Put up what the next step needs."""
+        if kind == self._kind == "glance" and self._glance.on:
+            self._glance.install()
+            return
         self._kind = kind
         if kind == "nothing":
             return
@@ -234,7 +242,7 @@ class Watch:
             self._fault(error)
 
     def _track(self, optimizer: torch.optim.Optimizer) -> _Track:
-        return self._tracks.setdefault(id(optimizer), _Track())
+        return self._tracks.setdefault(id(optimizer), _Track(steps=self._started))
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self.faults:
@@ -242,9 +250,9 @@ class Watch:
         if not self._always or not self._ours(optimizer):
             return
         if self._kind == "nothing":
-            self._tracks.setdefault(id(optimizer), _Track()).steps += 1
+            self._track(optimizer).steps += 1
             self.steps += 1
-            self._prepare(self.pace.stepped(self.steps - 1, "nothing", own=0.0))
+            self._prepare(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0))
             return
         try:
             self._sampled(optimizer)
@@ -259,15 +267,16 @@ class Watch:
         run = audit.after_step() if audit is not None else None
         if kind == "glance":
             self._write_glance()
-        self._stop_sampling()
-        following = self.pace.stepped(self.steps, kind, own=audit.seconds if audit is not None else 0.0)
+        following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
+        if kind != "glance" or following != "glance":  # glance after glance: the hooks stay
+            self._stop_sampling()
         track.steps += 1
         self.steps += 1
         if run is not None:
             self._judge(track, _owned(run))
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
-        self.pace.judged(self.steps - 1, kind)
+        self.pace.judged(self.steps - 1 - self._started, kind)
         self._prepare(following)
 
     def _judge(self, track: _Track, run: Run) -> None:
@@ -288,6 +297,8 @@ class Watch:
                 if self.on_finding is not None:
                     self.on_finding(finding, step.step)
         self._write_audit(run)
+        if self.on_audit is not None:
+            self.on_audit(dataclasses.replace(run, losses=tuple(track.losses)))
 
     # The record.
 
@@ -295,7 +306,7 @@ class Watch:
         if self._store is None:
             return
         step = run.steps[0]
-        if len(self._tracks) <= 1 and step.step == 0:
+        if len(self._tracks) <= 1 and step.step == self._started:
             self._describe()
             self._store.fact("sites", [site.name for site in run.sites])
             self._store.fact("parameters", [parameter.name for parameter in run.parameters])
@@ -333,6 +344,7 @@ def watch(
     record: str | Path | None = None,
     on_finding: OnFinding | None = None,
     ignore: Sequence[str] = (),
+    every: int = 0,
 ) -> Watch:
     """Watch a training run from here on, at nearly no cost: `with photic.watch(model, optimizer) as watch: ...`.
 
@@ -345,6 +357,7 @@ def watch(
         optimizer: one or several; None follows every optimizer that owns parameters of the model.
         budget: share of the time that sampling may cost, measured and kept; six audits at steps 0, 2, 8, 32, 128 and
             512 come on top, so that short runs get their verdict.
+        every: glance at every step (1), every second (2), ... whatever it costs; 0 as the budget allows.
         record: file to write the course of the run to (SQLite), readable while it runs.
         on_finding: called with each finding and its step, once, when two audits in a row show it.
         ignore: problems not to be reported.
@@ -352,7 +365,7 @@ def watch(
     Raises:
         TypeError, ValueError: if there is no module to watch or the budget is no share.
     """
-    return Watch(model, optimizer, budget=budget, record=record, on_finding=on_finding, ignore=ignore)
+    return Watch(model, optimizer, budget=budget, record=record, on_finding=on_finding, ignore=ignore, every=every)
 
 
 def _family(roots: Sequence[nn.Module]) -> nn.Module:

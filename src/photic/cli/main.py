@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     try:
-        result: Any = app()(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
+        result: Any = app()(_guarded(arguments), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return USAGE
     except Failure as failure:
@@ -50,3 +50,18 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     return result if isinstance(result, int) else 0
+
+
+# Options of `photic run` that take a value; whatever follows the script belongs to the script.
+_WITH_VALUE = {"--budget", "--fail-on", "--ignore", "--record", "--html"}
+
+
+def _guarded(arguments: Sequence[str]) -> list[str]:
+    """Put `--` before the script of `photic run`, so that its options are not taken for ours."""
+    given = list(arguments)
+    if given[:1] != ["run"] or "--help" in given[1:2]:
+        return given
+    place = 1
+    while place < len(given) and given[place].startswith("-") and given[place] != "--":
+        place += 2 if given[place] in _WITH_VALUE else 1
+    return given if place >= len(given) or given[place] == "--" else [*given[:place], "--", *given[place:]]

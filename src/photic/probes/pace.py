@@ -25,10 +25,15 @@ class Pace:
         total_seconds: of all steps so far.
     """
 
-    def __init__(self, budget: float) -> None:
+    def __init__(self, budget: float, *, every: int = 0) -> None:
         if not 0.0 <= budget <= 1.0:
             raise ValueError(f"the budget is a share of the time between 0 and 1, 0.01 for 1 %; got {budget}")
+        if every < 0:
+            raise ValueError(
+                f"expected a glance at every 1st, 2nd ... step, or 0 for as the budget allows; got {every}"
+            )
         self.budget = budget
+        self.every = every
         self.start_up_seconds = 0.0
         self.sampled_seconds = 0.0
         self.total_seconds = 0.0
@@ -63,8 +68,8 @@ class Pace:
             self._plain.append(took)
         else:
             self._unpriced.append((step, kind, took, own))
-        if len(self._plain) >= 3:  # before that nobody knows what a plain step takes
-            usual = statistics.median(self._plain)
+        if len(self._plain) >= 3 or self.every == 1:  # before that nobody knows what a plain step takes
+            usual = statistics.median(self._plain) if self._plain else took
             for sample in self._unpriced:
                 self._price(*sample, usual)
             self._unpriced.clear()
@@ -94,6 +99,8 @@ class Pace:
         if step in START_UP:
             self._audited = step
             return "audit"
+        if self.every:
+            return "glance" if step % self.every == 0 else "nothing"
         if len(self._plain) < 5:
             return "nothing"
         spare = self.budget * self._own_time - self.sampled_seconds

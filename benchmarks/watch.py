@@ -1,0 +1,241 @@
+"""What watching costs, and what others cost: interleaved blocks of steps in one process, median of paired ratios."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import photic
+from photic.probes import pace
+
+Case = tuple[nn.Module, Tensor, Tensor]
+
+
+class Block(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.a, self.b = (
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+        )
+        self.na, self.nb, self.relu = nn.BatchNorm2d(after), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+        self.skip = nn.Conv2d(before, after, 1, stride, bias=False) if before != after else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.nb(self.b(self.relu(self.na(self.a(x)))))
+        out += self.skip(x)
+        return self.relu(out)
+
+
+class Gpt(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(256, 4, 1024, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.embedding, self.head = nn.Embedding(256, 256), nn.Linear(256, 256)
+        self.body = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        return self.head(self.body(self.embedding(x), mask=mask, is_causal=True)).flatten(0, 1)
+
+
+def mlp(depth: int, width: int, rows: int) -> Case:
+    hidden = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.Tanh())]
+    return nn.Sequential(*hidden, nn.Linear(width, 10)), torch.randn(rows, width), torch.randint(10, (rows,))
+
+
+def cnn() -> Case:
+    plan = ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1))
+    stem = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
+    model = nn.Sequential(*stem, *[Block(*b) for b in plan], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))
+    return model, torch.randn(32, 3, 32, 32), torch.randint(10, (32,))
+
+
+def gpt() -> Case:
+    return Gpt(), torch.randint(256, (8, 128)), torch.randint(256, (8 * 128,))
+
+
+CASES: dict[str, tuple[Callable[[], Case], int]] = {
+    "MLP 10 x 512": (lambda: mlp(10, 512, 256), 10),
+    "CNN, ResNet-like": (cnn, 2),
+    "GPT 6 x 256": (gpt, 2),
+    "MLP 100 x 64": (lambda: mlp(100, 64, 64), 40),
+}
+
+
+class Norms:
+    """Two operations on all gradients, nothing about signals."""
+
+    def __init__(self, model: nn.Module, _: Any) -> None:
+        self.model = model
+
+    def after_backward(self) -> None:
+        torch._foreach_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+
+
+class NaiveHooks:
+    """What people paste: forward and tensor hooks with a few torch statistics each."""
+
+    def __init__(self, model: nn.Module, _: Any) -> None:
+        self.read: list[Any] = []
+        for module in model.modules():
+            if not list(module.children()):
+                module.register_forward_hook(self.see)
+
+    def statistics(self, t: Tensor) -> None:
+        self.read.append((t.mean(), t.std(), t.abs().max(), (t == 0).float().mean()))
+
+    def see(self, _: Any, __: Any, output: Tensor) -> None:
+        with torch.no_grad():
+            self.statistics(output)
+        if output.requires_grad:
+            output.register_hook(lambda gradient: self.statistics(gradient))
+
+    def after_backward(self) -> None:
+        self.read.clear()
+
+
+class Watched:
+    def __init__(self, model: nn.Module, optimizer: Any, **options: Any) -> None:
+        self.watch = photic.watch(model, optimizer, **options)
+
+
+VARIANTS: dict[str, Callable[[nn.Module, Any], Any]] = {
+    "nothing": lambda *_: None,
+    "nothing again": lambda *_: None,
+    "watch, default": Watched,
+    "watch, every step": lambda m, o: Watched(m, o, every=1),
+    "foreach norms": Norms,
+    "naive hooks": NaiveHooks,
+}
+
+
+def others() -> dict[str, Callable[[nn.Module, Any], Any]]:
+    found: dict[str, Callable[[nn.Module, Any], Any]] = {}
+    with contextlib.suppress(Exception):
+        import wandb
+
+        class Wandb:
+            def __init__(self, model: nn.Module, _: Any) -> None:
+                wandb.init(mode="offline", settings=wandb.Settings(silent=True))
+                wandb.watch(model, log="all", log_freq=1)
+
+            def after_backward(self) -> None:
+                wandb.log({})
+
+        found["wandb.watch, every step"] = Wandb
+    with contextlib.suppress(Exception):
+        from torch.utils.tensorboard import SummaryWriter
+
+        class TensorBoard:
+            def __init__(self, model: nn.Module, _: Any) -> None:
+                import tempfile
+
+                self.model, self.writer, self.step = model, SummaryWriter(tempfile.mkdtemp()), 0
+
+            def after_backward(self) -> None:
+                self.step += 1
+                for name, p in self.model.named_parameters():
+                    self.writer.add_histogram(name, p.detach(), self.step)
+                    self.writer.add_histogram(f"{name}.grad", p.grad, self.step)
+
+        found["TensorBoard histograms"] = TensorBoard
+    return found
+
+
+def compare(
+    build: Callable[[], Case], block: int, seconds: float, variants: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    torch.manual_seed(0)
+    model, x, y = build()
+    loops = {}
+    for name, make in variants.items():
+        twin = copy.deepcopy(model)
+        optimizer = torch.optim.SGD(twin.parameters(), lr=1e-3)
+        loops[name] = (twin, optimizer, make(twin, optimizer))
+
+    def steps(name: str, count: int) -> float:
+        twin, optimizer, watcher = loops[name]
+        start = time.perf_counter()
+        for _ in range(count):
+            optimizer.zero_grad()
+            F.cross_entropy(twin(x), y).backward()
+            if hasattr(watcher, "after_backward"):
+                watcher.after_backward()
+            optimizer.step()
+        return time.perf_counter() - start
+
+    for name in loops:
+        steps(name, 8)  # warm up; the start-up audits at 0 and 2 fall into it
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(times["nothing"]) < 7:
+        for name in loops:
+            loops[name][2] and hasattr(loops[name][2], "watch") and loops[name][2].watch.pace.__dict__.update(
+                _last=time.perf_counter()
+            )
+            times[name].append(steps(name, block))
+    result = {}
+    for name, taken in times.items():
+        ratios = [a / b for a, b in zip(taken, times["nothing"])]
+        quarters = statistics.quantiles(ratios, n=4)
+        row = {
+            "median": statistics.median(ratios),
+            "low": quarters[0],
+            "high": quarters[2],
+            "total": sum(taken) / sum(times["nothing"]),
+        }
+        watch = getattr(loops[name][2], "watch", None)
+        if watch is not None:
+            watch.close()
+            row["audits"] = float(sum(len(t.audited) for t in watch._tracks.values()))
+            row["steps"] = float(watch.steps)
+            row["own estimate"] = watch.overhead
+            assert not watch.faults, watch.faults
+        result[name] = row
+    same = [
+        torch.equal(a, b)
+        for name in ("watch, default", "watch, every step")
+        for a, b in zip(loops["nothing"][0].parameters(), loops[name][0].parameters())
+    ]
+    result["bit-identical"] = {"share": sum(same) / len(same)}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each workload")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pace.START_UP = (0, 2)  # pyright: ignore  # the allowance is over after the warm-up: the steady state is measured
+    variants = {**VARIANTS, **others()}
+    results = {name: compare(build, block, options.seconds, variants) for name, (build, block) in CASES.items()}
+    if options.json:
+        print(json.dumps(results))
+        return
+    for name, rows in results.items():
+        print(f"\n{name}: time of a block of steps relative to none, median (quartiles), and of all steps")
+        for variant, row in rows.items():
+            if "median" in row:
+                extra = f"  {row['audits']:.0f} audits in {row['steps']:.0f} steps" if "audits" in row else ""
+                print(
+                    f"  {variant:26s} {row['median']:6.3f} ({row['low']:.3f} .. {row['high']:.3f})  {row['total']:6.3f}{extra}"
+                )
+            else:
+                print(f"  parameters bit-identical with and without: {100 * row['share']:.0f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Discovery: find the models and optimizers of a training script that knows nothing of us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
+
+from photic.checkups.watching import Watch
+
+
+class Discovery:
+    """Waits for the first optimizer step and then watches what was trained in it.
+
+    Until then torch's global module hooks note which modules are called from outside of any other; those that hold
+    parameters of the optimizer are the models. Afterwards nothing of this is left.
+
+    Attributes:
+        watch: None until the first step.
+        found: called with the watch as soon as there is one.
+    """
+
+    def __init__(self, make: Callable[[list[nn.Module]], Watch]) -> None:
+        self.make = make
+        self.watch: Watch | None = None
+        self._depth = 0
+        self._thread = get_ident()
+        self._called: dict[int, nn.Module] = {}
+        self._handles: list[RemovableHandle] = [
+            torch_module.register_module_forward_pre_hook(self._entered),
+            torch_module.register_module_forward_hook(self._left, always_call=True),
+            register_optimizer_step_post_hook(self._stepped),
+        ]
+
+    def close(self) -> None:
+        """Stop looking, and stop watching."""
+        self._forget()
+        if self.watch is not None:
+            self.watch.close()
+
+    def _forget(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._called.clear()
+
+    def _entered(self, module: nn.Module, given: Any) -> None:
+        if get_ident() != self._thread:
+            return
+        if self._depth == 0 and module.training and torch.is_grad_enabled():
+            self._called.setdefault(id(module), module)
+        self._depth += 1
+
+    def _left(self, module: nn.Module, given: Any, output: Any) -> None:
+        if get_ident() == self._thread:
+            self._depth -= 1
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        holders = [m for m in self._called.values() if any(p.requires_grad for p in m.parameters())]
+        if not any(id(p) in owned for m in holders for p in m.parameters()):
+            return  # another optimizer, or a model that was never called as a module
+        self._forget()
+        inner = {id(part) for m in holders for part in m.modules() if part is not m}
+        self.watch = self.make([m for m in holders if id(m) not in inner])
