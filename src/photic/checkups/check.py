@@ -23,7 +23,7 @@ from photic.checkups.setup import (
 from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
-from photic.probes.updates import snapshot, updates
+from photic.probes.updates import epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step
 from photic.theory.network import predict_run
@@ -109,7 +109,9 @@ def _trained(
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     before = snapshot(twin)
     losses = train(setup, stream, 1)
-    run = _with_updates(start, 0, updates(before, twin))
+    run = _with_updates(start, 0, updates(before, twin), epsilon_shares(twin_optimizer, twin))
+    if optimizer is None:
+        run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})
     for done in range(1, steps - 1):
         losses += train(setup, stream, 1)
         tell("training steps", done / steps)
@@ -120,7 +122,7 @@ def _trained(
         if _same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             run = dataclasses.replace(run, steps=(*run.steps, step))
-            run = _with_updates(run, 1, updates(before, twin))
+            run = _with_updates(run, 1, updates(before, twin), epsilon_shares(twin_optimizer, twin))
         else:
             notes.append("the network ran other operations after training, so only the first step is shown in full")
     return dataclasses.replace(run, losses=tuple(losses))
@@ -135,10 +137,15 @@ def _same_sites(first: Run, second: Run) -> bool:
     )
 
 
-def _with_updates(run: Run, index: int, found: dict[str, tuple[float, float]]) -> Run:
+def _with_updates(run: Run, index: int, found: dict[str, tuple[float, float]], shares: dict[str, float]) -> Run:
     step: Step = run.steps[index]
     readings = tuple(
-        dataclasses.replace(reading, update_ratio=found[p.name][0], unchanged_fraction=found[p.name][1])
+        dataclasses.replace(
+            reading,
+            update_ratio=found[p.name][0],
+            unchanged_fraction=found[p.name][1],
+            epsilon_share=shares.get(p.name),
+        )
         if p.name in found
         else reading
         for p, reading in zip(run.parameters, step.parameters, strict=True)

@@ -27,10 +27,13 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "dying-output": ("dead-units", "vanishing-gradient", "stalled-training"),
     "saturated-activation": ("vanishing-gradient", "stalled-training"),
     "vanishing-gradient": ("stalled-training",),
-    "exploding-gradient": ("stalled-training",),
+    "exploding-gradient": ("stalled-training", "learning-rate-too-large"),
+    "never-zeroed-gradients": ("learning-rate-too-large", "stalled-training"),
+    "learning-rate-too-large": ("stalled-training",),
 }
 _CAUSES_FIRST = (
     "non-finite",
+    "never-zeroed-gradients",
     "severed-gradient",
     "severed-nondifferentiable",
     "severed-unregistered-module",
@@ -40,6 +43,7 @@ _CAUSES_FIRST = (
     "saturated-activation",
     "vanishing-gradient",
     "exploding-gradient",
+    "frozen-by-epsilon",
 )
 
 
@@ -82,7 +86,7 @@ def _roots(findings: list[Finding]) -> list[Finding]:
     for finding in findings:
         if finding.severity != "info" and finding.problem not in later:
             explained.update(_EXPLAINS.get(finding.problem, ()))
-            if finding.problem == "exploding-gradient":
+            if finding.problem in ("exploding-gradient", "learning-rate-too-large"):
                 explained.update(later)
     return [finding for finding in findings if finding.problem not in explained]
 

@@ -16,7 +16,7 @@ from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
 from photic.probes.recorder import Recorder
-from photic.probes.updates import snapshot, updates
+from photic.probes.updates import epsilon_shares, snapshot, updates
 from photic.records.runs import ParameterReading, Run, Step
 from photic.records.sites import Unseen
 
@@ -41,6 +41,8 @@ class InPlaceAudit:
         self._stack = ExitStack()
         self._watcher: Any = None
         self._before: dict[str, Tensor] = {}
+        self._leftover: set[int] = set()
+        self._optimizer: torch.optim.Optimizer | None = None
         self._run: Run | None = None
         self._open = False
         self._thread = threading.get_ident()
@@ -50,7 +52,7 @@ class InPlaceAudit:
         start = time.perf_counter()
         self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
         self._open = True
-        self._stack.enter_context(_doors(self._knocked))
+        self._stack.enter_context(_doors(self._knocked, self._went))
         self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
         with torch._C.DisableTorchFunction():
             self.recorder.mark_inputs(given)
@@ -98,11 +100,32 @@ class InPlaceAudit:
         if not self.recorder.forwards:
             return
         try:
+            self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
             self.value = roots[0]
             self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
             self.recorder.graph.listen()
         except Exception as error:
             self.fault(error)
+
+    def _went(self) -> None:
+        """A backward has run: what the gradients are before anyone clips or unscales them."""
+        if self.value is not None:
+            try:
+                self.raw_norms = self._norms()
+            except Exception as error:
+                self.fault(error)
+
+    def _norms(self) -> dict[int, float]:
+        held = [p for p in self.model.parameters() if p.grad is not None]
+        dense = [p for p in held if p.grad is not None and p.grad.layout is torch.strided]
+        if not dense:
+            return {}
+        norms = torch.stack(
+            torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
+                [p.grad.detach() for p in dense if p.grad is not None]
+            )
+        ).tolist()
+        return {id(p): float(norm) for p, norm in zip(dense, norms, strict=True)}
 
     @property
     def heard(self) -> bool:
@@ -121,6 +144,7 @@ class InPlaceAudit:
         """
         start = time.perf_counter()
         self.close()
+        self._optimizer = optimizer
         gradients = {id(p): p.grad for p in self.model.parameters()}
         sites, edges, edge_readings = self.recorder.readings()
         parameters, readings = parameter_table(self.model, self.recorder, optimizer, gradients)
@@ -150,18 +174,28 @@ class InPlaceAudit:
             return None
         start = time.perf_counter()
         found = updates(self._before, self.model)
+        shares = epsilon_shares(self._optimizer, self.model) if self._optimizer is not None else {}
+        ids = {name: id(parameter) for name, parameter in self.model.named_parameters()}
         step = self._run.steps[0]
         readings: list[ParameterReading] = []
         for parameter, reading in zip(self._run.parameters, step.parameters, strict=True):
-            ratio = found.get(parameter.name)
+            ratio, unchanged = found.get(parameter.name, (None, None))
             readings.append(
-                reading
-                if ratio is None
-                else dataclasses.replace(reading, update_ratio=ratio[0], unchanged_fraction=ratio[1])
+                dataclasses.replace(
+                    reading,
+                    update_ratio=ratio,
+                    unchanged_fraction=unchanged,
+                    before_clipping=self.raw_norms.get(ids.get(parameter.name, 0)),
+                    epsilon_share=shares.get(parameter.name),
+                )
             )
+        owned = [ids[p.name] for p in self._run.parameters if p.owned and p.trainable and p.name in ids]
+        leftover = sum(key in self._leftover for key in owned) / len(owned) if owned else None
         self._before = {}
         self.seconds += time.perf_counter() - start
-        return dataclasses.replace(self._run, steps=(dataclasses.replace(step, parameters=tuple(readings)),))
+        return dataclasses.replace(
+            self._run, steps=(dataclasses.replace(step, parameters=tuple(readings), leftover_share=leftover),)
+        )
 
     def close(self) -> bool:
         """Leave the mode and take away everything that the audit put up. Safe to call twice.
@@ -195,11 +229,11 @@ class _Once:
 
 
 @contextmanager
-def _doors(tell: Callable[[list[Tensor]], None]) -> Iterator[None]:
-    """While open, tell of every call of `torch.autograd.backward` and `torch.autograd.grad`, before it runs."""
+def _doors(tell: Callable[[list[Tensor]], None], after: Callable[[], None]) -> Iterator[None]:
+    """While open, tell of every call of `torch.autograd.backward` and `torch.autograd.grad`, before and after it."""
     saved = {name: getattr(torch.autograd, name) for name in ("backward", "grad")}
     for name, original in saved.items():
-        setattr(torch.autograd, name, _told(original, tell))
+        setattr(torch.autograd, name, _told(original, tell, after))
     try:
         yield
     finally:
@@ -207,11 +241,15 @@ def _doors(tell: Callable[[list[Tensor]], None]) -> Iterator[None]:
             setattr(torch.autograd, name, original)
 
 
-def _told(original: Callable[..., Any], tell: Callable[[list[Tensor]], None]) -> Callable[..., Any]:
+def _told(
+    original: Callable[..., Any], tell: Callable[[list[Tensor]], None], after: Callable[[], None]
+) -> Callable[..., Any]:
     def door(*args: Any, **kwargs: Any) -> Any:
         given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
         roots: list[Any] = [given] if isinstance(given, Tensor) else list(given or ())
         tell([root for root in roots if root.grad_fn is not None])
-        return original(*args, **kwargs)
+        result = original(*args, **kwargs)
+        after()
+        return result
 
     return door

@@ -28,3 +28,24 @@ def updates(before: dict[str, Tensor], model: nn.Module) -> dict[str, tuple[floa
         ratio = float(moved / size) if float(size) > 0.0 else (math.inf if float(moved) > 0.0 else 0.0)
         found[name] = ratio, int((new == old).sum()) / parameter.numel()
     return found
+
+
+def epsilon_shares(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, float]:
+    """Return, by parameter, the share of elements of which Adam's epsilon takes at least half of the step.
+
+    An element steps by m / (sqrt(v) + eps): half of it is lost where sqrt(v), corrected for its start at 0, is no larger
+    than eps. Elements that never had a gradient do not count. Empty for optimizers without `exp_avg_sq`.
+    """
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    found: dict[str, float] = {}
+    for name, parameter in model.named_parameters():
+        group, state = groups.get(id(parameter)), optimizer.state.get(parameter, {})
+        if group is None or "exp_avg_sq" not in state or "eps" not in group or "betas" not in group:
+            continue
+        steps = float(state.get("step", 1.0))
+        second = state["exp_avg_sq"].detach().to(torch.float64) / max(1.0 - float(group["betas"][1]) ** steps, 1e-300)
+        alive = second > 0.0
+        number = int(alive.sum())
+        if number:
+            found[name] = int((second[alive].sqrt() <= float(group["eps"])).sum()) / number
+    return found

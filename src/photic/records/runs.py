@@ -118,23 +118,35 @@ class ParameterReading:
         gradient: None when no gradient arrived at all (not the same as zeros).
         update_ratio: |weight after - weight before| / |weight before|; None without an update.
         unchanged_fraction: share of its elements that the update left bit-identical.
+        before_clipping: norm of the gradient right after the backward pass, before clipping and unscaling; None
+            where it was not read.
+        epsilon_share: of the elements with a gradient, those of which Adam's epsilon takes at least half of the step,
+            sqrt(v) <= eps; None for other optimizers.
     """
 
     weight: Moments
     gradient: Moments | None
     update_ratio: float | None = None
     unchanged_fraction: float | None = None
+    before_clipping: float | None = None
+    epsilon_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """All readings of one step; each tuple is parallel to the table of the same name in `Run`."""
+    """All readings of one step; each tuple is parallel to the table of the same name in `Run`.
+
+    Attributes:
+        leftover_share: of the parameters that the optimizer owns, those whose gradient was not zero when the first
+            backward of the step began: 0 after `zero_grad`. None outside of a watch.
+    """
 
     step: int
     loss: float | None
     sites: tuple[SiteReading, ...]
     edges: tuple[EdgeReading, ...]
     parameters: tuple[ParameterReading, ...]
+    leftover_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

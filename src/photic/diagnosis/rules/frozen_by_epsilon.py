@@ -1,0 +1,76 @@
+"""Frozen by epsilon: gradients so small that Adam's epsilon takes their step."""
+
+from __future__ import annotations
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number, percent
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("kingma2015", "wortsman2023"))
+def frozen_by_epsilon(
+    graph: Graph, training: Training | None, *, share: float = 0.5, slow: float = 0.02, converged: float = 0.1
+) -> Finding | None:
+    """Adam's epsilon takes at least half of the step of more than `share` of a layer's weights.
+
+    Signs: sqrt(v) <= eps for more than half of the elements that have a gradient at all, in a layer that is trained, and
+    the layer's step, relative to its weight, is below `slow` times that of the fastest layer, or 1e-4 in all layers.
+
+    Why it matters: Adam divides by sqrt(v) + eps, so that layers with small gradients learn as fast as others; where the
+    gradient is smaller than eps that ends, and the layer steps in proportion to its gradient: hardly.
+
+    False alarms: a network that has converged has small gradients everywhere; with the loss below `converged` of its
+    first value nothing is said. Elements that never had a gradient (rows of an embedding, dead units) do not count.
+    """
+    layers = graph.layers()
+    frozen: list[tuple[int, float]] = []
+    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    steps = {index: _step(last, index) for index in layers}
+    fastest = max((ratio for ratio in steps.values() if ratio is not None), default=0.0)
+    for index in layers:
+        shares = [
+            r.epsilon_share
+            for p, r in last.parameters.get(index, [])
+            if len(p.shape) > 1 and r.epsilon_share is not None
+        ]
+        ratio = steps[index]
+        if shares and max(shares) > share and ratio is not None and ratio < max(slow * fastest, 1e-4):
+            frozen.append((index, max(shares)))
+    if not frozen or (training is not None and training.last < converged * training.first):
+        return None
+    everywhere = len(frozen) == len(layers) and len(layers) > 1
+    names = [graph.site(index).name for index, _ in frozen]
+    worst = max(value for _, value in frozen)
+    cause = (
+        "in all layers, the last one too: the loss is in units so small that Adam no longer follows its own scale"
+        if everywhere
+        else f"in {len(frozen)} of {len(layers)} layers, where the gradient that arrives is that small"
+    )
+    return Finding(
+        problem="frozen-by-epsilon",
+        severity="critical" if 2 * len(frozen) >= len(layers) else "warning",
+        sites=() if everywhere else tuple(names),
+        where="" if everywhere else graph.site(frozen[0][0]).where,
+        evidence=(
+            Evidence("largest share of weights whose step epsilon halves", worst, "share"),
+            Evidence("layers frozen", float(len(frozen)), "layers"),
+            Evidence("layers", float(len(layers)), "layers"),
+        ),
+        reason=(
+            f"Adam's epsilon takes at least half of the step of up to {percent(worst)} of a layer's weights {cause} "
+            f"({listed(names)}); their sqrt(v) lies below eps, so they stand still beside the others."
+        ),
+        advice="Lower Adam's eps (1e-12, 1e-15 in float32), or compute the loss in natural units; better, cure what makes "
+        f"the gradient fade below {number(1e-8)}.",
+        confidence=0.85,
+        sources=("kingma2015", "wortsman2023"),
+    )
+
+
+def _step(graph: Graph, index: int) -> float | None:
+    ratios = [
+        r.update_ratio for p, r in graph.parameters.get(index, []) if len(p.shape) > 1 and r.update_ratio is not None
+    ]
+    return max(ratios, default=None)

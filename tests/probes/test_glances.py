@@ -1,0 +1,78 @@
+"""A glance reads what autograd says, also before operations in place, and leaves nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import photic
+from photic.probes.glances import Glance
+from photic.probes.modules import module_names
+from tests import zoo
+from tests.zoo import seeded
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_signals_and_gradients_are_those_of_an_audit(dtype: torch.dtype) -> None:
+    model = seeded(zoo.cnn).to(dtype)
+    x, y = zoo.images()
+    run = photic.measure(model, (x.to(dtype), y), F.cross_entropy)
+    glance = Glance(model, module_names(model), raised)
+    glance.install()
+    F.cross_entropy(model(x.to(dtype)), y).backward()
+    signals, gradients = glance.moments(0), glance.moments(1)
+    glance.remove()
+    compared = 0
+    for name, signal, gradient in zip(glance.names, signals, gradients, strict=True):
+        known = [site for site in run.sites if site.name == name]
+        if signal is None or gradient is None or len(known) != 1:
+            continue
+        compared += 1
+        reading = run.reading(name)
+        assert reading.signal is not None and reading.gradient is not None
+        assert signal.rms == pytest.approx(reading.signal.rms, rel=1e-5)
+        assert gradient.norm == pytest.approx(reading.gradient.norm, rel=1e-5)
+        assert (signal.count, signal.maximum) == (reading.signal.count, pytest.approx(reading.signal.maximum))
+        assert signal.zeros == reading.signal.zeros
+    assert compared >= 6
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_gradient_before_an_operation_in_place_is_read() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.relu, self.head = nn.Linear(8, 8), nn.ReLU(inplace=True), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.relu(self.layer(x)))
+
+    model = seeded(Net)
+    x = seeded(lambda: torch.randn(4, 8))
+    z = model.layer(x).detach().requires_grad_()
+    model.head(torch.relu(z)).sum().backward()
+    model.zero_grad()
+    glance = Glance(model, module_names(model), raised)
+    glance.install()
+    model(x).sum().backward()
+    read = dict(zip(glance.names, glance.moments(1)))["layer"]
+    assert read is not None and z.grad is not None
+    assert read.norm == pytest.approx(float(z.grad.norm()), rel=1e-6)
+
+
+def test_what_did_not_run_is_none_and_a_fault_is_handed_over() -> None:
+    model = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+    faults: list[Exception] = []
+    glance = Glance(model, module_names(model), faults.append)
+    glance.install()
+    model[0](torch.randn(2, 3))
+    assert glance.moments(0)[1] is None and glance.moments(1)[0] is None
+    glance._readers[0][0].row = "no address"  # type: ignore[assignment]
+    model[0](torch.randn(2, 3))
+    assert len(faults) == 1
