@@ -169,8 +169,12 @@ def bench(arguments: list[str]) -> int:
     return max(run(str(ROOT / "benchmarks" / f"{name}.py"), *options) for name in chosen or known)
 
 
+# What people use beside us: architectures, trainers, other monitors. Never in the default environment.
+OTHERS = ("transformers==5.23.0", "accelerate==1.15.0", "lightning==2.6.6", "wandb==0.31.0", "tensorboard==2.21.0")
+
+
 def zoo(arguments: list[str]) -> int:
-    """Audit the architectures of `transformers`, in an environment of their own; --write renews the table in docs/."""
+    """Try photic beside `transformers` and trainers, in an environment of their own; --write renews docs/architectures.md."""
     environment = ROOT / ".venv-zoo"
     python = environment / BIN.name / PYTHON.name
     if not python.exists():
@@ -179,14 +183,14 @@ def zoo(arguments: list[str]) -> int:
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
         failure = failure or failure_of("take torch", [*pip, "--no-deps", f"{pinned}+cpu"])
         failure = failure or failure_of(
-            "install photic, pytest and transformers",
-            [*pip, "-c", str(CONSTRAINTS), "-e", ".", "pytest", "hypothesis", "transformers==5.23.0"],
+            "install photic, pytest and what people use beside us",
+            [*pip, "-c", str(CONSTRAINTS), "-e", ".", "pytest", "hypothesis", *OTHERS],
         )
         if failure:
             shutil.rmtree(environment, ignore_errors=True)
             raise SystemExit(f"{failure}\n[dev] the zoo's environment could not be made; pip's words are above")
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_architectures.py"]
+    tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_architectures.py", "tests/cli/test_run_trainers.py"]
     show = [str(python), str(ROOT / "benchmarks" / "architectures.py"), *arguments]
     return max(subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode for command in (tests, show))
 
