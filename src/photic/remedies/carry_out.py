@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.initialisers.drawing import fill_normal
+from photic.initialisers.recurrent import chrono, orthogonal_recurrence
 from photic.probes.calls import Call, watching
 from photic.remedies.prescription import LayerInitialisation, Prescription
 
@@ -26,6 +27,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int) -> Non
     generator = torch.Generator().manual_seed(seed)
     for layer in prescription.layers:
         draw(layer, parameters, generator)
+    if prescription.recurrence == "chrono":
+        chrono(model, generator, longest=prescription.longest)
+    elif prescription.recurrence == "orthogonal":
+        orthogonal_recurrence(model, generator)
     substitutes = _substitutes(prescription)
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)

@@ -16,6 +16,8 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
     layers = prescription.layers
     schemes = {layer.scheme for layer in layers}
     lines = [f"# {prescription.why}"]
+    if prescription.recurrence:
+        return lines + _recurrent(prescription, model)
     modules = all(layer.weight.endswith(".weight") for layer in layers)
     if schemes == {"centred"} and modules:
         return lines + _centred(layers, model)
@@ -88,3 +90,29 @@ def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
         else:
             lines += ["    torch.nn.init.zeros_(layer.bias)"]
     return lines
+
+
+def _recurrent(prescription: Prescription, model: str) -> list[str]:
+    if prescription.recurrence == "orthogonal":
+        return [
+            f"for layer in {model}.modules():",
+            "    if isinstance(layer, torch.nn.RNNBase):",
+            "        for name, weight in layer.named_parameters():",
+            '            if name.startswith("weight_hh"):',
+            "                for gate in weight.split(layer.hidden_size):",
+            "                    torch.nn.init.orthogonal_(gate)",
+        ]
+    return [
+        f"for layer in {model}.modules():",
+        "    if isinstance(layer, (torch.nn.LSTM, torch.nn.GRU)):",
+        "        size = layer.hidden_size",
+        "        with torch.no_grad():",
+        "            for name, bias in layer.named_parameters():",
+        '                if name.startswith("bias_ih"):',
+        f"                    memory = torch.log(1 + torch.rand(size) * {prescription.longest - 2})",
+        "                    bias[size : 2 * size] = memory",
+        "                    if isinstance(layer, torch.nn.LSTM):",
+        "                        bias[:size] = -memory",
+        '                elif name.startswith("bias_hh"):',
+        "                    bias[: 2 * size] = 0.0",
+    ]

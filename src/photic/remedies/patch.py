@@ -30,6 +30,11 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
             "",
             f"# {prescription.why}\ntorch.nn.utils.clip_grad_norm_(model.parameters(), {prescription.clip:.3g})  # before step()",
         )
+    if prescription.rate != 1.0:
+        return (
+            "",
+            f'# {prescription.why}\nfor group in optimizer.param_groups:\n    group["lr"] *= {prescription.rate:g}\n',
+        )
     target = _place(build, model)
     if target is not None:
         path, owner, name = target
@@ -113,7 +118,7 @@ def _patched(text: str, path: str, owner: str, name: str, prescription: Prescrip
         tree = MetadataWrapper(tree).visit(edit)
         if not edit.complete:
             return None
-    if prescription.layers:
+    if prescription.layers or prescription.recurrence:
         insertion = Insertion(owner, name, lambda variable: weight_lines(prescription, run, variable))
         tree = tree.visit(insertion)
         if not insertion.done:
@@ -152,7 +157,7 @@ def _paste(prescription: Prescription) -> str:
         f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised
     ]
     said += [f"# {name}: leave it out" for name in prescription.removed]
-    if prescription.layers:
+    if prescription.layers or prescription.recurrence:
         said += weight_lines(prescription, None, "model")[1:]
     return "\n".join(said) + "\n"
 

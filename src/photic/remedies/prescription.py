@@ -42,6 +42,9 @@ class Prescription:
         normalised: sites before which the signal is normalised over its features (LayerNorm without parameters).
         removed: sites that hand their input through: a `detach` that severs.
         clip: largest norm of the gradient at a step; None leaves it as it is.
+        rate: factor on the learning rate; 1 leaves it as it is.
+        recurrence: how recurrent layers are drawn anew: `chrono` spreads the memory of LSTM and GRU units over
+            `longest` steps, `orthogonal` makes recurrent matrices orthogonal; '' leaves them as they are.
         why: one line for a comment in the patched source.
     """
 
@@ -50,4 +53,7 @@ class Prescription:
     normalised: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     clip: float | None = None
+    rate: float = 1.0
+    recurrence: Literal["", "chrono", "orthogonal"] = ""
+    longest: int = 0
     why: str = ""

@@ -80,6 +80,8 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     if prescription is None:
         return setup
     carry_out(prescription, setup.model, seed=seed)
+    for group in setup.optimizer.param_groups:
+        group["lr"] = group["lr"] * prescription.rate
     if prescription.clip is not None:
         limit = prescription.clip
 

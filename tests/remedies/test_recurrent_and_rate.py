@@ -1,0 +1,119 @@
+"""Treatments along time and of the learning rate: proven where they cure, refused where they do not apply."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import photic
+from photic.diagnosis.graph import Graph
+from photic.remedies.registry import remedies
+from tests import zoo
+from tests.zoo import seeded
+
+SOURCE = """
+from torch import nn
+
+
+class Memory(nn.Module):
+    def __init__(self, kind="LSTM"):
+        super().__init__()
+        self.layer = getattr(nn, kind)(8, 48, batch_first=True)
+        self.head = nn.Linear(48, 8)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+"""
+
+
+def memory(folder: Path) -> Any:
+    path = folder / "memory.py"
+    path.write_text(SOURCE)
+    spec = importlib.util.spec_from_file_location("memory_of_the_test", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["memory_of_the_test"] = module
+    spec.loader.exec_module(module)
+    return module.Memory
+
+
+def shown_first(length: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(260):
+        y = torch.randint(8, (32,), generator=generator)
+        x = 0.3 * torch.randn(32, length, 8, generator=generator)
+        x[torch.arange(32), 0, y] += 2.0
+        batches.append((x, y))
+    return batches
+
+
+def adam(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), 5e-3)
+
+
+@pytest.mark.parametrize(("kind", "remedy"), [("LSTM", "chrono"), ("RNN", "orthogonal-recurrence")])
+def test_a_layer_that_forgets_its_first_step_is_cured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, remedy: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = memory(tmp_path)
+    batches = shown_first(30)
+    treatment = photic.treat(
+        lambda: network(kind), lambda: iter(batches), F.cross_entropy, optimizer=adam, steps=220, seeds=(0,)
+    )
+    assert [f.problem for f in treatment.record.before.findings if f.severity != "info"] == ["vanishing-in-time"]
+    assert treatment.remedy == remedy, treatment.report()
+    assert treatment.patch.startswith("--- a/memory.py")
+    before, after = treatment.record.before.run, treatment.record.after
+    assert after is not None
+
+    def kept(run: Any) -> float:
+        times = run.reading("layer").times
+        return times.gradient_norms[0] / max(times.gradient_norms)
+
+    assert kept(before) < 1e-3 < kept(after.run)
+    patched = tmp_path / "memory.py"
+    from photic.remedies.patch import apply_patch
+
+    apply_patch(treatment.patch, tmp_path)
+    code = compile(patched.read_text(), str(patched), "exec")
+    space: dict[str, Any] = {"__name__": "patched"}
+    exec(code, space)
+    run = photic.measure(seeded(lambda: space["Memory"](kind)), batches[0], F.cross_entropy)
+    assert kept(run) > 1e-3
+
+
+def test_what_has_no_recurrent_layer_is_refused_in_words() -> None:
+    model = seeded(lambda: zoo.Mlp(torch.relu, 2))
+    graph = Graph.of(photic.measure(model, zoo.vectors(), F.cross_entropy))
+    found = {remedy.name: remedy.prescribe(graph) for remedy in remedies()}
+    assert found["chrono"] == "there is no LSTM or GRU"
+    assert found["orthogonal-recurrence"] == "there is no fused recurrent layer"
+    assert found["lower-learning-rate"] == "no optimizer with a learning rate was given"
+
+
+def test_a_tenth_of_a_learning_rate_that_overshoots_cures() -> None:
+    x, y = zoo.vectors()
+    treatment = photic.treat(
+        lambda: seeded(lambda: zoo.Mlp(torch.tanh, 2)),
+        lambda: itertools.repeat((x, y)),
+        F.cross_entropy,
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), 20.0),
+        steps=60,
+        seeds=(0,),
+    )
+    assert "learning-rate-too-large" in [f.problem for f in treatment.record.before.findings]
+    trial = next(t for t in treatment.trials if t.remedy == "lower-learning-rate")
+    assert trial.outcome in ("accepted", "refused") and trial.held_back_loss is not None
+    if treatment.remedy == "lower-learning-rate":
+        assert 'group["lr"] *= 0.1' in treatment.paste
+        assert treatment.setup().optimizer.param_groups[0]["lr"] == pytest.approx(2.0)
