@@ -200,7 +200,7 @@ def test_explain_prints_the_rules_own_documentation(say: Say) -> None:
     assert code == 0 and all(rule.problem in err for rule in rules())
     code, _, err = say("explain", "vanishing-gradient")
     assert code == 0 and "False alarms:" in err and "glorot2010" in err
-    code, _, err = say("explain", "vanishing")
+    code, _, err = say("explain", "vanishing-gradien")
     assert code == 2 and "did you mean vanishing-gradient" in err
 
 

@@ -107,9 +107,8 @@ def batches() -> Any:
 def test_a_learning_rate_that_overshoots_is_named(rate: float) -> None:
     model = seeded(good)
     checkup = photic.check(model, batches(), F.cross_entropy, torch.optim.SGD(model.parameters(), rate))
-    assert checkup.findings[0].problem in ("learning-rate-too-large", "non-finite")
-    if checkup.findings[0].problem == "learning-rate-too-large":
-        assert checkup.findings[0].severity == "critical"
+    assert [(f.problem, f.severity) for f in checkup.findings] == [("learning-rate-too-large", "critical")]
+    assert "then nan" in checkup.findings[0].reason
 
 
 def test_a_learning_rate_of_ours_is_no_fault_of_the_users() -> None:

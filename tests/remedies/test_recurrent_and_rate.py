@@ -104,16 +104,29 @@ def test_what_has_no_recurrent_layer_is_refused_in_words() -> None:
 def test_a_tenth_of_a_learning_rate_that_overshoots_cures() -> None:
     x, y = zoo.vectors()
     treatment = photic.treat(
-        lambda: seeded(lambda: zoo.Mlp(torch.tanh, 2)),
+        lambda: seeded(lambda: zoo.Mlp(torch.relu, 4, variance=2.0)),
         lambda: itertools.repeat((x, y)),
         F.cross_entropy,
-        optimizer=lambda m: torch.optim.SGD(m.parameters(), 20.0),
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), 1.0),
         steps=60,
         seeds=(0,),
     )
-    assert "learning-rate-too-large" in [f.problem for f in treatment.record.before.findings]
-    trial = next(t for t in treatment.trials if t.remedy == "lower-learning-rate")
-    assert trial.outcome in ("accepted", "refused") and trial.held_back_loss is not None
-    if treatment.remedy == "lower-learning-rate":
-        assert 'group["lr"] *= 0.1' in treatment.paste
-        assert treatment.setup().optimizer.param_groups[0]["lr"] == pytest.approx(2.0)
+    assert [f.problem for f in treatment.record.before.findings] == ["learning-rate-too-large"]
+    assert treatment.remedy == "lower-learning-rate", treatment.report()
+    assert 'group["lr"] *= 0.1' in treatment.paste
+    assert treatment.setup().optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_a_network_that_cannot_be_run_is_not_called_healthy() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x) @ torch.zeros(3, 3)
+
+    x, y = zoo.vectors()
+    treatment = photic.treat(Broken, [(x, y)] * 3, F.cross_entropy, steps=5)
+    assert not treatment.accepted and treatment.trials == ()
+    assert "could not be run" in treatment.record.notes[-1] and "healthy" not in treatment.record.notes[-1]

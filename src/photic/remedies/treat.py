@@ -127,6 +127,9 @@ def treat(
     before = check(untreated.model, list(material.training), untreated.loss, untreated.optimizer)
     problems = alarms(before.diagnosis)
     notes = list(before.notes)
+    if before.run.stopped:
+        notes.append(f"the network could not be run, so nothing was tried: {before.run.stopped}")
+        return Treatment(TreatmentRecord(before, None, (), "", "", "", tuple(notes)), material, {})
     if not problems:
         notes.append("the network is healthy: nothing was tried and nothing changed")
         return Treatment(TreatmentRecord(before, None, (), "", "", "", tuple(notes)), material, {})

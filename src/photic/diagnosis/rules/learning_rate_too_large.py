@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from photic.diagnosis.evidence import Training
@@ -17,17 +18,21 @@ def learning_rate_too_large(
 ) -> Finding | None:
     """A step moves a layer by `step` of its size or more, and the loss ends `growth` times higher than it began.
 
-    Signs: all losses of the last quarter lie above `growth` times the first, while some weight matrix moves by at least
-    5 % in one step (about 0.1 % is usual).
+    Signs: all losses of the last quarter (the last one, where nan follows) lie above `growth` times the first, while some
+    weight matrix moves by at least 5 % in one step (about 0.1 % is usual).
 
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
     False alarms: losses that may rise (a GAN's, a policy's) do so at small steps, and warm-up makes few long ones; both
     conditions are asked for. Where no optimizer was given the steps were ours, and it is information only.
     """
-    if training is None or training.steps < fewest or not training.losses[0] > 0.0:
+    if training is None or not training.losses[0] > 0.0:
         return None
-    end = training.losses[-max(2, training.steps // 4) :]
+    finite = list(itertools.takewhile(math.isfinite, training.losses))
+    broken = len(finite) < training.steps
+    if len(finite) < (2 if broken else fewest):
+        return None
+    end = finite[-1:] if broken else finite[-max(2, training.steps // 4) :]
     ratios = [
         r.update_ratio
         for index in range(len(graph.run.steps))
@@ -46,11 +51,11 @@ def learning_rate_too_large(
         evidence=(
             Evidence("largest relative update of a weight matrix in one step", max(ratios), "ratio"),
             Evidence("loss at the first step", training.losses[0], "loss"),
-            Evidence("lowest loss of the last quarter of the steps", min(end), "loss"),
+            Evidence("last loss, or the lowest of the last quarter", min(end), "loss"),
         ),
         reason=(
             f"One step moves a weight matrix by up to {percent(max(ratios))} of its size (about 0.1 % is usual), and the loss "
-            f"rises from {number(training.losses[0])} to {number(training.last)}: the steps overshoot"
+            f"rises from {number(training.losses[0])} to {number(finite[-1])}{', then nan' if broken else ''}: the steps overshoot"
             + (f"; the steps were made with {graph.run.optimizer}, as no optimizer was given." if assumed else ".")
         ),
         advice="Lower the learning rate by ten, warm it up, or clip the gradient's norm.",
