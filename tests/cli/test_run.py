@@ -135,6 +135,10 @@ def test_the_exit_code_is_the_scripts_and_the_record_is_whole(tmp_path: Path, na
     assert record.healthy == (name != "sick"), done.stderr
     assert "photic-runs" in done.stderr and "watched" in done.stderr
     if name == "sick":
+        (store,) = (tmp_path / "photic-runs").glob("*.sqlite")
+        command = [sys.executable, "-m", "photic", "report", str(store)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "vanishing-gradient: the gradient reaches" in shown.stderr
         assert "critical vanishing-gradient" in done.stderr and "script.py:" in done.stderr
     if name == "crash":
         assert "the user stops here" in done.stderr and "photic/cli" not in done.stderr

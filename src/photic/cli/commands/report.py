@@ -24,6 +24,10 @@ def report(
     from photic.cli.failures import TargetFailure
     from photic.records import documents
 
+    beside = run.with_suffix(".json")
+    run = (
+        beside if run.suffix == ".sqlite" and beside.exists() else run
+    )  # `photic run` writes the verdict beside the store
     try:
         record = documents.read(run)
     except FileNotFoundError:

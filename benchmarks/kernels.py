@@ -1,0 +1,63 @@
+"""The moment pass against the machine's streaming read: GB/s of float32 read, interleaved, median of many."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from photic.kernels.moments import numba_pass, torch_passes
+
+SIZES = {"4 k": 1 << 12, "128 k": 1 << 17, "1 M": 1 << 20, "16 M, beyond the cache": 1 << 24}
+
+
+def rates(size: int) -> dict[str, float]:
+    x = torch.randn(size)
+    row, bins = np.zeros(numba_pass.WIDTH), np.zeros(numba_pass.BINS, np.int64)
+    address, histogram = int(row.ctypes.data), int(bins.ctypes.data)
+
+    def one_pass(every: int) -> Callable[[], None]:
+        return lambda: numba_pass.pass_float32(
+            x.data_ptr(), size, 0x00800000, -math.inf, math.inf, every, address, histogram
+        )
+
+    actions: dict[str, Callable[[], object]] = {
+        "streaming read (torch.sum)": lambda: x.sum(),
+        "moments": one_pass(0),
+        "moments, histogram of 1 line in 16": one_pass(16),
+        "moments, whole histogram": one_pass(1),
+        "moments by torch's reductions": lambda: torch_passes.moments(x),
+    }
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(max(9, min(400, (1 << 25) // size))):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            action()
+            times[name].append(time.perf_counter() - start)
+    return {name: 4.0 * size / statistics.median(taken) / 1e9 for name, taken in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = {name: rates(size) for name, size in SIZES.items()}
+    if options.json:
+        print(json.dumps(results))
+        return
+    for name, found in results.items():
+        print(f"\n{name} elements")
+        read = found["streaming read (torch.sum)"]
+        for action, rate in found.items():
+            print(f"  {action:38s} {rate:6.1f} GB/s  {100 * rate / read:4.0f} %")
+
+
+if __name__ == "__main__":
+    main()
