@@ -16,7 +16,7 @@ from photic.activations import find
 from photic.initialisers.branches import deepnorm_skip
 from photic.initialisers.initialise import initialise, names, summary
 from photic.initialisers.roles import layers_of
-from photic.initialisers.tailored import deep_kernel_shaping, looks_linear, tailored_leaky_relu
+from photic.initialisers.tailored import deep_kernel_shaping, looks_linear, tailored_leaky_relu, tailored_smooth
 from photic.initialisers.width import mup_groups
 from photic.theory.laws import relu_correlation
 from tests.zoo import Mlp, Residual, seeded, vectors
@@ -298,6 +298,21 @@ def test_deep_kernel_shaping_meets_its_four_conditions(name: str) -> None:
     assert np.trapezoid(density * value * slope * z, z) == pytest.approx(1.0, abs=1e-5)  # Q'(1) = 1
     assert np.trapezoid(density * value, z) == pytest.approx(0.0, abs=1e-7)  # C(0) = 0
     assert np.trapezoid(density * slope**2, z) ** 50 == pytest.approx(1.5, rel=1e-4)  # C'(1)^depth = zeta
+
+
+@pytest.mark.parametrize("name", ["tanh", "softplus", "gelu", "silu"])
+def test_tailored_smooth_activations_meet_their_four_conditions(name: str) -> None:
+    activation = find(name)
+    assert activation is not None
+    shaped = tailored_smooth(activation, depth=50)
+    z = np.linspace(-12, 12, 400_001)
+    density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    value, slope = shaped.value(activation, z), shaped.slope(activation, z)
+    bend = np.gradient(slope, z)
+    assert np.trapezoid(density * value**2, z) == pytest.approx(1.0, abs=1e-5)  # Q(1) = 1
+    assert np.trapezoid(density * value * slope * z, z) == pytest.approx(1.0, abs=1e-5)  # Q'(1) = 1
+    assert np.trapezoid(density * slope**2, z) == pytest.approx(1.0, abs=1e-5)  # C'(1) = 1
+    assert 50 * np.trapezoid(density * bend**2, z) == pytest.approx(0.3, rel=1e-3)  # C''(1) = tau / depth
 
 
 def test_relu_cannot_be_shaped_but_tailored() -> None:

@@ -92,6 +92,43 @@ def _mean_slope_z(activation: Activation, scale: float, shift: float) -> float:
     return expectation(lambda z: scale * activation.slope(scale * z + shift) * z, kinks=kinks).value
 
 
+def tailored_smooth(activation: Activation, *, depth: int, tau: float = 0.3) -> Tailored:
+    """Return TAT's constants for a smooth activation: Q(1) = Q'(1) = C'(1) = 1 and C''(1) = tau / depth.
+
+    With C'(1) = 1 the second derivatives of a chain of `depth` activations add up to tau. C''(1) is E phi''^2, taken by
+    central differences of the slope. Source: zhang2022tat, section 4.
+
+    Raises:
+        ValueError: for a depth below 1, tau of at most 0, an activation with kinks, or one that cannot be shaped so.
+    """
+    if depth < 1 or tau <= 0.0:
+        raise ValueError(f"expected a depth of at least 1 and a positive tau, got {depth} and {tau}")
+    if activation.kinks:
+        raise ValueError(f"{activation.name} has a kink, where it has no second derivative; use `tailored_leaky_relu`")
+    step = 1e-4
+
+    def residuals(free: Array) -> Array:
+        shaped = Tailored(math.exp(float(free[0])), float(free[1]), math.exp(float(free[2])), float(free[3]))
+
+        def bend(z: Array) -> Array:
+            return (shaped.slope(activation, z + step) - shaped.slope(activation, z - step)) / (2.0 * step)
+
+        moments = (
+            expectation(lambda z: shaped.value(activation, z) ** 2).value - 1.0,
+            expectation(lambda z: shaped.value(activation, z) * shaped.slope(activation, z) * z).value - 1.0,
+            expectation(lambda z: shaped.slope(activation, z) ** 2).value - 1.0,
+            expectation(lambda z: bend(z) ** 2).value * depth / tau - 1.0,
+        )
+        return np.array(moments)
+
+    starts = ([-1.5, 0.5, 1.0, -0.5], [-2.0, -0.5, 2.0, 0.5], [-1.0, 0.0, 0.5, 0.0], [-2.0, 1.0, 2.0, -1.0])
+    found = [least_squares(residuals, np.array(start), xtol=1e-14, ftol=1e-14, gtol=1e-14) for start in starts]
+    best = min(found, key=lambda result: result.cost)
+    if best.cost > 1e-10:
+        raise ValueError(f"no transformation of {activation.name} reaches tau = {tau} at depth {depth}")
+    return Tailored(math.exp(float(best.x[0])), float(best.x[1]), math.exp(float(best.x[2])), float(best.x[3]))
+
+
 def tailored_leaky_relu(*, depth: int, eta: float = 0.9) -> float:
     """Return TAT's negative slope: two orthogonal inputs end at the correlation eta after `depth` activations.
 
