@@ -139,3 +139,23 @@ def test_a_loss_that_may_rise_does_so_at_small_steps() -> None:
 
     checkup = photic.check(model, batches(), rising, torch.optim.Adam(model.parameters(), 1e-3), steps=30)
     assert "learning-rate-too-large" not in [f.problem for f in checkup.findings]
+
+
+@pytest.mark.parametrize(("limit", "found"), [(1e6, True), (1e-5, True), (10.0, False), (0.5, False)])
+def test_clipping_that_does_nothing_or_everything_is_told_and_the_usual_is_not(limit: float, found: bool) -> None:
+    model = seeded(good)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    x, y = zoo.vectors()
+    with photic.watch(model, optimizer) as watch:
+        for _ in range(12):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), limit)
+            optimizer.step()
+    assert ("useless-clipping" in problems(watch)) == found
+    assert watch.healthy
+    run = watch.run
+    assert run is not None and run.steps[-1].clip_limit == limit
+    before = sum((r.before_clipping or 0.0) ** 2 for r in run.steps[-1].parameters) ** 0.5
+    assert run.steps[-1].clip_norm == pytest.approx(before, rel=1e-4)
+    assert nn.utils.clip_grad._clip_grads_with_norm_.__module__ == "torch.nn.utils.clip_grad"

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+import torch.nn.utils.clip_grad as clip_grad
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
@@ -42,6 +43,7 @@ class InPlaceAudit:
         self._watcher: Any = None
         self._before: dict[str, Tensor] = {}
         self._leftover: set[int] = set()
+        self._clipped: tuple[float, Any] | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         self._run: Run | None = None
         self._open = False
@@ -53,6 +55,7 @@ class InPlaceAudit:
         self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
         self._open = True
         self._stack.enter_context(_doors(self._knocked, self._went))
+        self._stack.enter_context(_clipping(self._clips))
         self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
         with torch._C.DisableTorchFunction():
             self.recorder.mark_inputs(given)
@@ -114,6 +117,9 @@ class InPlaceAudit:
                 self.raw_norms = self._norms()
             except Exception as error:
                 self.fault(error)
+
+    def _clips(self, limit: float, norm: Any) -> None:
+        self._clipped = (float(limit), norm)
 
     def _norms(self) -> dict[int, float]:
         held = [p for p in self.model.parameters() if p.grad is not None]
@@ -191,6 +197,10 @@ class InPlaceAudit:
             )
         owned = [ids[p.name] for p in self._run.parameters if p.owned and p.trainable and p.name in ids]
         leftover = sum(key in self._leftover for key in owned) / len(owned) if owned else None
+        limit, norm = (None, None) if self._clipped is None else (self._clipped[0], float(self._clipped[1]))
+        step = dataclasses.replace(
+            step, parameters=tuple(readings), leftover_share=leftover, clip_limit=limit, clip_norm=norm
+        )
         self._before = {}
         self.seconds += time.perf_counter() - start
         return dataclasses.replace(
@@ -239,6 +249,29 @@ def _doors(tell: Callable[[list[Tensor]], None], after: Callable[[], None]) -> I
     finally:
         for name, original in saved.items():
             setattr(torch.autograd, name, original)
+
+
+@contextmanager
+def _clipping(tell: Callable[[float, Any], None]) -> Iterator[None]:
+    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found.
+
+    All forms of it end in one inner function of torch's, which is looked up when it is called; where a torch has none,
+    clipping is not seen.
+    """
+    original: Callable[..., Any] | None = getattr(clip_grad, "_clip_grads_with_norm_", None)
+    if original is None:
+        yield
+        return
+
+    def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
+        tell(max_norm, total_norm)
+        return original(parameters, max_norm, total_norm, *args, **kwargs)
+
+    clip_grad.__dict__["_clip_grads_with_norm_"] = told
+    try:
+        yield
+    finally:
+        clip_grad.__dict__["_clip_grads_with_norm_"] = original
 
 
 def _told(

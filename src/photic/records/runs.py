@@ -139,6 +139,7 @@ class Step:
     Attributes:
         leftover_share: of the parameters that the optimizer owns, those whose gradient was not zero when the first
             backward of the step began: 0 after `zero_grad`. None outside of a watch.
+        clip_limit, clip_norm: limit given to `clip_grad_norm_` in this step and the norm it found; None without one.
     """
 
     step: int
@@ -147,6 +148,8 @@ class Step:
     edges: tuple[EdgeReading, ...]
     parameters: tuple[ParameterReading, ...]
     leftover_share: float | None = None
+    clip_limit: float | None = None
+    clip_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
