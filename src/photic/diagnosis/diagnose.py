@@ -22,6 +22,8 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
         "stalled-training",
     ),
     "severed-gradient": ("vanishing-gradient", "stalled-training"),
+    "severed-unregistered-module": ("stalled-training",),
+    "unowned-parameters": ("stalled-training",),
     "severed-nondifferentiable": ("vanishing-gradient", "stalled-training"),
     "dead-units": ("vanishing-gradient", "stalled-training"),
     "dying-output": ("dead-units", "vanishing-gradient", "stalled-training"),
