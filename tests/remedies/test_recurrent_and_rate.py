@@ -130,3 +130,34 @@ def test_a_network_that_cannot_be_run_is_not_called_healthy() -> None:
     treatment = photic.treat(Broken, [(x, y)] * 3, F.cross_entropy, steps=5)
     assert not treatment.accepted and treatment.trials == ()
     assert "could not be run" in treatment.record.notes[-1] and "healthy" not in treatment.record.notes[-1]
+
+
+def test_a_second_softmax_is_left_out_and_that_cures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.head = nn.Linear(64, 64), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.softmax(self.head(torch.relu(self.hidden(x))), dim=1)
+
+    def single(x: Tensor) -> Tensor:
+        return nn.Linear(64, 1)(x).softmax(1)
+
+    from photic.lab.examples import deep_sigmoid
+
+    monkeypatch.chdir(tmp_path)
+    batches = list(deep_sigmoid.batches())
+    treatment = photic.treat(
+        lambda: seeded(Net),
+        batches,
+        F.cross_entropy,
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), 0.1),
+        steps=120,
+        seeds=(0,),
+    )
+    assert [f.problem for f in treatment.record.before.findings] == ["loss-saturation"]
+    assert treatment.remedy == "logits", treatment.report()
+    assert "softmax" in (treatment.patch or treatment.paste)
+    model = treatment.setup().model
+    assert float(model(batches[0][0]).detach().sum(1).sub(1).abs().max()) > 0.01  # logits now, no probabilities
