@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 import photic
 from photic.diagnosis.graph import Graph
+from photic.remedies.patch import write_patch
+from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from tests import zoo
 from tests.zoo import seeded
@@ -161,3 +163,31 @@ def test_a_second_softmax_is_left_out_and_that_cures(tmp_path: Path, monkeypatch
     assert "softmax" in (treatment.patch or treatment.paste)
     model = treatment.setup().model
     assert float(model(batches[0][0]).detach().sum(1).sub(1).abs().max()) > 0.01  # logits now, no probabilities
+
+
+@pytest.mark.parametrize(
+    ("line", "becomes"),
+    [
+        ("return F.softmax(self.head(x), dim=1)", "return self.head(x)"),
+        ("return self.head(x).softmax(dim=1)", "return self.head(x)"),
+        ("return torch.softmax(self.head(x), 1)", "return self.head(x)"),
+        ("return nn.functional.softmax(self.head(x), -1)", "return self.head(x)"),
+    ],
+)
+def test_the_patch_takes_the_value_whatever_way_it_is_called(tmp_path: Path, line: str, becomes: str) -> None:
+    head = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n\n"
+    body = "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.head = nn.Linear(64, 10)\n\n"
+    path = tmp_path / f"net_{abs(hash(line))}.py"
+    path.write_text(f"{head}{body}    def forward(self, x):\n        {line}\n")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    model = module.Net()
+    run = photic.measure(model, zoo.vectors(), F.cross_entropy)
+    (remedy,) = [remedy for remedy in remedies() if remedy.name == "logits"]
+    prescription = remedy.prescribe(Graph.of(run))
+    assert isinstance(prescription, Prescription)
+    patch, _ = write_patch(prescription, run, module.Net, model)
+    assert f"-        {line}\n" in patch and f"+        {becomes}\n" in patch

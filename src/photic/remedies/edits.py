@@ -41,12 +41,17 @@ class ActivationEdit(cst.CSTTransformer):
             normalise,
         )
         self.found: set[int] = set()
+        self.imported: set[str] = set()
         self.made = 0
 
     @property
     def complete(self) -> bool:
         """Whether every line held the call, and a module was found where one was expected."""
         return self.found == self.lines and (self.made > 0 or not self.modules)
+
+    def visit_ImportAlias(self, node: cst.ImportAlias) -> None:
+        """Remember what the module imports: `F` in `F.relu(x)` is no value."""
+        self.imported.add(node.evaluated_alias or node.evaluated_name.split(".")[0])
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         """Edit one call."""
@@ -62,8 +67,8 @@ class ActivationEdit(cst.CSTTransformer):
         return updated_node
 
     def _edited(self, call: cst.Call) -> cst.BaseExpression:
-        method = isinstance(call.func, cst.Attribute) and not call.args
         value = call.func.value if isinstance(call.func, cst.Attribute) else None
+        method = value is not None and _root(value) not in self.imported  # z.softmax(dim=1), not F.softmax(z, dim=1)
         if not self.becomes and not self.normalise:  # hand through
             return value if method and value is not None else call.args[0].value
         if self.normalise:
@@ -78,6 +83,13 @@ class ActivationEdit(cst.CSTTransformer):
         if isinstance(call.func, cst.Name):
             return call.with_changes(func=cst.parse_expression(f"torch.{self.becomes}"), args=call.args[:1])
         return call.with_changes(func=_renamed(call.func, self.becomes), args=call.args[:1])
+
+
+def _root(value: cst.BaseExpression) -> str:
+    """Return the leftmost name of `a.b.c`; '' of anything else."""
+    while isinstance(value, cst.Attribute):
+        value = value.value
+    return value.value if isinstance(value, cst.Name) else ""
 
 
 def _called(function: cst.BaseExpression) -> str:
