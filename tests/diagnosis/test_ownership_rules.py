@@ -72,3 +72,9 @@ def test_fine_tuning_of_the_upper_layers_is_information_and_a_frozen_backbone_no
     for parameter in model.layers.parameters():
         parameter.requires_grad_(False)
     assert findings(model, model.head.parameters()) == []
+
+
+def test_an_optimizer_of_another_model_holds_nothing_of_this_one() -> None:
+    (found,) = findings(seeded(lambda: Kept("ModuleList")), seeded(lambda: Kept("ModuleList"), 1).parameters())
+    assert found.problem == "unowned-parameters" and found.severity == "critical"
+    assert "nothing of this model" in found.reason

@@ -30,10 +30,10 @@ def unowned_parameters(graph: Graph) -> Finding | None:
         and parameter.sites
     ]
     held = [site for parameter in graph.run.parameters if parameter.owned for site in parameter.sites]
-    if not left_out or not held:
+    if not left_out:
         return None
     places = sorted({site for parameter in left_out for site in parameter.sites})
-    below = max(places) < min(held)
+    below = bool(held) and max(places) < min(held)
     names = [parameter.name for parameter in left_out]
     return Finding(
         problem="unowned-parameters",
@@ -46,6 +46,7 @@ def unowned_parameters(graph: Graph) -> Finding | None:
         ),
         reason=(
             f"The optimizer does not hold {listed(names)}, which require a gradient and get one: they never move"
+            + ("; it holds nothing of this model at all." if not held else "")
             + ("; all of them lie below what it holds, as in fine-tuning." if below else ".")
         ),
         advice="Give the optimizer all of `model.parameters()` after the model is complete, or set requires_grad to False for "
