@@ -85,10 +85,10 @@ def narrow(seed: int, activation: Callable[[], nn.Module] = nn.ReLU) -> Setup:
 @case(
     "killed-by-first-step", label="dead-units", root="3", steps=300, fixes=("scale the target", "smaller learning rate"),
     source="Stack Overflow 48934338",
-    why="y = x^2 up to 900, a rate of 0.1: the first step throws every ReLU to the side where it is 0. Not yet measured over seeds.",
+    why="y = x^3 up to 64, a rate of 0.1: the first step throws every ReLU to the side where it is 0. Not yet measured over seeds.",
 )  # fmt: skip
 def killed(seed: int, rate: float = 0.1, *, scaled: bool = False) -> Setup:
-    batches = samples.curve(seed, low=0.0, high=30.0, power=2, scaled=scaled)
+    batches = samples.curve(seed, low=0.0, high=4.0, power=3, scaled=scaled)
     return sgd(stack([1, 50, 30, 1]), batches, F.mse_loss, rate=rate)
 
 

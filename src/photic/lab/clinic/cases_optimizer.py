@@ -76,7 +76,7 @@ def ascent(seed: int, *, maximize: bool = True) -> Setup:
     why="A rate of 1e-7: all is well but the steps. Not yet measured over seeds.",
 )  # fmt: skip
 def tiny_rate(seed: int, rate: float = 1e-7) -> Setup:
-    return _digits(seed, lambda held: torch.optim.Adam(held, lr=rate))
+    return adam(stack([10, 32, 32, 1], nn.ReLU, he), samples.diabetes(seed), F.mse_loss, rate=rate)
 
 
 @case(
@@ -137,7 +137,9 @@ class Forgetful(torch.optim.SGD):
     why="Each step follows the sum of all gradients so far. Not yet measured over seeds.",
 )  # fmt: skip
 def never_cleared(seed: int, kind: type[torch.optim.SGD] = Forgetful) -> Setup:
-    return _digits(seed, lambda held: kind(held, lr=0.1))
+    model = stack([30, 32, 1], nn.ReLU, he)
+    batches = samples.cancer(seed, column=True)
+    return Setup(model, batches, F.binary_cross_entropy_with_logits, kind(model.parameters(), lr=0.3))
 
 
 @case(
@@ -146,7 +148,8 @@ def never_cleared(seed: int, kind: type[torch.optim.SGD] = Forgetful) -> Setup:
     why="The optimizer was made before the model was wrapped, here copied: it moves tensors nobody uses. Not yet measured over seeds.",
 )  # fmt: skip
 def stale(seed: int, *, copied: bool = True) -> Setup:
-    model = stack([64, 64, 64, 10], nn.ReLU, he)
+    blocks = [nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU()]
+    model = nn.Sequential(*blocks, nn.Linear(64, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     return Setup(copy.deepcopy(model) if copied else model, samples.digits(seed), F.cross_entropy, optimizer)
 
@@ -211,9 +214,9 @@ def clipped(seed: int, kind: type[torch.optim.SGD] = Clipping) -> Setup:
 @case(
     "transformer-rate", label="learning-rate-too-large", root="", steps=200, fixes=("lower-learning-rate", "warm-up"),
     source="huang2020, section 3",
-    why="A rate of 0.3 with Adam in a small pre-norm transformer. Not yet measured over seeds.",
+    why="A rate of 3 with Adam in a small pre-norm transformer. Not yet measured over seeds.",
 )  # fmt: skip
-def transformer_rate(seed: int, rate: float = 0.3) -> Setup:
+def transformer_rate(seed: int, rate: float = 3.0) -> Setup:
     from photic.lab.clinic.cases_transformer import language_model
 
     model, batches, loss = language_model(seed, pre=True, depth=2)
