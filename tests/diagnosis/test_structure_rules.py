@@ -240,3 +240,57 @@ def test_an_operation_without_derivative_is_named(how: Any, operation: str) -> N
 )
 def test_a_way_around_is_no_cut(how: Any) -> None:
     assert found(Rounded(how), classes(0), F.cross_entropy, sgd()) == []
+
+
+class TwoHeads(nn.Module):
+    """An encoder with a reconstruction and a class beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.decoder, self.classes = nn.Linear(16, 8), nn.Linear(8, 16), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.encoder(x)
+        return self.decoder(code), self.classes(code)
+
+
+@pytest.mark.parametrize("number", [lambda term: term.item(), lambda term: float(term.detach())])
+def test_a_term_of_the_loss_that_becomes_a_number_severs_its_head(number: Any) -> None:
+    def loss(output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
+        return output[0].square().mean() + number(F.cross_entropy(output[1], target))
+
+    assert found(TwoHeads(), classes(0), loss, adam())[0].problem == "severed-gradient"
+
+
+def test_a_term_that_is_only_logged_and_a_head_without_use_sever_nothing() -> None:
+    def logged(output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
+        value = output[0].square().mean() + F.cross_entropy(output[1], target)
+        assert value.item() > 0.0
+        return value
+
+    def unused(output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
+        return output[0].square().mean()
+
+    assert found(TwoHeads(), classes(0), logged, adam()) == []
+    assert found(TwoHeads(), classes(0), unused, adam()) == []
+
+
+class Turns(nn.Module):
+    """Two halves of which the batch says whose turn it is; the other half is detached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(16, 32), nn.Linear(32, 4)
+
+    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
+        hidden = torch.relu(self.first(x))
+        if int(turn):
+            return self.second(hidden.detach())
+        return F.linear(hidden, self.second.weight.detach(), self.second.bias.detach())
+
+
+def test_halves_that_take_turns_are_not_severed() -> None:
+    batches = [((x, torch.tensor(turn)), y) for x, y in classes(0) for turn in (1, 0)]
+    assert found(Turns(), batches, F.cross_entropy, adam()) == []

@@ -54,10 +54,10 @@ def find_cut(graph: Graph) -> Cut | None:
     targets = _live(graph)
     best: Cut | None = None
     for site in graph.run.sites:
-        if site.differentiable or site.phase == "loss":
+        if site.differentiable:
             continue
         above = graph.descendants([site.order])
-        if targets and not above & targets:
+        if site.phase == "model" and targets and not above & targets:
             continue  # what it makes never meets the loss: logging, metrics
         below = graph.ancestors([site.order]) | {site.order}
         severed = [parameter for parameter in lost if set(parameter.sites) & below]
@@ -113,8 +113,16 @@ def flat_steps(graph: Graph) -> FlatStep | None:
 
 def _lost(graph: Graph) -> list[Parameter]:
     """Return trainable parameters that were used and got no gradient, unless the optimizer leaves them out on purpose."""
-    readings = zip(graph.run.parameters, graph.run.steps[graph.step].parameters, strict=True)
-    return [p for p, r in readings if p.trainable and p.sites and r.gradient is None and p.owned is not False]
+    first, last = graph.run.steps[graph.step].parameters, graph.run.steps[-1].parameters
+    return [
+        parameter
+        for parameter, early, late in zip(graph.run.parameters, first, last, strict=True)
+        if parameter.trainable
+        and parameter.sites
+        and parameter.owned is not False
+        and early.gradient is None
+        and early.weight == late.weight  # what moved since had a gradient in another step: turns are taken
+    ]
 
 
 def _live(graph: Graph) -> set[int]:

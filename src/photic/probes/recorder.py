@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
+from photic.probes.custom import inside_custom_function
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
@@ -175,7 +176,7 @@ class Recorder:
         carries = any(tensor.requires_grad for tensor in inputs)
         if not feeders and not carries:
             return None
-        if carries and not torch.is_grad_enabled() and _inside_custom_function():
+        if carries and not torch.is_grad_enabled() and inside_custom_function():
             return None  # the custom function as a whole is the site
         kind = kind_of(call.operation, parameter_operand=False)
         signal = inputs[0] if kind == "activation" and inputs else None
@@ -194,6 +195,7 @@ class Recorder:
     def _record(self, call: Call, before: _Before, result: Any) -> _Forward | None:
         outputs = self._outputs(before, result)
         if not outputs:
+            self._became_number(call, before, result)
             return None
         index = len(self.forwards)
         differentiable = any(tensor.requires_grad for tensor in outputs)
@@ -243,6 +245,24 @@ class Recorder:
             if isinstance(tensor, nn.Parameter):
                 self._parameter_sites[id(tensor)].add(index)
         return self.forwards[index]
+
+    def _became_number(self, call: Call, before: _Before, result: Any) -> None:
+        """Make a site of a signal that the loss turns into a plain number, which carries no gradient."""
+        if call.phase != "loss" or not before.carried_gradient or not isinstance(result, (int, float)):
+            return
+        if isinstance(result, bool) or not before.feeders:
+            return
+        site = Site(
+            call.name,
+            "item",
+            call.where,
+            "other",
+            len(self.forwards),
+            call.module_path,
+            phase="loss",
+            differentiable=False,
+        )
+        self.forwards.append(_Forward(site, before.feeders, None, None, None, None))
 
     def _given(self, before: _Before) -> Moments | None:
         """Return the numbers that enter a call and that no site made: targets, in the loss."""
@@ -367,18 +387,3 @@ def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:
     if channel_axis is not None and tensor.ndim > channel_axis:
         return channel_axis
     return 1 if tensor.ndim >= 4 else max(tensor.ndim - 1, 0)
-
-
-def _inside_custom_function() -> bool:
-    """Whether an autograd.Function's forward is running (its inner operations carry no gradient by design)."""
-    import sys
-
-    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    while frame is not None:
-        if frame.f_code.co_name == "forward":
-            names = frame.f_code.co_varnames
-            first = frame.f_locals.get(names[0]) if names else None
-            if isinstance(first, torch.autograd.function.FunctionCtx):
-                return True
-        frame = frame.f_back
-    return False

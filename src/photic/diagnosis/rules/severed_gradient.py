@@ -50,10 +50,14 @@ def severed_gradient(graph: Graph) -> Finding | None:
 def _how(operation: str, under_no_grad: bool) -> str:
     if under_no_grad:
         return f"`{operation}` under no_grad"
-    return {"detach": "`detach()`", "data": "`.data`"}.get(operation, f"`{operation}`, which passes no gradient,")
+    return {"detach": "`detach()`", "data": "`.data`", "item": "turning it into a plain number"}.get(
+        operation, f"`{operation}`, which passes no gradient,"
+    )
 
 
 def _instead(operation: str) -> str:
+    if operation == "item":
+        return "add the tensor itself to the loss, and take `item()` only to log."
     if operation in ("detach", "data"):
         return "detach only copies that you log."
     return "take the call out of `torch.no_grad()`."
