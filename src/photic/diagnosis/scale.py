@@ -25,22 +25,19 @@ def wanted(graph: Graph, index: int) -> float | None:
     return 1.0 if operation in ("", "tanh", "softsign", "hardtanh", "selu") else None
 
 
-def off_scale(graph: Graph) -> tuple[list[int], float]:
+def off_scale(graph: Graph, *, everywhere: bool = False) -> tuple[list[int], float]:
     """Return the hidden layers on the main path that have a wanted scale, and the geometric mean of found over wanted.
 
-    Layers on residual branches are left out, and so are weights that are all 0 and the last layer; 1.0 without layers.
+    Layers on residual branches and the last layer are left out, unless `everywhere`; and so are weights that are all 0.
+    1.0 without layers.
     """
     on_path, branches = set(graph.main_path()), {index for branch in residual_branches(graph) for index in branch}
     ratios: dict[int, float] = {}
-    for index in matrices(graph)[:-1]:
+    for index in matrices(graph)[: None if everywhere else -1]:
         facts, need = graph.reading(index).weight, wanted(graph, index)
-        if (
-            index in on_path
-            and index not in branches
-            and facts is not None
-            and need is not None
-            and facts.row_square_sum
-        ):
+        if not everywhere and (index not in on_path or index in branches):
+            continue
+        if facts is not None and need is not None and facts.row_square_sum:
             ratios[index] = facts.row_square_sum / need
     if not ratios:
         return [], 1.0

@@ -25,9 +25,10 @@ def weights_too_large(
     is learned afterwards is mostly the way back.
 
     False alarms: before a normalisation the scale of weights means nothing, and such layers do not count; bounded
-    activations saturate instead, which is `saturated-activation`. A network seen to learn is told so as information.
+    activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
+    half and below ten times that of chance, is told so as information.
     """
-    layers, ratio = off_scale(graph)
+    layers, ratio = off_scale(graph, everywhere=True)
     sizes = [graph.reading(index).signal for index in graph.run.outputs]
     size = max((signal.rms for signal in sizes if signal is not None), default=0.0)
     if not layers or ratio < above or size < outputs:
@@ -41,7 +42,7 @@ def weights_too_large(
     wants = "He wants Var[w] = 2 / fan_in" if relu_like(operation) else "Xavier wants Var[w] = 1 / fan_in"
     return Finding(
         problem="weights-too-large",
-        severity="critical" if awful or not learns(training) else "info",
+        severity="info" if _comes_back(training) else "critical",
         sites=tuple(graph.site(index).name for index in layers),
         where=graph.site(first).where,
         evidence=(
@@ -62,3 +63,9 @@ def weights_too_large(
         confidence=0.95,
         sources=("he2015", "glorot2010"),
     )
+
+
+def _comes_back(training: Training | None) -> bool:
+    if training is None or training.chance is None:
+        return learns(training)
+    return learns(training) or training.last < min(0.5 * training.first, 10.0 * training.chance)
