@@ -54,3 +54,18 @@ def rescued(graph: Graph, arrival: float) -> bool:
     """
     drowned = any(graph.site(index).operation in ("sigmoid", "hardsigmoid") for index in graph.main_path())
     return adaptive(graph.run) and arrival >= (1e-3 if drowned else 1e-8)
+
+
+def shrinking(graph: Graph) -> float | None:
+    """Return the largest factor by which a trained weight matrix changed its size from the first step to the last; None where it is not known."""
+    factors = [
+        late.weight.rms / early.weight.rms
+        for parameter, early, late in zip(
+            graph.run.parameters,
+            graph.run.steps[0].parameters,
+            graph.run.steps[-1].parameters,
+            strict=True,
+        )
+        if parameter.trainable and parameter.sites and len(parameter.shape) > 1 and early.weight.rms > 0.0
+    ]
+    return max(factors) if factors and len(graph.run.steps) > 1 else None

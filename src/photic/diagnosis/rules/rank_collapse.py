@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, shrinking
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -130,6 +130,8 @@ def _fallen(graph: Graph, training: Training | None) -> Finding | None:
     """The examples differed at the top at first and are one after some steps that did not lower the loss."""
     if training is None or training.chance is None or learns(training) or training.steps < 10:
         return None
+    if (shrinking(graph) or 1.0) < 0.5:
+        return None  # weight decay: `stalled-training` says so
     last = type(graph).of(graph.run, len(graph.run.steps) - 1)
     layers = graph.layers()
     early, late = (g.reading(layers[-1]).spread for g in (graph, last))

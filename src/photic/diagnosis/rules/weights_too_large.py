@@ -7,7 +7,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
-from photic.diagnosis.scale import off_scale
+from photic.diagnosis.scale import scales, typical
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 
@@ -18,7 +18,7 @@ def weights_too_large(
 ) -> Finding | None:
     """The weights are drawn so large that the outputs are hundreds or thousands of units where about one is wanted.
 
-    Signs: fan_in * Var[w] of the hidden layers is more than `above` times what their activation wants, and the output's
+    Signs: fan_in * Var[w] of at least half of the layers is more than `above` times what their activation wants, and the output's
     root mean square exceeds `outputs`.
 
     Why it matters: outputs that large are sure and wrong: the first losses are enormous, the first steps as large, and what
@@ -28,10 +28,12 @@ def weights_too_large(
     activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
     half and below ten times that of chance, is told so as information.
     """
-    layers, ratio = off_scale(graph, everywhere=True)
+    found = scales(graph, everywhere=True)
+    large = {index: value for index, value in found.items() if value > 1.0}
+    layers, ratio = list(large), typical(large)
     sizes = [graph.reading(index).signal for index in graph.run.outputs]
     size = max((signal.rms for signal in sizes if signal is not None), default=0.0)
-    if not layers or ratio < above or size < outputs:
+    if 2 * len(layers) < len(found) or ratio < above or size < outputs:
         return None
     expected = chance(graph.run)
     awful = graph.run.loss is not None and expected is not None and graph.run.loss > 10.0 * expected

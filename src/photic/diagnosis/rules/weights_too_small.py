@@ -7,7 +7,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns, rescued
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
-from photic.diagnosis.scale import off_scale
+from photic.diagnosis.scale import scales, typical
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import Profile
@@ -29,7 +29,8 @@ def weights_too_small(
     False alarms: a last layer or a branch that starts at or near 0 is a good start, and so are small weights before a
     normalisation: neither counts. A network that is seen to learn is only told so (information).
     """
-    layers, ratio = off_scale(graph)
+    found = scales(graph)
+    layers, ratio = list(found), typical(found)
     if any(facts.distinct < 1e-6 for index in layers if (facts := graph.reading(index).weight) is not None):
         return None  # constant, not drawn: `rank-collapse`
     if len(layers) < 2 or ratio > below or profile.transport is None or profile.transport >= arrives:
