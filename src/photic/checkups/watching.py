@@ -91,6 +91,7 @@ class Watch:
         self._started = started
         self._tracks: dict[int, _Track] = {}
         self._told: set[str] = set()
+        self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
         self._audit: InPlaceAudit | None = None
@@ -199,10 +200,9 @@ class Watch:
         self._kind = kind
         if kind == "nothing":
             return
-        if kind == "glance" or self._compiled:
-            if not self._compiled:
-                self._glance.install()
-        else:
+        if kind == "glance" and not self._compiled:
+            self._glance.install()
+        elif not self._compiled:
             self._audit = InPlaceAudit(self.family, self._fault)
             for root in entrances(self.roots):
                 self._sampling.append(root.register_forward_pre_hook(self._entering, with_kwargs=True))
@@ -279,7 +279,7 @@ class Watch:
         track.steps += 1
         self.steps += 1
         if run is not None:
-            self._judge(track, _owned(run))
+            self._judge(track, self.combine(_owned(run)))
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)

@@ -18,6 +18,7 @@ from photic.kernels.moments import moments
 from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
 from photic.probes.recorder import Recorder
+from photic.probes.shards import local
 from photic.probes.updates import epsilon_shares, snapshot, updates
 from photic.records.runs import ParameterReading, Run, Step
 from photic.records.sites import Unseen
@@ -138,7 +139,7 @@ class InPlaceAudit:
             return {}
         norms = torch.stack(
             torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
-                [p.grad.detach() for p in dense if p.grad is not None]
+                [local(p.grad.detach()) for p in dense if p.grad is not None]
             )
         ).tolist()
         return {id(p): float(norm) for p, norm in zip(dense, norms, strict=True)}
