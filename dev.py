@@ -177,7 +177,7 @@ def bench(arguments: list[str]) -> int:
 # What people use beside us: architectures, trainers, trackers, notebooks. Never in the default environment.
 OTHERS = (
     *("transformers", "accelerate", "lightning", "keras", "safetensors"),
-    *("wandb", "tensorboard", "mlflow-skinny", "trackio", "ipython", "mcp", "pillow==12.3.0"),
+    *("wandb", "tensorboard", "mlflow-skinny", "trackio", "ipython", "mcp", "sqlalchemy", "alembic", "pillow==12.3.0"),
 )
 
 
