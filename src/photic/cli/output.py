@@ -9,8 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
+from photic import __version__
 from photic.cli.failures import UsageFailure
 from photic.records import documents
+from photic.records.findings import Checkup
 
 
 def console() -> Console:
@@ -58,6 +60,27 @@ def save(record: Any, *, html: Path | None, figure: Path | None, to: Path | None
             said(draw(record, figure))
         except (ModuleNotFoundError, ValueError) as error:
             raise UsageFailure(str(error)) from error
+
+
+def for_machines(record: Any, form: str) -> str:
+    """Return the findings of a checkup as `sarif`, `github` annotations or `junit`.
+
+    Raises:
+        UsageFailure: if the record is no checkup.
+    """
+    if not isinstance(record, Checkup):
+        raise UsageFailure(
+            f"--format {form} shows findings, and a {type(record).__name__} has none; use `photic check`"
+        )
+    from photic.diagnosis.registry import rules
+    from photic.reports.github import annotations
+    from photic.reports.junit import junit
+    from photic.reports.sarif import sarif
+
+    if form == "sarif":
+        texts = {rule.problem: rule.documentation for rule in rules()}
+        return sarif(record, version=__version__, documentation=texts)
+    return annotations(record) if form == "github" else junit(record)
 
 
 def said(path: Path) -> None:

@@ -66,9 +66,10 @@ _CAUSES_FIRST = (
     "zero-epsilon", "non-finite", "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
     "severed-unregistered-module", "unowned-parameters", "zero-times-zero", "gradient-underflow", "dying-output",
     "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
-    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation", "missing-normalisation", "weights-too-large",
-    "vanishing-in-time", "exploding-in-time", "vanishing-gradient", "exploding-gradient",
-    "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large", "diverging", "idle-layer",
+    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",
+    "missing-normalisation", "weights-too-large", "vanishing-in-time", "exploding-in-time", "vanishing-gradient",
+    "exploding-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
+    "diverging", "idle-layer",
 )  # fmt: skip
 
 
