@@ -123,7 +123,7 @@ ADDITIONS = {
     "rule": ("diagnosis/rules/too_green.py", RULE, "from photic.diagnosis.registry import rules; print([r.problem for r in rules()])", "too-green"),
     "remedy": ("remedies/catalogue/paint.py", REMEDY, "from photic.remedies.registry import remedies; print([r.name for r in remedies()])", "paint"),
     "command": ("cli/commands/water.py", COMMAND, "from photic.cli.main import run; run(['--help'])", "Water the network"),
-    "paper": ("lab/papers/hochreiter_1998_vanishing.py", PAPER, "from photic.lab.claims import paper; print(paper('hochreiter1998').claims)", "It is one."),
+    "paper": ("lab/papers/one.py", PAPER, "from photic.lab import claims; print(claims.paper('hochreiter1998').claims)", "It is one."),
 }  # fmt: skip
 
 
