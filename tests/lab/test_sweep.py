@@ -90,3 +90,11 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["sweep", "wobble", *small]) == 2
     assert "no activation 'wobble'" in capsys.readouterr().err
     assert run(["sweep", "tanh", "--rate", "1", "--rate", "2", *small]) == 2
+
+
+def test_the_documented_experiment_runs_and_wide_networks_forgive_no_less_than_narrow_ones() -> None:
+    from photic.lab.examples.own_experiment import GRID as OWN
+    from photic.lab.examples.own_experiment import tolerance
+
+    shares = tolerance(sweep(OWN))
+    assert set(shares) == {16, 64} and 0.2 <= shares[16] <= shares[64] <= 1.0

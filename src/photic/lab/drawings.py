@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from photic.lab.claims import Numbers
@@ -65,21 +65,21 @@ def histograms(parts: Sequence[Numbers], path: Path, *, what: str) -> Path:
         return store(figure, path)
 
 
-def error_curves(parts: Sequence[Numbers], path: Path, *, names: Sequence[str]) -> Path:
-    """Draw test error over updates, one curve per configuration."""
+def error_curves(parts: Sequence[Numbers], path: Path, *, theirs: Mapping[str, float]) -> Path:
+    """Draw test error over updates, one curve per configuration, with the paper's final error in the legend."""
     with canvas(rows=1, columns=1, width=6.4, height=4.2) as (figure, axes):
         axis = axes[0][0]
         found = parts[0]
-        for index, name in enumerate(names):
+        for index, (name, final) in enumerate(theirs.items()):
             errors = [100 * error for error in found[f"{name} errors"]]
             smooth = [
                 sum(errors[max(0, i - 2) : i + 3]) / len(errors[max(0, i - 2) : i + 3]) for i in range(len(errors))
             ]
-            axis.plot(found["updates"], smooth, color=COLOURS[index], lw=1.6, label=name)
+            axis.plot(found["updates"], smooth, color=COLOURS[index], lw=1.6, label=f"{name} (paper: {final:g} %)")
         axis.axhline(100 * 5 / 6, color="#888888", lw=0.8, ls=":", label="chance")
         axis.set_xlabel("updates (batches of 10, online)")
         axis.set_ylabel("test error, %")
-        axis.set_title("Shapeset-3x2, five hidden layers of 300 units", loc="left")
+        axis.set_title("Shapeset-3x2, five layers of 300 units (paper: 1,000 units, 5 million updates)", loc="left")
         axis.legend(frameon=False)
         return store(figure, path)
 

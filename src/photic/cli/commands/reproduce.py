@@ -48,6 +48,7 @@ def reproduce(
     """
     from photic.cli.failures import UsageFailure
     from photic.cli.output import console, progress
+    from photic.records.scoreboard import Scoreboard
     from photic.reports.scoreboard import read_stored, show_scoreboard, to_claims_json
 
     if seeds is not None and seeds < 1:
@@ -70,7 +71,10 @@ def reproduce(
         results = [run(one, size=size, seeds=seeds, progress=told) for one in chosen]
         board = scoreboard(results)
         if store:
-            write_stored(merged(board, read_stored()))
+            whole = merged(board, read_stored())
+            write_stored(whole)
+            keys = {one.key for one in chosen}
+            board = Scoreboard(tuple(one for one in whole.papers if one.key in keys), whole.facts)
     if json:
         print(to_claims_json(board))
     else:

@@ -148,11 +148,17 @@ CLAIMS = (
           theirs="chaos", tolerance="more than a thousandfold"),
 )  # fmt: skip
 
+# matplotlib leaves out of the legend what begins with an underscore.
+_LINES = tuple(
+    line
+    for s in (4, 3, 2, 1)
+    for line in ((f"strength {s}", f"strength {s}"), (f"theory {s}", "theory, equation 9" if s == 1 else "_theory"))
+)
 FIGURES = {
     "3": Figure(
         title="the course of each mode", experiments=(modes,),
         draw=partial(curves_over_layers, title="strengths of four modes, learned by gradient descent", x="time", y="strength", log=False,
-                     lines=tuple((f"{kind} {s}", f"{kind} {s}") for s in (4, 3, 2, 1) for kind in ("strength", "theory"))),
+                     lines=_LINES),
     ),
     "6": Figure(
         title="steps to learn, over depth", experiments=(learning_times,),
