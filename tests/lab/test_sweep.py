@@ -46,12 +46,6 @@ def test_a_killed_sweep_goes_on_where_it_stopped_and_ends_with_the_same_bits(
     assert len(trained) == len(GRID.stacks()) + 1
 
 
-def test_two_processes_give_the_same_table_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = sweep(GRID)
-    monkeypatch.setenv("PHOTIC_CACHE", str(tmp_path / "other"))
-    assert documents.to_json(sweep(GRID, processes=2)) == documents.to_json(one)
-
-
 def test_stacks_hold_the_whole_grid_in_its_order_narrow_ones_together_wide_ones_alone() -> None:
     stacks = GRID.stacks()
     assert tuple(network for stack in stacks for network in stack) == GRID.networks()

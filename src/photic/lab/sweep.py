@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ import torch
 from photic.activations import find
 from photic.lab import cache
 from photic.lab.datasets.digits import CLASSES, INPUTS, batches, digits
+from photic.lab.engines import Engine, carry_out
 from photic.lab.stacks import Optimizer, Plain, accuracies, train
 from photic.records.sweeps import DepthScale, Sweep, SweepPoint
 from photic.theory.depth_scales import critical_at, fixed_point
@@ -108,13 +108,12 @@ def compute(stack: Sequence[Plain], grid: Grid) -> list[list[float]]:
     return cache.kept(place(stack, grid), fresh)
 
 
-def sweep(grid: Grid, *, processes: int = 1, engine: str = "loky", progress: Progress = lambda _, __: None) -> Sweep:
+def sweep(grid: Grid, *, processes: int = 1, engine: Engine = "loky", progress: Progress = lambda _, __: None) -> Sweep:
     """Train what is not in the cache yet and return the whole table with theory beside it.
 
     Args:
         processes: how many stacks are trained at once.
-        engine: joblib's backend: `loky` on this machine; `ray` or `dask` where such a cluster is at hand and shares
-            the cache's folder.
+        engine: who trains them, see `photic.lab.engines`; a cluster's machines must share the cache's folder.
         progress: told how many stacks are done.
 
     Raises:
@@ -127,7 +126,7 @@ def sweep(grid: Grid, *, processes: int = 1, engine: str = "loky", progress: Pro
     missing = [stack for stack in stacks if not place(stack, grid).exists()]
     done = len(stacks) - len(missing)
     progress(f"{len(grid.networks())} networks in {len(stacks)} stacks, {done} of them known", done / len(stacks))
-    for _ in _computed(missing, grid, processes, engine):
+    for _ in carry_out(compute, [(stack, grid) for stack in missing], engine=engine, processes=processes):
         done += 1
         progress(f"{done} of {len(stacks)} stacks", done / len(stacks))
     points: list[SweepPoint] = []
@@ -141,21 +140,6 @@ def sweep(grid: Grid, *, processes: int = 1, engine: str = "loky", progress: Pro
             )  # fmt: skip
     scales, critical = _theory(grid)
     return Sweep(tuple(points), scales, critical, grid.steps, grid.examples, "scikit-learn's digits")
-
-
-def _computed(stacks: Sequence[Sequence[Plain]], grid: Grid, processes: int, engine: str) -> Any:
-    if processes == 1 and engine == "loky":
-        return (compute(stack, grid) for stack in stacks)
-    import joblib
-
-    if engine == "ray":
-        from ray.util.joblib import register_ray  # pyright: ignore
-
-        register_ray()
-    with joblib.parallel_config(backend=engine, n_jobs=processes):
-        return joblib.Parallel(return_as="generator_unordered" if engine == "loky" else "list")(
-            joblib.delayed(compute)(stack, grid) for stack in stacks
-        )
 
 
 def _theory(grid: Grid) -> tuple[tuple[DepthScale, ...], dict[str, float]]:

@@ -25,7 +25,7 @@ def sweep(
     steps: int = 300,
     examples: int = 32,
     processes: int = 1,
-    engine: Literal["loky", "ray", "dask"] = "loky",
+    engine: Literal["loky", "ray", "dask", "slurm", "submitit-local"] = "loky",
     out: Path = Path("photic-sweep.png"),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -56,7 +56,8 @@ def sweep(
     processes
         Stacks trained at once, each on one thread.
     engine
-        Who runs the processes: loky on this machine, ray or dask on a cluster that shares the cache's folder.
+        Who trains the stacks: loky on this machine; ray, dask or slurm (by submitit) on a cluster whose machines share
+        the cache's folder. Each has to be installed.
     out
         Figure to write: SVG, PNG or PDF.
     json
