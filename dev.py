@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set up and run photic's tasks: demo, test, check, bench, zoo. Needs Python 3.11 or newer and nothing else.
+"""Set up and run photic's tasks: demo, test, check, bench, zoo, engines. Needs Python 3.11 or newer and nothing else.
 
 The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
 Later calls start at once, until the constraints, pyproject.toml or the Python change.
@@ -227,7 +227,31 @@ def zoo(arguments: list[str]) -> int:
     )
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo}
+# Clusters that a sweep can be handed to. Never in the default environment.
+ENGINES = ("ray==2.60.0", "distributed==2026.8.0", "submitit==1.5.4")
+
+
+def engines(arguments: list[str]) -> int:
+    """Try `photic sweep` on local clusters of two workers (Ray, Dask, submitit), in an environment of their own."""
+    environment = ROOT / ".venv-engines"
+    python = environment / BIN.name / PYTHON.name
+    if not python.exists():
+        failure = failure_of("make .venv-engines", [sys.executable, "-m", "venv", "--clear", str(environment)])
+        pinned = next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
+        failure = failure or failure_of("take torch", [*pip, "--no-deps", f"{pinned}+cpu"])
+        failure = failure or failure_of(
+            "install photic, pytest and the engines", [*pip, "-c", str(CONSTRAINTS), "-e", ".[lab]", "pytest", *ENGINES]
+        )
+        if failure:
+            shutil.rmtree(environment, ignore_errors=True)
+            raise SystemExit(f"{failure}\n[dev] the engines could not be installed; pip's words are above")
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_engines.py", *arguments]
+    return subprocess.run(tests, cwd=ROOT, env=quiet, check=False).returncode
+
+
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo, "engines": engines}
 
 
 def main() -> int:

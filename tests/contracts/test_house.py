@@ -107,10 +107,23 @@ def water() -> int:
     """Water the network."""
     return 0
 '''
+PAPER = '''"""A paper."""
+from photic.lab.claims import Claim, Numbers, Size
+
+KEY = "hochreiter1998"
+TITLE = "A title"
+
+def experiment(seed: int, size: Size) -> Numbers:
+    """One."""
+    return {"one": 1.0}
+
+CLAIMS = (Claim(text="It is one.", place="p. 1", experiment=experiment, number="one", low=1.0, high=1.0, tolerance="exact"),)
+'''
 ADDITIONS = {
     "rule": ("diagnosis/rules/too_green.py", RULE, "from photic.diagnosis.registry import rules; print([r.problem for r in rules()])", "too-green"),
     "remedy": ("remedies/catalogue/paint.py", REMEDY, "from photic.remedies.registry import remedies; print([r.name for r in remedies()])", "paint"),
     "command": ("cli/commands/water.py", COMMAND, "from photic.cli.main import run; run(['--help'])", "Water the network"),
+    "paper": ("lab/papers/one.py", PAPER, "from photic.lab import claims; print(claims.paper('hochreiter1998').claims)", "It is one."),
 }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from photic.records.dissections import Dissection
 from photic.records.findings import Checkup, Diagnosis
 from photic.records.predictions import Prediction
 from photic.records.runs import Run
+from photic.records.scoreboard import Scoreboard
+from photic.records.sweeps import Sweep
 from photic.records.treatments import TreatmentRecord
 
 SCHEMA_VERSION = 1
@@ -29,6 +31,8 @@ DOCUMENTS: dict[str, type[Any]] = {
     "dissection": Dissection,
     "atlas": Atlas,
     "phase-diagram": PhaseDiagram,
+    "scoreboard": Scoreboard,
+    "sweep": Sweep,
 }
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

@@ -1,27 +1,23 @@
 """Shapeset-3x2: images of one or two shapes out of three kinds, generated without end (glorot2010, section 2.1)."""
 
+# numba is typed in part.
+# pyright: reportUntypedFunctionDecorator=false
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numba import njit  # pyright: ignore
 from numpy.typing import NDArray
 
 SIDE = 32
 KINDS = ("triangle", "parallelogram", "ellipse")
 CLASSES = ("T", "P", "E", "T+P", "P+E", "T+E", "T+T", "P+P", "E+E")
-_LABELS: dict[tuple[int, ...], int] = {
-    (0,): 0,
-    (1,): 1,
-    (2,): 2,
-    (0, 1): 3,
-    (1, 2): 4,
-    (0, 2): 5,
-    (0, 0): 6,
-    (1, 1): 7,
-    (2, 2): 8,
-}
-_CORNERS = (3, 4, 20)  # an ellipse is a polygon of 20 corners
+# Label of a single kind, and of a pair of kinds.
+_SINGLE = np.array([0, 1, 2])
+_PAIR = np.array([[6, 3, 5], [3, 7, 4], [5, 4, 8]])
+_CORNERS = np.array([3, 4, 20])  # an ellipse is a polygon of 20 corners
 _ANGLES = 255
 _MOST_HIDDEN = 0.5
 
@@ -43,68 +39,88 @@ def shapeset(count: int, *, seed: int = 0, low: float = -1.0, high: float = 1.0)
     Raises:
         ValueError: if `count` is negative.
     """
-    if count < 0:
-        raise ValueError(f"expected a number of images of at least 0, got {count}")
-    generator = np.random.default_rng(seed)
-    images = np.empty((count, SIDE * SIDE), np.float32)
-    labels = np.empty(count, np.int64)
-    for index in range(count):
-        image, kinds = _image(generator)
-        images[index] = image.ravel()
-        labels[index] = _LABELS[tuple(sorted(kinds))]
+    images, labels, _ = shapeset_parts(count, seed=seed)
     return low + images * np.float32(high - low), labels
 
 
-_ROWS, _COLUMNS = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
+def shapeset_parts(count: int, *, seed: int = 0) -> tuple[Images, Labels, NDArray[np.float64]]:
+    """Return images [count, 1024] in [0, 1], labels, and which share of the first object the second one hides.
+
+    Raises:
+        ValueError: if `count` is negative.
+    """
+    if count < 0:
+        raise ValueError(f"expected a number of images of at least 0, got {count}")
+    images = np.empty((count, SIDE, SIDE), np.float32)
+    labels = np.empty(count, np.int64)
+    hidden = np.zeros(count)
+    _generate(np.random.default_rng(seed), images, labels, hidden)
+    return images.reshape(count, SIDE * SIDE), labels, hidden
 
 
-def _image(generator: np.random.Generator) -> tuple[NDArray[np.float64], list[int]]:
-    kinds = [int(kind) for kind in generator.integers(0, 3, size=generator.integers(1, 3))]
-    masks = [_mask(kinds[0], generator)]
-    while len(masks) < len(kinds):
-        mask = _mask(kinds[1], generator)
-        if (mask & masks[0]).sum() <= _MOST_HIDDEN * masks[0].sum():
-            masks.append(mask)
-    dark, bright = (0.0, 0.45), (0.55, 1.0)
-    behind, front = (dark, bright) if generator.random() < 0.5 else (bright, dark)
-    image = np.full((SIDE, SIDE), _grey(behind, generator))
-    for mask in masks:
-        image[mask] = _grey(front, generator)
-    return image, kinds
+@njit(cache=True, nogil=True)
+def _generate(generator: Any, images: Any, labels: Any, hidden: Any) -> None:
+    rows = np.empty((2, SIDE, 2), np.int64)  # of both objects, in each row: first pixel, and the one after the last
+    for index in range(images.shape[0]):
+        pair = generator.random() < 0.5
+        first = int(generator.random() * 3)
+        area = _place(first, generator, rows[0])
+        label = _SINGLE[first]
+        if pair:
+            second = int(generator.random() * 3)
+            label = _PAIR[first, second]
+            while True:
+                _place(second, generator, rows[1])
+                covered = 0
+                for y in range(SIDE):
+                    covered += max(0, min(rows[0, y, 1], rows[1, y, 1]) - max(rows[0, y, 0], rows[1, y, 0]))
+                if covered <= _MOST_HIDDEN * area:
+                    break
+            hidden[index] = covered / area
+        labels[index] = label
+        bright = generator.random() < 0.5  # objects brighter than what is behind them
+        images[index] = _grey(not bright, generator)
+        for number in range(2 if pair else 1):
+            level = _grey(bright, generator)
+            for y in range(SIDE):
+                images[index, y, rows[number, y, 0] : rows[number, y, 1]] = level
 
 
-def _grey(levels: tuple[float, float], generator: np.random.Generator) -> float:
-    return float(np.round(generator.uniform(*levels) * 255.0) / 255.0)
+@njit(cache=True, nogil=True)
+def _grey(bright: bool, generator: Any) -> float:
+    return round((0.45 * generator.random() + (0.55 if bright else 0.0)) * 255.0) / 255.0
 
 
-def _mask(kind: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Return the pixels of one object, wholly inside a margin of one pixel."""
-    while True:
-        corners = _polygon(kind, generator)
-        size = np.ptp(corners, axis=0)
-        room = SIDE - 3 - size
-        if (room > 0.0).all():
-            corners = corners - corners.min(axis=0) + 1.0 + generator.random(2) * room
-            mask = _filled(corners)
-            if mask.any():
-                return mask
-
-
-def _polygon(kind: int, generator: np.random.Generator) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def _place(kind: int, generator: Any, rows: Any) -> int:
+    """Put an object wholly inside a margin of one pixel: write the pixels of each row, return how many there are."""
     number = _CORNERS[kind]
-    step = 2.0 * math.pi / number
-    angles = step * np.arange(number) + generator.uniform(-step / 2.0, step / 2.0)
-    corners = np.stack((np.cos(angles), np.sin(angles)), axis=1) / 2.0
-    scales = np.sort(generator.uniform(0.2, 0.8, size=2))[::-1] * SIDE
-    turn = 2.0 * math.pi * int(generator.integers(_ANGLES)) / _ANGLES
-    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    return (corners * scales) @ rotation.T
-
-
-def _filled(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the pixels inside a convex polygon whose corners go around anticlockwise."""
-    following = np.roll(corners, -1, axis=0)
-    inside = np.ones((SIDE, SIDE), bool)
-    for (x0, y0), (x1, y1) in zip(corners, following, strict=True):
-        inside &= (x1 - x0) * (_ROWS - y0) - (y1 - y0) * (_COLUMNS - x0) >= 0.0
-    return inside
+    x, y = np.empty(number), np.empty(number)
+    while True:
+        step = 2.0 * math.pi / number
+        start = (generator.random() - 0.5) * step
+        one, other = 0.2 + 0.6 * generator.random(), 0.2 + 0.6 * generator.random()
+        wide, narrow = SIDE * max(one, other) / 2.0, SIDE * min(one, other) / 2.0
+        turn = 2.0 * math.pi * int(generator.random() * _ANGLES) / _ANGLES
+        for i in range(number):
+            along, across = wide * math.cos(start + step * i), narrow * math.sin(start + step * i)
+            x[i] = math.cos(turn) * along - math.sin(turn) * across
+            y[i] = math.sin(turn) * along + math.cos(turn) * across
+        room_x, room_y = SIDE - 3 - (x.max() - x.min()), SIDE - 3 - (y.max() - y.min())
+        if room_x <= 0.0 or room_y <= 0.0:
+            continue
+        x += 1.0 + generator.random() * room_x - x.min()
+        y += 1.0 + generator.random() * room_y - y.min()
+        area = 0
+        for row in range(SIDE):
+            low, high = math.inf, -math.inf
+            for i in range(number):  # a convex polygon cuts a row in one interval
+                k = (i + 1) % number
+                if (y[i] <= row) != (y[k] <= row):
+                    crossing = x[i] + (row - y[i]) / (y[k] - y[i]) * (x[k] - x[i])
+                    low, high = min(low, crossing), max(high, crossing)
+            rows[row, 0] = math.ceil(low) if high >= low else 0
+            rows[row, 1] = max(rows[row, 0], math.floor(high) + 1) if high >= low else 0
+            area += rows[row, 1] - rows[row, 0]
+        if area > 0:
+            return area

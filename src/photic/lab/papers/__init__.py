@@ -1,0 +1,1 @@
+"""The papers: one file each, found by `photic.lab.claims`; adding a paper is adding its file."""

@@ -1,0 +1,371 @@
+"""Glorot & Bengio 2010: why deep sigmoid and tanh networks did not train, and the normalised initialisation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic.activations import find
+from photic.lab.claims import Claim, Figure, Numbers, Size, around
+from photic.lab.datasets.shapeset import CHANCE_ERROR, PROBABILITIES, shapeset, shapeset_parts
+from photic.lab.drawings import error_curves, histograms, layers_over_time, surfaces
+from photic.lab.tracing import plain, trace
+from photic.theory.moments import mean_square, slope_square
+
+KEY = "glorot2010"
+TITLE = "Understanding the difficulty of training deep feedforward neural networks"
+_MODULES: dict[str, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softsign": nn.Softsign}
+_VARIANCES: dict[str, Callable[[int, int], float]] = {
+    "standard": lambda fan_in, _: 1.0 / (3.0 * fan_in),  # equation 1
+    "normalized": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # equation 16
+}
+_INPUT_SQUARE = 0.371  # E x^2 of Shapeset with pixels in [-1, 1], measured on 50,000 images
+_CONFIGURATIONS = {
+    "Sigmoid": ("sigmoid", "standard"),
+    "Tanh": ("tanh", "standard"),
+    "Softsign": ("softsign", "standard"),
+    "Softsign N": ("softsign", "normalized"),
+    "Tanh N": ("tanh", "normalized"),
+}
+
+
+def _network(activation: str, weights: str, *, width: int, depth: int, seed: int) -> nn.Sequential:
+    sizes = [1024, *[width] * depth, 9]
+    return plain(sizes, _MODULES[activation], _VARIANCES[weights], seed=seed, uniform=True)
+
+
+def _images(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    images, labels = shapeset(count, seed=seed)
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def expected_ratio(activation: str, weights: str, *, depth: int = 5, width: int = 1000) -> float:
+    """Return the rms gradient at hidden layer 1 over that at hidden layer `depth`, for infinite width.
+
+    The length is followed layer by layer, q' = n Var[w] E phi(sqrt(q) z)^2; the gradient of an entry is multiplied by
+    n Var[w] E phi'^2 on its way back. Exact for wide layers and inputs of one length.
+    """
+    curve = find(activation)
+    assert curve is not None
+    q = 1024 * _VARIANCES[weights](1024, width) * _INPUT_SQUARE
+    gain = width * _VARIANCES[weights](width, width)
+    product = 1.0
+    for _ in range(depth - 1):
+        product *= gain * slope_square(curve, variance=q).value
+        q = gain * mean_square(curve, variance=q).value
+    return math.sqrt(product)
+
+
+def initial_state(seed: int, size: Size) -> Numbers:
+    """Five hidden layers of 1,000 units and 300 Shapeset images: everything that figures 6 to 8 show."""
+    batch = _images(300, 1000 + seed)
+    found: Numbers = {}
+    for activation in _MODULES:
+        for weights in _VARIANCES:
+            name = f"{activation} {weights}"
+            layers = trace(_network(activation, weights, width=1000, depth=5, seed=seed), batch)
+            hidden = layers.gradients[:5]
+            found[f"{name} activations"] = layers.activation_deviations
+            found[f"{name} gradients"] = hidden
+            found[f"{name} weight gradients"] = layers.weight_gradients[1:5]
+            found[f"{name} ratio"] = hidden[0] / hidden[4]
+            found[f"{name} ratio over theory"] = hidden[0] / hidden[4] / expected_ratio(activation, weights)
+            found[f"{name} weight ratio"] = layers.weight_gradients[1] / layers.weight_gradients[4]
+            found[f"{name} activation ratio"] = layers.activation_deviations[4] / layers.activation_deviations[0]
+            found[f"{name} shrinks"] = float(all(a < b for a, b in itertools.pairwise(hidden)))
+    with torch.no_grad():
+        logits = _network("tanh", "normalized", width=1000, depth=5, seed=seed)(batch[0])
+    error = torch.softmax(logits, 1) - F.one_hot(batch[1], 9)
+    found["logit gradient"] = float(error.square().mean().sqrt())
+    return found
+
+
+def distributions(seed: int, size: Size) -> Numbers:
+    """Histograms of activations, back-propagated gradients and weight gradients of tanh networks (figures 6 to 8)."""
+    found: Numbers = {}
+    images, labels = _images(300, 1000 + seed)
+    for weights in _VARIANCES:
+        model = _network("tanh", weights, width=1000, depth=5, seed=seed)
+        kept: dict[str, list[Tensor]] = {"activations": [], "pre": []}
+        h = images
+        for place, layer in enumerate(model):
+            h = layer(h)
+            if place < 10:
+                kept["activations" if place % 2 else "pre"].append(h)
+        linears = [layer.weight for layer in model if isinstance(layer, nn.Linear)][1:5]
+        loss = F.cross_entropy(h, labels, reduction="sum")
+        gradients = torch.autograd.grad(loss, [*kept["pre"], *linears])
+        for title, values, width in (
+            ("activations", kept["activations"], 1.0),
+            ("gradients", gradients[:5], 0.1),
+            ("weight gradients", [g / 300 for g in gradients[5:]], 0.01),
+        ):
+            rows = [
+                np.histogram(value.detach().numpy().ravel(), bins=101, range=(-width, width), density=True)[0]
+                for value in values
+            ]
+            found[f"{weights} {title}"] = [[float(x) for x in row] for row in rows]
+    return found
+
+
+def saturation(seed: int, size: Size) -> Numbers:
+    """Sigmoid, four hidden layers, SGD at 0.1 on batches of 10: the mean of each layer over the first updates."""
+    model = _network("sigmoid", "standard", width=1000, depth=4, seed=seed)
+    test, _ = _images(300, 1000 + seed)
+    means: list[list[float]] = []
+    deviations: list[list[float]] = []
+    updates = list(range(0, 401, 20))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    images, labels = _images(10 * updates[-1], seed)
+    for step in range(updates[-1] + 1):
+        if step in updates:
+            with torch.no_grad():
+                h, row, spread = test, list[float](), list[float]()
+                for layer in model:
+                    h = layer(h)
+                    if isinstance(layer, nn.Sigmoid):
+                        row.append(float(h.mean()))
+                        spread.append(float(h.std()))
+            means.append(row)
+            deviations.append(spread)
+        if step < updates[-1]:
+            chosen = slice(10 * step, 10 * step + 10)
+            optimizer.zero_grad()
+            F.cross_entropy(model(images[chosen]), labels[chosen]).backward()
+            optimizer.step()
+    early, late = means[updates.index(100)], means[-1]
+    return {
+        "updates": updates,
+        "means": means,
+        "deviations": deviations,
+        "top at 100": early[3],
+        "top at 400": late[3],
+        "lowest other": min(late[:3]),
+        "falls towards the input": float(late[2] > late[1] > late[0]),
+    }
+
+
+def surface(seed: int, size: Size) -> Numbers:
+    """Cross-entropy and quadratic cost over one weight of each layer of a network with one tanh unit (figure 5)."""
+    generator = torch.Generator()
+    generator.manual_seed(seed)
+    x = torch.rand(20, generator=generator, dtype=torch.float64) * 2 - 1
+    y = (torch.rand(20, generator=generator) < 0.5).double()
+    axis = torch.linspace(-8, 8, 81, dtype=torch.float64)
+    first = axis[:, None, None].expand(81, 81, 1).clone().requires_grad_()
+    second = axis[None, :, None].expand(81, 81, 1).clone().requires_grad_()
+    output = second * torch.tanh(first * x)
+    costs = {
+        "cross-entropy": F.binary_cross_entropy_with_logits(output, y.expand_as(output), reduction="none").mean(2),
+        "quadratic": (torch.sigmoid(output) - y).square().mean(2),
+    }
+    found: Numbers = {"axis": axis.tolist()}
+    for name, cost in costs.items():
+        slopes = torch.autograd.grad(cost.sum(), (first, second), retain_graph=True)
+        steepness = torch.cat(slopes, 2).norm(dim=2)
+        found[name] = cost.detach().tolist()
+        found[f"{name} flat"] = float((steepness < 0.01 * steepness.max()).double().mean())
+    found["flatter"] = found["quadratic flat"] / max(found["cross-entropy flat"], 1e-3)
+    return found
+
+
+def singular_values(seed: int, size: Size) -> Numbers:
+    """Mean singular value of the Jacobian of one hidden layer to the next, tanh, at a Shapeset image."""
+    images, _ = _images(1, 1000 + seed)
+    found: Numbers = {}
+    for weights in _VARIANCES:
+        model = _network("tanh", weights, width=1000, depth=5, seed=seed)
+        with torch.no_grad():
+            h, values = images, list[float]()
+            for place in range(0, 10, 2):
+                linear = model[place]
+                assert isinstance(linear, nn.Linear)
+                h = torch.tanh(linear(h))
+                if place:  # J = d z^(i+1) / d z^i = diag(f'(s^(i+1))) W
+                    values.append(float(torch.linalg.svdvals(linear.weight * (1.0 - h.square()).T).mean()))
+        found[weights] = float(np.mean(values))
+    return found
+
+
+def images(seed: int, size: Size) -> Numbers:
+    """20,000 images of Shapeset: shares of the classes, occlusion, contrast."""
+    pixels, labels, hidden = shapeset_parts(20_000, seed=seed)
+    shares = np.bincount(labels, minlength=9) / len(labels)
+    return {
+        "largest deviation": float(np.abs(shares - np.array(PROBABILITIES)).max()),
+        "majority error": float(1.0 - shares.max()),
+        "most hidden": float(hidden.max()),
+        "darkest": float(pixels.min()),
+        "brightest": float(pixels.max()),
+    }
+
+
+def _online(name: str, updates: int, every: int, seed: int) -> Numbers:
+    """Train five hidden layers of 300 units online, SGD at 0.03 on batches of 10, and watch error and saturation."""
+    activation, weights = _CONFIGURATIONS[name]
+    model = _network(activation, weights, width=300, depth=5, seed=seed)
+    test, answers = _images(3000, 1000 + seed)
+    optimizer = torch.optim.SGD(model.parameters(), 0.03, foreach=True)
+    errors, percentiles = list[float](), list[list[float]]()
+    for start in range(0, updates + 1, every):
+        with torch.no_grad():
+            h, row = test, list[float]()
+            for layer in model:
+                h = layer(h)
+                if not isinstance(layer, nn.Linear):
+                    row.append(float(np.quantile(h[:300].abs().numpy(), 0.98)))
+        errors.append(float((h.argmax(1) != answers).double().mean()))
+        percentiles.append(row)
+        if start < updates:
+            pixels, labels = _images(10 * every, 1_000_000 * (seed + 1) + start)
+            for chosen in torch.arange(10 * every).view(-1, 10):
+                optimizer.zero_grad()
+                F.cross_entropy(model(pixels[chosen]), labels[chosen]).backward()
+                optimizer.step()
+    return {name: float(np.mean(errors[-3:])), f"{name} errors": errors, f"{name} percentiles": percentiles}
+
+
+def online(seed: int, size: Size) -> Numbers:
+    """Online training: four of the five configurations for 10,000 updates; all five for 100,000 in the full size."""
+    updates, every = (100_000, 2000) if size == "full" else (10_000, 500)
+    found: Numbers = {"updates": list(range(0, updates + 1, every))}
+    for name in _CONFIGURATIONS:
+        if size == "full" or name != "Softsign N":
+            found |= _online(name, updates, every, seed)
+    found["Tanh over Tanh N"] = found["Tanh"] - found["Tanh N"]
+    found["Tanh over Softsign"] = found["Tanh"] - found["Softsign"]
+    if size == "full":
+        order = [found[name] for name in _CONFIGURATIONS]
+        found["best of all is Tanh N"] = min(order[:4]) - found["Tanh N"]
+        found["Softsign over Softsign N"] = found["Softsign"] - found["Softsign N"]
+        last = found["Tanh percentiles"][-1]
+        found["saturated in order"] = float(all(low >= high for low, high in itertools.pairwise(last)))
+        found["softsign's largest percentile"] = max(found["Softsign percentiles"][-1])
+    return found
+
+
+_SHAPESET = {"Sigmoid": 82.61, "Tanh": 27.15, "Softsign": 16.27, "Softsign N": 16.06, "Tanh N": 15.6}
+_TABLE = {  # table 1: test error in percent, five hidden layers
+    "MNIST": {"Softsign": 1.64, "Softsign N": 1.72, "Tanh": 1.76, "Tanh N": 1.64, "Sigmoid": 2.21},
+    "CIFAR-10": {"Softsign": 55.78, "Softsign N": 53.8, "Tanh": 55.9, "Tanh N": 52.92, "Sigmoid": 57.28},
+    "ImageNet": {"Softsign": 69.14, "Softsign N": 68.13, "Tanh": 70.58, "Tanh N": 68.57, "Sigmoid": 70.66},
+}
+
+
+def two_proportions(one: float, other: float, count: int) -> float:
+    """Return the two-sided p of two error rates on `count` examples each being equal, by the pooled normal test."""
+    pooled = (one + other) / 2.0
+    z = abs(one - other) / math.sqrt(2.0 * pooled * (1.0 - pooled) / count)
+    return math.erfc(z / math.sqrt(2.0))
+
+
+def table(seed: int, size: Size) -> Numbers:
+    """Which rows of table 1 differ from the best of their column at p = 0.005, on test sets of 10,000."""
+    found: Numbers = {}
+    for dataset, column in _TABLE.items():
+        best = min(column.values())
+        apart = [name for name, error in column.items() if two_proportions(error / 100, best / 100, 10_000) < 0.005]
+        found[dataset] = len(apart)
+        found[f"{dataset} sigmoid apart"] = float("Sigmoid" in apart)
+        found[f"{dataset} normalized apart"] = float(any(name.endswith("N") for name in apart))
+    return found
+
+
+_EXACT = "3 %: theory for infinite width, followed layer by layer; finite width and the seeds spread by about 1 %"
+_WIDE = "theory for inputs of one length; the spread of |x|^2 over the images adds up to 15 %"
+_AT_INIT = partial(Claim, experiment=initial_state)
+_FULL = partial(Claim, experiment=online, seeds=1, size="full")
+_CHANCE = "chance 83.3 %; three deviations of 3,000 images are 2 points"
+_GAP = (
+    "error rates on 3,000 images, the last three readings of 50: a difference deviates by about 1 point; three of them"
+)
+
+CLAIMS = (
+    _AT_INIT(text="With the standard initialisation the back-propagated gradients of a tanh network become smaller towards the input.",
+             place="section 4.2.2, figure 7 top", number="tanh standard ratio over theory", low=0.97, high=1.03, tolerance=_EXACT,
+             theirs="smaller in lower layers; mean field: layer 1 / layer 5 = 0.096"),
+    _AT_INIT(text="The shrinking is steady: each layer's gradients are smaller than those of the layer above.",
+             place="figure 7 top", number="tanh standard shrinks", low=1.0, tolerance="every layer, every seed"),
+    _AT_INIT(text="With the normalised initialisation the back-propagated gradients of a tanh network keep their size far better.",
+             place="figure 7 bottom", number="tanh normalized ratio", low=0.5, high=0.7, theirs="mean field 0.55", tolerance=_WIDE),
+    _AT_INIT(text="Softsign with the standard initialisation loses its gradient towards the input too.", place="section 4.2.2",
+             number="softsign standard ratio over theory", low=0.97, high=1.15, tolerance=_WIDE),
+    _AT_INIT(text="Through sigmoid layers the gradient falls by the slope of the logistic and the weights, exactly as theory says.",
+             place="equations 2 and 6", number="sigmoid standard ratio over theory", low=0.97, high=1.03, tolerance=_EXACT,
+             theirs="mean field: layer 1 / layer 5 = 3.97e-4"),
+    _AT_INIT(text="The normalised initialisation does not save the sigmoid: its gradients still fall 300 times over five layers.",
+             place="equations 2 and 6", number="sigmoid normalized ratio over theory", low=0.97, high=1.03, tolerance=_EXACT),
+    _AT_INIT(text="Even with the standard initialisation the weight gradients are about the same in all layers.",
+             place="section 4.2.1, equation 14; figure 8 top", number="tanh standard weight ratio", low=0.9, high=1.1,
+             theirs="about equal", tolerance="1 for equal widths; 10 % for the saturation that a linear regime leaves out"),
+    _AT_INIT(text="With the normalised initialisation they are so as well.", place="figure 8 bottom",
+             number="tanh normalized weight ratio", low=0.9, high=1.1, theirs="equal", tolerance="as for figure 8 top"),
+    _AT_INIT(text="Activations of tanh layers gather at 0 the more the higher the layer, with the standard initialisation.",
+             place="figure 6 top", number="tanh standard activation ratio", low=0.09, high=0.12, theirs="0-peak grows",
+             tolerance="theory: deviations 0.309 to 0.032, ratio 0.104; 10 % for the images"),
+    _AT_INIT(text="With the normalised initialisation activations stay alike over the layers.", place="figure 6 bottom",
+             number="tanh normalized activation ratio", low=0.5, high=0.7, tolerance="theory: 0.458 to 0.277, ratio 0.605"),
+    Claim(text="The mean singular value of the Jacobian of a layer is around 0.5 with the standard initialisation.",
+          place="section 4.2.1", experiment=singular_values, number="standard", low=0.46, high=0.5, seeds=2, theirs="0.5",
+          tolerance="quarter circle: 8 / (3 pi sqrt(3)) = 0.490, less up to 5 % for tanh's slope"),
+    Claim(text="It is around 0.8 with the normalised one.", place="section 4.2.1", experiment=singular_values, seeds=2,
+          number="normalized", low=0.7, high=0.85, theirs="0.8", tolerance="quarter circle 0.849, times tanh's rms slope of 0.85 to 0.93"),
+    Claim(text="The top hidden layer of a sigmoid network is very quickly pushed to 0.", place="section 3.1, figure 2",
+          experiment=saturation, number="top at 100", high=0.25, seeds=2, theirs="saturates at 0", tolerance="half of its start at 0.5"),
+    Claim(text="Meanwhile the lower layers' mean activation is above 0.5 and falls from the output to the input.", seeds=2,
+          place="section 3.1, figure 2", experiment=saturation, number="falls towards the input", low=1.0, tolerance="every seed"),
+    Claim(text="The top layer does not leave its saturation in what follows.", place="section 3.1, figure 2", seeds=2,
+          experiment=saturation, number="top at 400", high=0.15, tolerance="below its value after 100 updates"),
+    Claim(text="The quadratic cost has wider plateaus than cross-entropy.", place="section 4.1, figure 5", experiment=surface,
+          number="flatter", low=1.5, theirs="plateaus clearly more present",
+          tolerance="share of the surface with a slope below 1 % of the steepest, at least half as much again"),
+    Claim(text="On MNIST only the sigmoid differs from the best.", place="table 1, p = 0.005", experiment=table, number="MNIST", low=1, high=1,
+          seeds=1, theirs="bold cells", tolerance="unpaired test of the printed rates, 10,000 images; the bold cells could not be read"),
+    Claim(text="On CIFAR-10 both networks with the normalised initialisation are the best group.", place="table 1, p = 0.005", seeds=1,
+          experiment=table, number="CIFAR-10", low=3, high=3, tolerance="as for MNIST: the three without it are apart"),
+    Claim(text="No normalised network differs from the best of its column, on ImageNet either.", place="table 1, p = 0.005", seeds=1,
+          experiment=table, number="ImageNet normalized apart", high=0.0, tolerance="as for MNIST"),
+    Claim(text="Shapeset-3x2 has nine classes of one or two shapes, not balanced: chance errs in 83.3 %.", place="section 2.1",
+          experiment=images, number="majority error", tolerance="three deviations of a share of 20,000: 0.8 points",
+          **dict(zip(("low", "high"), around(CHANCE_ERROR, absolute=0.008), strict=True))),
+    Claim(text="The second shape hides at most half of the first.", place="section 2.1", experiment=images, number="most hidden",
+          low=0.3, high=0.5, theirs="fifty percent", tolerance="exact"),
+    Claim(text="A sigmoid network of depth five does not learn Shapeset: Table 1 gives it the error of chance.", place="table 1",
+          experiment=online, number="Sigmoid", low=0.81, high=0.86, theirs="82.61 %", seeds=1, tolerance=_CHANCE),
+    Claim(text="The normalised initialisation learns faster than the standard one with tanh.", place="figure 11", seeds=1,
+          experiment=online, number="Tanh over Tanh N", low=0.03, theirs="below at all times", tolerance=_GAP),
+    Claim(text="Softsign learns faster at the beginning than tanh.", place="section 3.3, figures 3 and 11", seeds=1,
+          experiment=online, number="Tanh over Softsign", low=0.03, theirs="faster", tolerance=_GAP),
+    _FULL(text="The sigmoid does not escape from its saturation at depth five.", place="section 3.1, figure 11", number="Sigmoid",
+          low=0.81, high=0.86, theirs="never observed", tolerance=_CHANCE),
+    _FULL(text="With the standard initialisation tanh ends far behind the normalised one.", place="table 1, figure 11",
+          number="Tanh over Tanh N", low=0.05, theirs="27.15 % against 15.60 %", tolerance=_GAP),
+    _FULL(text="Softsign is more robust than tanh with the standard initialisation.", place="table 1, figure 11",
+          number="Tanh over Softsign", low=0.05, theirs="27.15 % against 16.27 %", tolerance=_GAP),
+    _FULL(text="For softsign the normalised initialisation changes little.", place="table 1, figure 11",
+          number="Softsign over Softsign N", low=-0.03, high=0.05, theirs="16.27 % against 16.06 %", tolerance=_GAP),
+    _FULL(text="Tanh with the normalised initialisation comes out best of all.", place="table 1, figure 11",
+          number="best of all is Tanh N", low=-0.01, theirs="15.60 % against 16.06 % at best", tolerance="better, or as good within one deviation"),
+    _FULL(text="Tanh layers with the standard initialisation saturate one after the other, the first layer first.",
+          place="section 3.2, figure 3 top", number="saturated in order", low=1.0,
+          tolerance="98th percentiles of |activation| fall from layer 1 to 5"),
+    _FULL(text="Softsign layers saturate less: none reaches its limits.", place="section 3.3, figure 3 bottom",
+          number="softsign's largest percentile", high=0.97, theirs="0.6 to 0.8", tolerance="98th percentile of |activation| clear of 1"),
+)  # fmt: skip
+
+FIGURES = {
+    "2": Figure(title="mean and deviation of sigmoid layers in training", experiments=(saturation,), draw=layers_over_time),
+    "5": Figure(title="cost over two weights: cross-entropy and quadratic", experiments=(surface,), draw=surfaces),
+    "6": Figure(title="activations at the start", experiments=(distributions,), draw=partial(histograms, what="activations")),
+    "7": Figure(title="back-propagated gradients at the start", experiments=(distributions,), draw=partial(histograms, what="gradients")),
+    "8": Figure(title="weight gradients at the start", experiments=(distributions,), draw=partial(histograms, what="weight gradients")),
+    "11": Figure(title="test error while training online", size="full", experiments=(online,),
+                 draw=partial(error_curves, theirs=_SHAPESET)),
+}  # fmt: skip

@@ -1,0 +1,70 @@
+"""Xiong et al. 2020: where LayerNorm stands decides how large a transformer's gradients are at the start."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from photic.lab.claims import Claim, Figure, Numbers, Size
+from photic.lab.drawings import curves_over_layers
+from photic.probes.audit import measure
+
+KEY = "xiong2020"
+TITLE = "On layer normalization in the transformer architecture"
+_WIDTH, _TOKENS = 64, 16
+
+
+def gradients(layers: int, *, norm_first: bool, seed: int) -> list[float]:
+    """Return the gradient norm of each layer's second feed-forward weight, at Xavier's initialisation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layer = nn.TransformerEncoderLayer(_WIDTH, 4, 4 * _WIDTH, dropout=0.0, batch_first=True, norm_first=norm_first)
+        norm = nn.LayerNorm(_WIDTH) if norm_first else None
+        model = nn.Sequential(
+            nn.TransformerEncoder(layer, layers, norm=norm, enable_nested_tensor=False), nn.Linear(_WIDTH, 50)
+        )
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+        batch = torch.randn(8, _TOKENS, _WIDTH), torch.randint(50, (8 * _TOKENS,))
+        run = measure(model, batch, lambda out, y: nn.functional.cross_entropy(out.flatten(0, 1), y))
+    readings = zip(run.parameters, run.steps[0].parameters, strict=True)
+    return [r.gradient.norm for p, r in readings if p.name.endswith("linear2.weight") and r.gradient is not None]
+
+
+def depths(seed: int, size: Size) -> Numbers:
+    """Encoders of 4, 8, 16 and 32 layers: the gradient of the last feed-forward weight, post-norm and pre-norm."""
+    found: Numbers = {"x": [4, 8, 16, 32]}
+    for name, first in (("post", False), ("pre", True)):
+        profiles = {count: gradients(count, norm_first=first, seed=seed) for count in (4, 8, 16, 32)}
+        found[name] = [profiles[count][-1] for count in (4, 8, 16, 32)]
+        found[f"{name} profile"] = profiles[16]
+        found[f"{name} exponent"] = math.log(found[name][0] / found[name][3]) / math.log(8.0)
+        found[f"{name} first over last"] = profiles[16][0] / profiles[16][-1]
+    found["post over pre"] = found["post"][3] / found["pre"][3]
+    return found
+
+
+_POWER = "power of L between 4 and 32 layers, 0.15 either way: apart from both 0 and 1/2"
+
+CLAIMS = (
+    Claim(text="With post-norm the gradient of the last layer does not depend on depth.", place="theorem 1; figure 3", experiment=depths,
+          number="post exponent", low=-0.15, high=0.15, theirs="O(d sqrt(ln d)), no L", tolerance=_POWER),
+    Claim(text="With pre-norm it falls as 1 / sqrt(L).", place="theorem 1; figure 3", experiment=depths,
+          number="pre exponent", low=0.35, high=0.65, theirs="O(d sqrt(ln d / L))", tolerance=_POWER),
+    Claim(text="So at depth the last layers' gradients of post-norm are several times larger.", place="section 3.3; figure 3", experiment=depths,
+          number="post over pre", low=3.0, theirs="large near the output", tolerance="at least threefold at 32 layers"),
+    Claim(text="Pre-norm gradients are alike over the layers.", place="section 3.3; figure 3", experiment=depths, number="pre first over last",
+          low=0.5, high=3.5, theirs="about the same", tolerance="16 layers; sqrt of the trunk's growth at most"),
+)  # fmt: skip
+
+FIGURES = {
+    "3": Figure(
+        title="gradient of the last feed-forward weight", experiments=(depths,),
+        draw=lambda parts, path: curves_over_layers(
+            parts, path, title="transformer encoders at Xavier's initialisation", x="layers", y="gradient norm of the last layer",
+            lines=(("post", "post-norm"), ("pre", "pre-norm"))),
+    ),
+}  # fmt: skip

@@ -1,0 +1,80 @@
+"""A chosen part of the papers' claims, run anew: closed forms and what takes seconds. All run in `photic reproduce --all`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from photic.cli.main import run
+from photic.lab.claims import paper, papers
+from photic.lab.reproduction import numbers
+
+CHOSEN = {
+    "glorot2010": ("surface", "images", "table"),
+    "he2015": ("closed_forms", "rectangular"),
+    "hanin2018": ("shallow",),
+    "saxe2014": ("spectra", "nonlinear"),
+    "poole2016": ("lengths", "correlations"),
+    "pennington2017": ("linear",),
+    "yang2019": ("linear", "tanh"),
+    "balduzzi2017": ("looks_linear",),
+    "pascanu2013": ("matrices",),
+    "xiao2018": ("kernels",),
+    "klambauer2017": ("theory",),
+    "bachlechner2021": ("start",),
+    "zhang2019": ("start",),
+    "martens2021": ("conditions",),
+    "zhang2022tat": ("slopes",),
+    "de2020": ("variances",),
+    "xiong2020": ("depths",),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTIC_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("key", CHOSEN)
+def test_the_chosen_claims_of_a_paper_hold(key: str) -> None:
+    from photic.lab.reproduction import judged
+
+    found = paper(key)
+    claims = [claim for claim in found.claims if claim.experiment.__name__ in CHOSEN[key] and claim.size == "quick"]
+    assert {claim.experiment.__name__ for claim in claims} == set(CHOSEN[key])
+    for claim in claims:
+        for seed in range(claim.seeds):
+            numbers(found, claim.experiment, seed, "quick")
+        result = judged(found, claim, claim.seeds)
+        # A sentence that does not hold must say why.
+        assert result.holds or claim.note, (claim.text, result.measured, claim.low, claim.high)
+
+
+def test_an_experiment_is_the_same_every_time() -> None:
+    for key in ("he2015", "poole2016", "zhang2019"):
+        found = paper(key)
+        experiment = {claim.experiment.__name__: claim.experiment for claim in found.claims}[CHOSEN[key][0]]
+        assert experiment(1, "quick") == experiment(1, "quick")
+
+
+def test_there_are_sixty_claims_over_twelve_papers_and_more() -> None:
+    assert len(papers()) >= 12
+    assert sum(len(found.claims) for found in papers()) >= 60
+
+
+def test_figures_are_drawn_in_the_form_of_the_paper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["reproduce", "glorot2010", "--figure", "5", "--out", str(tmp_path)]) == 0
+    assert run(["reproduce", "poole2016", "--figure", "1", "--out", str(tmp_path)]) == 0
+    for name in ("glorot2010-figure-5.png", "poole2016-figure-1.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    assert run(["reproduce", "poole2016", "--figure", "99", "--out", str(tmp_path)]) == 2
+    assert "there are: 1" in capsys.readouterr().err
+
+
+def test_table_1_groups_as_two_proportions_do() -> None:
+    """Glorot's MNIST column: 1.64 % against 2.21 % of 10,000 has z = 2.93, two-sided p = 0.0034; by statsmodels' formula."""
+    from photic.lab.papers.glorot_2010_initialisation import two_proportions
+
+    assert two_proportions(0.0164, 0.0221, 10_000) == pytest.approx(0.0034, abs=2e-4)
+    assert two_proportions(0.02, 0.02, 10_000) == pytest.approx(1.0)
