@@ -99,7 +99,7 @@ def run(
         print(to_json(checkup))
     else:
         _verdict(watch)
-    save(checkup, html=html, figure=None, to=store.with_suffix(".json"))
+    save(checkup, html=html, figure=None, to=store.with_suffix(".json"), store=store if store.exists() else None)
     out.print(f"wrote {store}", markup=False)
     severities = {finding.severity for finding in watch.findings}
     failing = {"never": set[str](), "critical": {"critical"}, "warning": {"critical", "warning"}}[fail_on]
