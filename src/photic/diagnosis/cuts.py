@@ -30,10 +30,20 @@ class Cut:
     into_loss_only: bool
 
 
-_PASS_NONE = {
-    "detach", "data", "argmax", "argmin", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "argsort", "sign_", "bool",
-    "multinomial", "bernoulli", "searchsorted", "bucketize", "to", "type", "byte", "topk", "one_hot", "floor_divide",
+NOT_DIFFERENTIABLE = {
+    "argmax", "argmin", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "argsort", "bool", "multinomial", "bernoulli",
+    "searchsorted", "bucketize", "byte", "topk", "one_hot", "floor_divide",
 }  # fmt: skip
+_PASS_NONE = {"detach", "data", "to", "type", *NOT_DIFFERENTIABLE}
+_FLAT_STEPS = {
+    "round",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "sgn",
+    "heaviside",
+}  # their derivative is 0, and torch passes it
 
 
 def find_cut(graph: Graph) -> Cut | None:
@@ -64,6 +74,41 @@ def find_cut(graph: Graph) -> Cut | None:
             meets == {"loss"} and bool(targets),
         )
     return best
+
+
+@dataclass(frozen=True)
+class FlatStep:
+    """An operation whose derivative is 0 everywhere, and the trained parameters that get exactly 0 because of it."""
+
+    site: int
+    parameters: tuple[Parameter, ...]
+
+
+def flat_steps(graph: Graph) -> FlatStep | None:
+    """Return the first such operation that starves parameters; None where each has another way."""
+    readings = graph.run.steps[graph.step].parameters
+    for site in graph.run.sites:
+        arrived = graph.gradient_norm(site.order)
+        if (
+            site.operation not in _FLAT_STEPS
+            or site.phase != "model"
+            or not arrived
+            or graph.reading(site.order).gain != 0.0
+        ):
+            continue
+        below = graph.ancestors([site.order]) | {site.order}
+        starved = tuple(
+            parameter
+            for parameter, reading in zip(graph.run.parameters, readings, strict=True)
+            if parameter.trainable
+            and parameter.sites
+            and set(parameter.sites) <= below
+            and reading.gradient is not None
+            and reading.gradient.rms == 0.0
+        )
+        if starved:
+            return FlatStep(site.order, starved)
+    return None
 
 
 def _lost(graph: Graph) -> list[Parameter]:

@@ -1,0 +1,45 @@
+"""Whether a short training shows that the network learns, and by what the first loss was."""
+
+from __future__ import annotations
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+
+
+def learns(training: Training | None, share: float = 0.9) -> bool:
+    """Whether the loss fell to `share` of what it was, and below that of chance where that is known.
+
+    A loss that falls to chance has learned how often the classes come, and nothing of the inputs. False without training,
+    and for losses that are not positive.
+    """
+    if training is None or not training.first > 0.0:
+        return False
+    return training.last < share * training.first and (
+        training.chance is None or training.last < 0.98 * training.chance
+    )
+
+
+def worsens(training: Training | None) -> bool:
+    """Whether the loss ends above where it began, or stops being finite."""
+    return training is not None and not training.last <= training.first
+
+
+def uphill(graph: Graph, beyond: float = 0.5) -> tuple[int, int]:
+    """Return how many weight matrices were moved along their gradient instead of against it, and of how many."""
+    known = [
+        reading.against
+        for held in graph.parameters.values()
+        for parameter, reading in held
+        if len(parameter.shape) > 1 and reading.against is not None
+    ]
+    return sum(value > beyond for value in known), len(known)
+
+
+def matrix_updates(graph: Graph) -> list[float]:
+    """Return |update| / |weight| of every trained weight matrix that moved by a known amount."""
+    return [
+        reading.update_ratio
+        for held in graph.parameters.values()
+        for parameter, reading in held
+        if len(parameter.shape) > 1 and parameter.trainable and reading.update_ratio is not None
+    ]
