@@ -2,6 +2,7 @@
 import './style.css'
 import { dress } from './charts/colours'
 import { choice, el } from './element'
+import { dashboard } from './live/dashboard'
 import { report } from './report/report'
 import type { Data } from './view'
 
@@ -10,9 +11,11 @@ function data(): Data {
   return JSON.parse(text) as Data
 }
 
-function header(about: string): HTMLElement {
+const served = location.protocol.startsWith('http')
+
+function header(about: string, links = false): HTMLElement {
   const said = choice('Colours', [['auto', 'as the system'], ['light', 'light'], ['dark', 'dark']], 'auto', (value) => dress(value as 'auto'))
-  return el('header', { class: 'top' }, el('a', { class: 'skip', href: '#main' }, 'To the content'), el('p', { class: 'brand' }, 'photic', el('span', { class: 'dim' }, ` · ${about}`)), said)
+  return el('header', { class: 'top' }, el('a', { class: 'skip', href: '#main' }, 'To the content'), el('p', { class: 'brand' }, 'photic', el('span', { class: 'dim' }, ` · ${about}`)), links && el('nav', { 'aria-label': 'Pages' }, el('a', { href: '/' }, 'Runs'), el('a', { href: '/learn' }, 'Learn')), said)
 }
 
 function main(): void {
@@ -21,7 +24,10 @@ function main(): void {
   if (page === null) return
   if (given.mode === 'report') {
     document.title = `${given.runs[0]?.verdict ?? 'report'} · photic`
-    page.replaceChildren(header('how deep the gradient reaches'), report(given))
+    page.replaceChildren(header('how deep the gradient reaches', served), report(given))
+  } else if (given.mode === 'live') {
+    document.title = 'Runs · photic'
+    page.replaceChildren(header('runs', served), dashboard(given.folder))
   } else {
     page.replaceChildren(header('no data'), el('main', { id: 'main', tabindex: -1 }, el('h1', {}, 'There is nothing in this page.')))
   }

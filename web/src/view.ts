@@ -155,7 +155,7 @@ export interface Report {
 export type Data =
   | Report
   | { mode: 'empty' }
-  | { mode: 'live'; folder: string }
+  | { mode: 'live'; folder: string; lessons: boolean }
   | { mode: 'learn'; answers?: Record<string, unknown> }
 
 /** Return a number, with nan and infinities as such; null and missing become null. */

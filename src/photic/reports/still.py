@@ -23,7 +23,8 @@ font:14px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-widt
 .photic table{border-collapse:collapse;width:100%;font-size:.85rem}
 .photic th,.photic td{text-align:left;padding:.2rem .6rem;border-bottom:1px solid var(--line)}
 .photic td.n,.photic th.n{text-align:right;font-variant-numeric:tabular-nums}.photic pre{overflow:auto;border:1px solid var(--line);padding:.8rem}
-.photic .finding{border-left:4px solid var(--bad);padding:.1rem 1rem;margin:1rem 0}.photic .finding.info{border-color:var(--b)}.photic .scroll{overflow-x:auto}
+.photic .finding{border-left:4px solid var(--bad);padding:.1rem 1rem;margin:1rem 0}
+.photic .finding.info{border-color:var(--b)}.photic .scroll{overflow-x:auto}
 .photic svg{width:100%;height:auto;max-height:22rem}.photic svg text{fill:var(--dim);font:11px system-ui,sans-serif}
 """
 

@@ -210,15 +210,7 @@ def view_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
 def network_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
     """Return one network of the page from its store alone."""
     facts = store.facts()
-    findings = [
-        {
-            **finding,
-            "where": place(finding["where"]),
-            "reason": bare(finding["reason"]),
-            "advice": bare(finding["advice"]),
-        }
-        for finding in to_plain(facts.get("findings", []))
-    ]
+    findings = findings_of(facts)
     bad = [finding for finding in findings if finding["severity"] != "info"]
     return {
         "title": title,
@@ -239,3 +231,11 @@ def network_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
         "notes": _texts([str(facts["cost"])] if facts.get("cost") else [], False),
         **course(store),
     }
+
+
+def findings_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a store's facts say was found so far, without folders."""
+    return [
+        {**found, "where": place(found["where"]), "reason": bare(found["reason"]), "advice": bare(found["advice"])}
+        for found in to_plain(facts.get("findings", []))
+    ]

@@ -75,7 +75,10 @@ export function relative(cells: Cells): Cells {
   return { ...cells, name: `${cells.name}, relative to the top`, unit: 'ratio', codes }
 }
 
-/** The codes between which all but one in two hundred cells at either end lie. */
+/** Two decades: a healthy network, whose layers differ little, should look even. */
+const LEAST = Math.round(2 * Math.log2(10) * PER_OCTAVE)
+
+/** The codes between which all but one in two hundred cells at either end lie, two decades apart at least. */
 export function span(cells: Cells): [number, number] {
   const counts = new Uint32Array(65536)
   let total = 0
@@ -95,5 +98,6 @@ export function span(cells: Cells): [number, number] {
     return INFINITE
   }
   const [low, high] = [at(0.005), at(0.995)]
-  return high > low ? [low, high] : [low - PER_OCTAVE, low + PER_OCTAVE]
+  const wanting = Math.max(0, LEAST - (high - low)) / 2
+  return [low - wanting, high + wanting]
 }
