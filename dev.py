@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set up and run photic's tasks: demo, test, check, bench, zoo, engines. Needs Python 3.11 or newer and nothing else.
+"""Set up and run photic's tasks: demo, test, check, bench, zoo, engines, page. Needs Python 3.11 or newer and nothing else.
 
 The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
 Later calls start at once, until the constraints, pyproject.toml or the Python change.
@@ -143,13 +143,46 @@ def test(arguments: list[str]) -> int:
     return run("-m", "pytest", "-q", *parallel, *arguments)
 
 
+PAGE = ROOT / "src" / "photic" / "reports" / "page.html"
+
+
+def page(arguments: list[str]) -> int:
+    """Build the page from web/ into the package, with Node; --check compares only, and says so when Node is missing."""
+    web, npm = ROOT / "web", shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        say("the page is built with Node (20 or newer) and npm, which are not here: page.html stays as it is")
+        return 0 if "--check" in arguments else 1
+    stamp = web / "node_modules" / ".photic-lock"
+    lock = (web / "package-lock.json").read_text()
+    if not stamp.exists() or stamp.read_text() != lock:
+        failure = failure_of(
+            "fetch what the page is built with", [npm, "ci", "--prefix", str(web), "--no-fund", "--no-audit"]
+        )
+        if failure:
+            say(failure.splitlines()[-1])
+            return 1
+        stamp.write_text(lock)
+    failure = failure_of("build the page", [npm, "run", "build", "--prefix", str(web)])
+    if failure:
+        print(failure, file=sys.stderr)
+        return 1
+    built = (web / "dist" / "index.html").read_text(encoding="utf-8")
+    if "--check" not in arguments:
+        PAGE.write_text(built, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != built:
+        say("page.html is not what web/ builds: run `python3 dev.py page` and commit it")
+        return 1
+    return 0
+
+
 def check(arguments: list[str]) -> int:
-    """Run all that CI runs: format, lint, types, layers, tests (not these with --no-tests)."""
+    """Run all that CI runs: format, lint, types, layers, the page, tests (not these with --no-tests)."""
     steps = {
         "format": lambda: run("format", "--check", ".", tool="ruff"),
         "lint": lambda: run("check", ".", tool="ruff"),
         "types": lambda: run("--pythonpath", str(PYTHON), tool="pyright"),
         "layers": lambda: run("--no-cache", tool="lint-imports"),
+        "page": lambda: page(["--check"]),
     }
     if "--no-tests" not in arguments:
         steps["tests"] = lambda: test(arguments)
@@ -251,7 +284,7 @@ def engines(arguments: list[str]) -> int:
     return subprocess.run(tests, cwd=ROOT, env=quiet, check=False).returncode
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo, "engines": engines}
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo, "engines": engines, "page": page}
 
 
 def main() -> int:

@@ -26,9 +26,12 @@ class Output:
         Literal["text", "sarif", "github", "junit"],
         Parameter(help="For CI, to stdout: SARIF, GitHub annotations or JUnit XML of the findings."),
     ] = "text"
+    with_source: Annotated[
+        bool, Parameter(negative="", help="Leave source code (the patch) and whole paths in the page.")
+    ] = False
     figure: Annotated[Path | None, Parameter(help="Write a figure (SVG, PNG or PDF).")] = None
 
-    def hand_over(self, record: Any, *, to: Path | None = None, quiet: bool = False) -> None:
+    def hand_over(self, record: Any, *, to: Path | None = None, quiet: bool = False, store: Path | None = None) -> None:
         """Print the record as JSON or, unless `quiet`, for people; write the files that were asked for."""
         from photic.reports.terminal import show
 
@@ -38,4 +41,4 @@ class Output:
             print(to_json(record))
         elif not quiet:
             show(record, console(), View(self.all, self.block))
-        save(record, html=self.html, figure=self.figure, to=to)
+        save(record, html=self.html, figure=self.figure, to=to, store=store, with_source=self.with_source)
