@@ -272,7 +272,7 @@ SICK: dict[str, tuple[str, Callable[[], nn.Module], Any, Any]] = {
     "relu-four-times-he": ("exploding-gradient", lambda: Mlp(torch.relu, 20, variance=8.0), vectors(), F.cross_entropy),
     "linear-too-large": ("exploding-gradient", lambda: Mlp(lambda x: x, 12, variance=9.0), vectors(), F.cross_entropy),
     "batch-norm-50": ("exploding-gradient", lambda: _normalised(50), vectors(), F.cross_entropy),
-    "tanh-unscaled-input": ("saturated-activation", lambda: Mlp(torch.tanh, 3), vectors(scale=100.0), F.cross_entropy),
+    "tanh-unscaled-input": ("unscaled-input", lambda: Mlp(torch.tanh, 3), vectors(scale=100.0), F.cross_entropy),
     "sigmoid-large-weights": (
         "saturated-activation",
         lambda: Mlp(torch.sigmoid, 3, variance=4000.0),
@@ -282,7 +282,7 @@ SICK: dict[str, tuple[str, Callable[[], nn.Module], Any, Any]] = {
     "dead-layer": ("dead-units", _dead, vectors(), F.cross_entropy),
     "detach": ("severed-gradient", lambda: Detached(torch.relu, 6, variance=2.0), vectors(), F.cross_entropy),
     "no-grad": ("severed-gradient", lambda: UnderNoGrad(torch.relu, 4, variance=2.0), vectors(), F.cross_entropy),
-    "argmax": ("severed-gradient", lambda: Chosen(), vectors(), F.cross_entropy),
+    "argmax": ("severed-nondifferentiable", lambda: Chosen(), vectors(), F.cross_entropy),
     "log-of-zero": ("non-finite", lambda: LogOfZero(torch.relu, 3, variance=2.0), vectors(), F.cross_entropy),
     "root-of-zero": ("non-finite", lambda: RootOfZero(torch.relu, 3, variance=2.0), vectors(), F.cross_entropy),
 }

@@ -100,7 +100,11 @@ def test_the_first_operation_that_makes_a_nan_is_named() -> None:
 
 
 def test_a_saturated_layer_says_whether_input_or_weights_are_too_large() -> None:
-    assert "input has a root mean square of" in first_finding("tanh-unscaled-input").reason
+    found = diagnosis_of(
+        *(zoo.seeded(zoo.SICK["tanh-unscaled-input"][1]), *zoo.SICK["tanh-unscaled-input"][2:])
+    ).findings
+    saturated = next(finding for finding in found if finding.problem == "saturated-activation")
+    assert "input has a root mean square of" in saturated.reason
     assert "fan_in * Var[w]" in first_finding("sigmoid-large-weights").reason
 
 
@@ -118,14 +122,19 @@ def test_gates_and_outputs_may_saturate() -> None:
     assert diagnosis_of(zoo.seeded(Gated), zoo.vectors(), F.cross_entropy).healthy
 
 
-def test_adam_on_a_network_that_it_moves_is_information_only() -> None:
+@pytest.mark.parametrize(
+    ("activation", "depth", "severity"),
+    [(torch.relu, 12, "info"), (torch.tanh, 20, "info"), (torch.sigmoid, 6, "warning")],
+)
+def test_what_adam_moves_is_information_unless_a_sigmoid_drowns_the_signal(
+    activation: Any, depth: int, severity: str
+) -> None:
     from photic.checkups.check import check
 
-    model = zoo.seeded(lambda: zoo.Mlp(torch.relu, 20))
-    checkup = check(
-        model, [zoo.vectors(k) for k in range(4)], F.cross_entropy, torch.optim.Adam(model.parameters(), 1e-3)
-    )
-    assert [(f.problem, f.severity) for f in checkup.findings] == [("vanishing-gradient", "info")]
+    model = zoo.seeded(lambda: zoo.Mlp(activation, depth))
+    batches = [zoo.vectors(k) for k in range(4)]
+    checkup = check(model, batches, F.cross_entropy, torch.optim.Adam(model.parameters(), 1e-3))
+    assert [(f.problem, f.severity) for f in checkup.findings] == [("vanishing-gradient", severity)]
 
 
 def test_a_rule_that_fails_costs_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:

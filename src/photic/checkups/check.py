@@ -23,7 +23,8 @@ from photic.checkups.setup import (
 from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
-from photic.probes.updates import epsilon_shares, snapshot, updates
+from photic.probes.clipping import clipping
+from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step
 from photic.theory.network import predict_run
@@ -107,23 +108,25 @@ def _trained(
     if start.stopped or start.loss is None:
         return start
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
-    before = snapshot(twin)
-    losses = train(setup, stream, 1)
-    run = _with_updates(start, 0, updates(before, twin), epsilon_shares(twin_optimizer, twin))
+    losses: list[float] = []
+    run = _stepped(start, 0, setup, stream, losses)
     if optimizer is None:
         run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})
+    leftover = 1.0
     for done in range(1, steps - 1):
+        leftover = min(leftover, _leftover(setup))
         losses += train(setup, stream, 1)
         tell("training steps", done / steps)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
-        before = snapshot(twin)
-        losses += train(setup, stream, 1)
         if _same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
-            run = dataclasses.replace(run, steps=(*run.steps, step))
-            run = _with_updates(run, 1, updates(before, twin), epsilon_shares(twin_optimizer, twin))
+            leftover = min(leftover, _leftover(setup))
+            run = _stepped(dataclasses.replace(run, steps=(*run.steps, step)), 1, setup, stream, losses)
+            last = dataclasses.replace(run.steps[1], leftover_share=leftover)
+            run = dataclasses.replace(run, steps=(run.steps[0], last))
         else:
+            losses += train(setup, stream, 1)
             notes.append("the network ran other operations after training, so only the first step is shown in full")
     return dataclasses.replace(run, losses=tuple(losses))
 
@@ -137,18 +140,34 @@ def _same_sites(first: Run, second: Run) -> bool:
     )
 
 
-def _with_updates(run: Run, index: int, found: dict[str, tuple[float, float]], shares: dict[str, float]) -> Run:
+def _leftover(setup: Setup) -> float:
+    """Return the share of parameters that still hold a gradient after `zero_grad`, which the loop calls again."""
+    setup.optimizer.zero_grad()
+    owned = [p for group in setup.optimizer.param_groups for p in group["params"]]
+    return sum(p.grad is not None and bool(p.grad.any()) for p in owned) / max(len(owned), 1)
+
+
+def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: list[float]) -> Run:
+    """Make one training step and return the run with what it did, read at its step of that index."""
+    before = snapshot(setup.model)
+    clips: list[tuple[float, Any]] = []
+    with clipping(lambda limit, norm: clips.append((limit, norm))):
+        losses += train(setup, stream, 1)
+    moved, uphill = updates(before, setup.model), against_gradient(before, setup.model)
+    shares = epsilon_shares(setup.optimizer, setup.model)
     step: Step = run.steps[index]
     readings = tuple(
         dataclasses.replace(
             reading,
-            update_ratio=found[p.name][0],
-            unchanged_fraction=found[p.name][1],
+            update_ratio=moved[p.name][0],
+            unchanged_fraction=moved[p.name][1],
             epsilon_share=shares.get(p.name),
+            against=uphill.get(p.name),
         )
-        if p.name in found
+        if p.name in moved
         else reading
         for p, reading in zip(run.parameters, step.parameters, strict=True)
     )
-    changed = dataclasses.replace(step, parameters=readings)
+    limit, norm = (float(clips[-1][0]), float(clips[-1][1])) if clips else (None, None)
+    changed = dataclasses.replace(step, parameters=readings, clip_limit=limit, clip_norm=norm)
     return dataclasses.replace(run, steps=(*run.steps[:index], changed, *run.steps[index + 1 :]))

@@ -30,10 +30,20 @@ class Cut:
     into_loss_only: bool
 
 
-_PASS_NONE = {
-    "detach", "data", "argmax", "argmin", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "argsort", "sign_", "bool",
-    "multinomial", "bernoulli", "searchsorted", "bucketize", "to", "type", "byte", "topk", "one_hot", "floor_divide",
+NOT_DIFFERENTIABLE = {
+    "argmax", "argmin", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "argsort", "bool", "multinomial", "bernoulli",
+    "searchsorted", "bucketize", "byte", "topk", "one_hot", "floor_divide",
 }  # fmt: skip
+_PASS_NONE = {"detach", "data", "to", "type", *NOT_DIFFERENTIABLE}
+_FLAT_STEPS = {
+    "round",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "sgn",
+    "heaviside",
+}  # their derivative is 0, and torch passes it
 
 
 def find_cut(graph: Graph) -> Cut | None:
@@ -44,10 +54,10 @@ def find_cut(graph: Graph) -> Cut | None:
     targets = _live(graph)
     best: Cut | None = None
     for site in graph.run.sites:
-        if site.differentiable or site.phase == "loss":
+        if site.differentiable:
             continue
         above = graph.descendants([site.order])
-        if targets and not above & targets:
+        if site.phase == "model" and targets and not above & targets:
             continue  # what it makes never meets the loss: logging, metrics
         below = graph.ancestors([site.order]) | {site.order}
         severed = [parameter for parameter in lost if set(parameter.sites) & below]
@@ -66,10 +76,53 @@ def find_cut(graph: Graph) -> Cut | None:
     return best
 
 
+@dataclass(frozen=True)
+class FlatStep:
+    """An operation whose derivative is 0 everywhere, and the trained parameters that get exactly 0 because of it."""
+
+    site: int
+    parameters: tuple[Parameter, ...]
+
+
+def flat_steps(graph: Graph) -> FlatStep | None:
+    """Return the first such operation that starves parameters; None where each has another way."""
+    readings = graph.run.steps[graph.step].parameters
+    for site in graph.run.sites:
+        arrived = graph.gradient_norm(site.order)
+        if (
+            site.operation not in _FLAT_STEPS
+            or site.phase != "model"
+            or not arrived
+            or graph.reading(site.order).gain != 0.0
+        ):
+            continue
+        below = graph.ancestors([site.order]) | {site.order}
+        starved = tuple(
+            parameter
+            for parameter, reading in zip(graph.run.parameters, readings, strict=True)
+            if parameter.trainable
+            and parameter.sites
+            and set(parameter.sites) <= below
+            and reading.gradient is not None
+            and reading.gradient.rms == 0.0
+        )
+        if starved:
+            return FlatStep(site.order, starved)
+    return None
+
+
 def _lost(graph: Graph) -> list[Parameter]:
     """Return trainable parameters that were used and got no gradient, unless the optimizer leaves them out on purpose."""
-    readings = zip(graph.run.parameters, graph.run.steps[graph.step].parameters, strict=True)
-    return [p for p, r in readings if p.trainable and p.sites and r.gradient is None and p.owned is not False]
+    first, last = graph.run.steps[graph.step].parameters, graph.run.steps[-1].parameters
+    return [
+        parameter
+        for parameter, early, late in zip(graph.run.parameters, first, last, strict=True)
+        if parameter.trainable
+        and parameter.sites
+        and parameter.owned is not False
+        and early.gradient is None
+        and early.weight == late.weight  # what moved since had a gradient in another step: turns are taken
+    ]
 
 
 def _live(graph: Graph) -> set[int]:

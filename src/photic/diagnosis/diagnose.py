@@ -12,7 +12,9 @@ from photic.records.predictions import Prediction
 from photic.records.runs import Run
 from photic.records.vocabulary import SEVERITIES
 
-# What explains what: where the key was found on the way of the value, the value is its effect and no finding.
+# What explains what: where the key was found as a warning, the values are its effects and no findings of their own.
+_FADES = ("vanishing-gradient", "stalled-training")
+_BLOWS_UP = ("exploding-gradient", "learning-rate-too-large", "diverging", "stalled-training")
 _EXPLAINS: dict[str, tuple[str, ...]] = {
     "non-finite": (
         "vanishing-gradient",
@@ -21,32 +23,61 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
         "dead-units",
         "stalled-training",
     ),
-    "severed-gradient": ("vanishing-gradient", "stalled-training"),
+    "zero-epsilon": ("non-finite", "stalled-training"),
+    "severed-gradient": _FADES,
+    "severed-nondifferentiable": ("severed-gradient", "rank-collapse", *_FADES),
     "severed-unregistered-module": ("stalled-training",),
     "unowned-parameters": ("stalled-training",),
-    "severed-nondifferentiable": ("vanishing-gradient", "stalled-training"),
-    "dead-units": ("vanishing-gradient", "stalled-training"),
-    "dying-output": ("dead-units", "vanishing-gradient", "stalled-training"),
-    "saturated-activation": ("vanishing-gradient", "stalled-training"),
-    "vanishing-gradient": ("stalled-training",),
-    "exploding-gradient": ("stalled-training", "learning-rate-too-large"),
-    "never-zeroed-gradients": ("learning-rate-too-large", "stalled-training"),
-    "learning-rate-too-large": ("stalled-training",),
+    "loss-saturation": (
+        "stalled-training",
+        "unscaled-target",
+        "frozen-by-epsilon",
+        "weights-too-large",
+        "unscaled-input",
+    ),
+    "dying-output": ("dead-units", "unscaled-target", "loss-saturation", "frozen-by-epsilon", *_FADES),
+    "zero-times-zero": ("dead-units", "rank-collapse", "idle-layer", "severed-gradient", *_FADES),
+    "gradient-underflow": ("frozen-by-epsilon", "rank-collapse", "weights-too-small", *_FADES),
+    "rounding-frozen": ("stalled-training",),
+    "unscaled-input": ("weights-too-large", "rank-collapse", "dead-units", *_BLOWS_UP),
+    "unscaled-target": ("dead-units", "rank-collapse", *_BLOWS_UP),
+    "dead-units": ("rank-collapse", "frozen-by-epsilon", *_FADES),
+    "saturated-gates": ("vanishing-in-time", "exploding-in-time", *_FADES),
+    "saturated-attention": _FADES,
+    "saturated-activation": ("weights-too-large", "idle-layer", *_FADES),
+    "rank-collapse": ("frozen-by-epsilon", *_FADES),
+    "idle-layer": _FADES,
+    "weights-too-small": ("dead-units", "rank-collapse", "frozen-by-epsilon", "stalled-training"),
+    "weights-too-large": ("learning-rate-too-large", "diverging", "dead-units", "stalled-training"),
+    "missing-normalisation": _BLOWS_UP,
+    "post-norm-without-warmup": ("rank-collapse", "learning-rate-too-large", "diverging", *_FADES),
+    "vanishing-gradient": ("rank-collapse", "stalled-training"),
+    "exploding-gradient": ("learning-rate-too-large", "diverging", "stalled-training"),
+    "vanishing-in-time": ("stalled-training",),
+    "exploding-in-time": ("learning-rate-too-large", "diverging", "stalled-training"),
+    "never-zeroed-gradients": ("learning-rate-too-large", "diverging", "stalled-training"),
+    "useless-clipping": ("stalled-training",),
+    "frozen-by-epsilon": ("stalled-training",),
+    "learning-rate-too-large": ("diverging", "dead-units", "stalled-training"),
+    "diverging": ("stalled-training",),
 }
+# A finding of a later line is named after one of an earlier line.
 _CAUSES_FIRST = (
-    "non-finite",
-    "never-zeroed-gradients",
-    "severed-gradient",
-    "severed-nondifferentiable",
-    "severed-unregistered-module",
-    "unowned-parameters",
-    "dying-output",
-    "dead-units",
-    "saturated-activation",
-    "vanishing-gradient",
-    "exploding-gradient",
-    "frozen-by-epsilon",
-)
+    "zero-epsilon", "non-finite", "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
+    "severed-unregistered-module", "unowned-parameters", "zero-times-zero", "gradient-underflow", "dying-output",
+    "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
+    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",
+    "missing-normalisation", "weights-too-large", "vanishing-in-time", "exploding-in-time", "vanishing-gradient",
+    "exploding-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
+    "diverging", "idle-layer",
+)  # fmt: skip
+
+
+# What ends in nan after some steps.
+_BREAKS = (
+    "exploding-gradient", "learning-rate-too-large", "unscaled-input", "unscaled-target", "weights-too-large",
+    "missing-normalisation", "exploding-in-time", "diverging", "rounding-frozen",
+)  # fmt: skip
 
 
 def diagnose(run: Run, prediction: Prediction | None = None, *, ignore: Collection[str] = ()) -> Diagnosis:
@@ -82,13 +113,13 @@ def diagnose(run: Run, prediction: Prediction | None = None, *, ignore: Collecti
 
 
 def _roots(findings: list[Finding]) -> list[Finding]:
-    """Leave out what a finding that is at least a warning explains."""
+    """Leave out what a finding that is at least a warning explains; what is explained explains nothing itself."""
     explained: set[str] = set()
     later = {f.problem for f in findings if f.problem == "non-finite" and not f.sites}  # only after some steps
-    for finding in findings:
-        if finding.severity != "info" and finding.problem not in later:
+    for finding in sorted(findings, key=_rank):
+        if finding.severity != "info" and finding.problem not in later | explained:
             explained.update(_EXPLAINS.get(finding.problem, ()))
-            if finding.problem in ("exploding-gradient", "learning-rate-too-large"):
+            if finding.problem in _BREAKS:
                 explained.update(later)
     return [finding for finding in findings if finding.problem not in explained]
 
@@ -96,4 +127,5 @@ def _roots(findings: list[Finding]) -> list[Finding]:
 def _rank(finding: Finding) -> tuple[int, int, int]:
     cause = _CAUSES_FIRST.index(finding.problem) if finding.problem in _CAUSES_FIRST else len(_CAUSES_FIRST)
     informs = int(finding.severity == "info")
+    cause = 1000 if finding.problem == "stalled-training" else cause
     return informs, cause, -SEVERITIES.index(finding.severity)

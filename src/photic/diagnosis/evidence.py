@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,14 +28,16 @@ class Training:
 
     Attributes:
         losses: of every step.
-        first, last: losses at both ends, each the mean of up to five steps.
+        first, last: losses at both ends: the median of up to five steps, and the mean of as many (nan if one is).
         steps: number of steps.
+        chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for other losses.
     """
 
     losses: tuple[float, ...]
     first: float
     last: float
     steps: int
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,4 +87,17 @@ def training(case: Case) -> Training | None:
     if len(losses) < 2:
         return None
     count = max(1, min(5, len(losses) // 4))
-    return Training(losses, sum(losses[:count]) / count, sum(losses[-count:]) / count, len(losses))
+    return Training(
+        losses, statistics.median(losses[:count]), sum(losses[-count:]) / count, len(losses), chance(case.run)
+    )
+
+
+def chance(run: Run) -> float | None:
+    """Return ln C of the first cross-entropy over C classes; None without one."""
+    feeders = {edge.target: edge.source for edge in run.edges if edge.source >= 0}
+    for site in run.sites:
+        if site.phase == "loss" and site.operation in ("cross_entropy", "log_softmax", "nll_loss"):
+            shape = run.sites[feeders[site.order]].shape if site.order in feeders else ()
+            if len(shape) > 1 and shape[1] > 1:
+                return math.log(shape[1])
+    return None

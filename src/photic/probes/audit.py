@@ -89,6 +89,8 @@ def _audit(
     stopped = ""
     value: Tensor | None = None
     gradients: dict[int, Tensor | None] = {}
+    output: Any = None
+    neutral: float | None = None
     stateful_loss = untouched(loss) if isinstance(loss, nn.Module) else nullcontext()
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
@@ -103,6 +105,8 @@ def _audit(
             if _raised_by(error) == batches.__file__:  # our own word on the batch or the loss, not a failing network
                 raise
             stopped = _stopped(recorder, error)
+        if value is not None and loss is not None and isinstance(output, Tensor):
+            neutral = _neutral(output, targets, loss)
         if value is not None and value.requires_grad:
             gradients = _backward(model, recorder, value)
     sites, edges, edge_readings = recorder.readings()
@@ -116,10 +120,21 @@ def _audit(
         unseen=tuple(recorder.unseen),
         outputs=recorder.outputs,
         inputs=recorder.inputs,
+        columns=recorder.columns,
+        neutral_loss=neutral,
         optimizer=optimizer_words(optimizer),
         stopped=stopped,
         facts=circumstances(model),
     )
+
+
+def _neutral(output: Tensor, targets: Any, loss: Callable[[Any, Any], Tensor]) -> float | None:
+    """Return the loss of outputs that are all 0; None where the loss does not take them."""
+    try:
+        with torch.no_grad():
+            return float(loss(torch.zeros_like(output), targets))
+    except Exception:  # a loss that looks at more than the numbers
+        return None
 
 
 def _backward(model: nn.Module, recorder: Recorder, value: Tensor) -> dict[int, Tensor | None]:

@@ -23,7 +23,7 @@ from photic.records.vocabulary import Phase
 
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 _NO_OPERATION = {
-    "size", "dim", "numel", "is_floating_point", "is_complex", "item", "tolist", "numpy", "stride", "data_ptr",
+    "size", "dim", "numel", "is_floating_point", "is_complex", "tolist", "numpy", "stride", "data_ptr",
     "storage_offset", "element_size", "is_contiguous", "register_hook", "retain_grad", "requires_grad", "backward",
     "get_device", "len", "bool", "repr", "format", "hash", "set_grad_enabled", "is_same_size", "is_nonzero",
     "is_inference", "untyped_storage", "storage", "ndimension", "nelement", "cpu", "cuda", "zeros_like", "ones_like",

@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-import torch.nn.utils.clip_grad as clip_grad
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
 from photic.kernels.moments import moments
 from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
+from photic.probes.clipping import clipping
 from photic.probes.recorder import Recorder
 from photic.probes.shards import local
 from photic.probes.updates import epsilon_shares, snapshot, updates
@@ -60,7 +60,7 @@ class InPlaceAudit:
         self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
         self._open = True
         self._stack.enter_context(_doors(self._knocked, self._went))
-        self._stack.enter_context(_clipping(self._clips))
+        self._stack.enter_context(clipping(self._clips))
         self._inside = [root]
         self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
         with torch._C.DisableTorchFunction():
@@ -192,6 +192,7 @@ class InPlaceAudit:
             unseen=(*self.recorder.unseen, *unseen),
             outputs=self.recorder.outputs,
             inputs=self.recorder.inputs,
+            columns=self.recorder.columns,
             optimizer=optimizer_words(optimizer),
             facts={**circumstances(self.model), "audit": "in place"},
         )
@@ -274,29 +275,6 @@ def _doors(tell: Callable[[list[Tensor]], None], after: Callable[[], None]) -> I
     finally:
         for name, original in saved.items():
             setattr(torch.autograd, name, original)
-
-
-@contextmanager
-def _clipping(tell: Callable[[float, Any], None]) -> Iterator[None]:
-    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found.
-
-    All forms of it end in one inner function of torch's, which is looked up when it is called; where a torch has none,
-    clipping is not seen.
-    """
-    original: Callable[..., Any] | None = getattr(clip_grad, "_clip_grads_with_norm_", None)
-    if original is None:
-        yield
-        return
-
-    def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
-        tell(max_norm, total_norm)
-        return original(parameters, max_norm, total_norm, *args, **kwargs)
-
-    clip_grad.__dict__["_clip_grads_with_norm_"] = told
-    try:
-        yield
-    finally:
-        clip_grad.__dict__["_clip_grads_with_norm_"] = original
 
 
 def _told(

@@ -13,13 +13,28 @@ from torch import Tensor, nn
 
 from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
+from photic.probes.custom import inside_custom_function
+from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
+from photic.probes.shares import share_facts
+from photic.probes.spread import column_facts, spread_facts
+from photic.probes.squashing import Squashing
 from photic.probes.time_axis import TimeTap, tap
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
 from photic.records.moments import Moments, combined
-from photic.records.runs import EdgeReading, SiteReading, TimeFacts, UnitFacts, WeightFacts
+from photic.records.runs import (
+    ColumnFacts,
+    EdgeReading,
+    GateFacts,
+    ShareFacts,
+    SiteReading,
+    SpreadFacts,
+    TimeFacts,
+    UnitFacts,
+    WeightFacts,
+)
 from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
@@ -51,6 +66,10 @@ class _Forward:
     channel_axis: int | None
     time: TimeTap | None = None
     times: TimeFacts | None = None
+    spread: SpreadFacts | None = None
+    shares: ShareFacts | None = None
+    gates: GateFacts | None = None
+    given: Moments | None = None
 
     def time_facts(self) -> TimeFacts | None:
         """Return the facts of a recurrent layer with the gradients that came since."""
@@ -85,13 +104,15 @@ class Recorder:
         in_place: bool = False,
         fault: Callable[[Exception], None] | None = None,
     ) -> None:
-        self.graph = GradientGraph(hear, fault)
+        self.squashing = Squashing(hear)
+        self.graph = GradientGraph(self.squashing.hear, fault)
         self.see = see
         self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
         self.forwards: list[_Forward] = []
         self.unseen: list[Unseen] = []
         self.outputs: tuple[int, ...] = ()
         self.inputs: Moments | None = None
+        self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
@@ -100,15 +121,19 @@ class Recorder:
     def mark_inputs(self, batch: Any) -> None:
         """Remember the floating-point tensors that enter the model."""
         entering = [tensor for tensor in tensors_in(batch) if tensor.is_floating_point() or tensor.is_complex()]
-        self.inputs = combined([moments(tensor) for tensor in entering])
+        with torch._C.DisableTorchFunction():
+            self.inputs = combined([moments(tensor) for tensor in entering])
+            self.columns = column_facts(entering[0]) if entering else None
         for tensor in entering:
             self._remember(tensor, INPUT)
 
     def mark_outputs(self, output: Any) -> None:
         """Remember which sites made the model's output."""
         with torch._C.DisableTorchFunction():
-            sources = {self._source(tensor) for tensor in tensors_in(output)}
-        self.outputs = tuple(sorted(source for source in sources if source is not None and source >= 0))
+            made = {self._source(tensor): tensor for tensor in tensors_in(output)}
+            self.outputs = tuple(sorted(source for source in made if source is not None and source >= 0))
+            for source in self.outputs:
+                self.squashing.keep(source, made[source])
 
     def follows(self, tensor: Tensor) -> bool:
         """Whether a tensor is a signal: real or complex numbers, or integers made of such (an argmax)."""
@@ -137,6 +162,8 @@ class Recorder:
         made = self._record(call, before, result)
         if made is not None and time is not None:
             made.time, made.times = time, time.facts(result)
+        if made is not None and call.phase == "model":
+            made.gates = gate_facts(call, result)
         return result
 
     def _before(self, call: Call) -> _Before | None:
@@ -149,7 +176,7 @@ class Recorder:
         carries = any(tensor.requires_grad for tensor in inputs)
         if not feeders and not carries:
             return None
-        if carries and not torch.is_grad_enabled() and _inside_custom_function():
+        if carries and not torch.is_grad_enabled() and inside_custom_function():
             return None  # the custom function as a whole is the site
         kind = kind_of(call.operation, parameter_operand=False)
         signal = inputs[0] if kind == "activation" and inputs else None
@@ -168,6 +195,7 @@ class Recorder:
     def _record(self, call: Call, before: _Before, result: Any) -> _Forward | None:
         outputs = self._outputs(before, result)
         if not outputs:
+            self._became_number(call, before, result)
             return None
         index = len(self.forwards)
         differentiable = any(tensor.requires_grad for tensor in outputs)
@@ -202,8 +230,13 @@ class Recorder:
                 if before.signal is None or kind != "activation"
                 else unit_facts(call.operation, settings, before.signal, first, axis=_unit_axis(axis, first)),
                 axis,
+                spread=spread_facts(first) if call.phase == "model" and kind not in ("shape", "dropout") else None,
+                shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
+                given=self._given(before) if call.phase == "loss" else None,
             )
         )
+        if before.tensors:
+            self.squashing.meet(call.operation, min(feeders, default=INPUT), before.tensors[0])
         if self.see is not None:
             self.see(index, first)
         for tensor in outputs:
@@ -212,6 +245,30 @@ class Recorder:
             if isinstance(tensor, nn.Parameter):
                 self._parameter_sites[id(tensor)].add(index)
         return self.forwards[index]
+
+    def _became_number(self, call: Call, before: _Before, result: Any) -> None:
+        """Make a site of a signal that the loss turns into a plain number, which carries no gradient."""
+        if call.phase != "loss" or not before.carried_gradient or not isinstance(result, (int, float)):
+            return
+        if isinstance(result, bool) or not before.feeders:
+            return
+        site = Site(
+            call.name,
+            "item",
+            call.where,
+            "other",
+            len(self.forwards),
+            call.module_path,
+            phase="loss",
+            differentiable=False,
+        )
+        self.forwards.append(_Forward(site, before.feeders, None, None, None, None))
+
+    def _given(self, before: _Before) -> Moments | None:
+        """Return the numbers that enter a call and that no site made: targets, in the loss."""
+        plain = [t for t in before.tensors if t.is_floating_point() and not t.requires_grad and t.numel() > 1]
+        with torch._C.DisableTorchFunction():
+            return combined([moments(t) for t in plain if self._known(t) is None])
 
     def _outputs(self, before: _Before, result: Any) -> list[Tensor]:
         """Return the tensors that the call made or changed, those it only handed through left out."""
@@ -305,6 +362,11 @@ class Recorder:
                     weight=forward.weight,
                     units=forward.units,
                     times=forward.time_facts(),
+                    spread=forward.spread,
+                    shares=forward.shares,
+                    gates=forward.gates,
+                    given=forward.given,
+                    alignment=self.squashing.alignments.get(target),
                 )
             )
         return tuple(sites), tuple(edges), tuple(edge_readings)
@@ -325,18 +387,3 @@ def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:
     if channel_axis is not None and tensor.ndim > channel_axis:
         return channel_axis
     return 1 if tensor.ndim >= 4 else max(tensor.ndim - 1, 0)
-
-
-def _inside_custom_function() -> bool:
-    """Whether an autograd.Function's forward is running (its inner operations carry no gradient by design)."""
-    import sys
-
-    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    while frame is not None:
-        if frame.f_code.co_name == "forward":
-            names = frame.f_code.co_varnames
-            first = frame.f_locals.get(names[0]) if names else None
-            if isinstance(first, torch.autograd.function.FunctionCtx):
-                return True
-        frame = frame.f_back
-    return False

@@ -32,6 +32,25 @@ def updates(before: dict[str, Tensor], model: nn.Module) -> dict[str, tuple[floa
     return found
 
 
+def against_gradient(before: dict[str, Tensor], model: nn.Module) -> dict[str, float]:
+    """Return, by parameter, the cosine between its update and the gradient it has: -1 straight down, 1 uphill.
+
+    Left out: parameters without a gradient, or that did not move.
+    """
+    found: dict[str, float] = {}
+    for name, parameter in model.named_parameters():
+        if name not in before or parameter.grad is None or parameter.grad.layout is not torch.strided:
+            continue
+        step = (parameter.detach() - before[name]).to(torch.float64).flatten()
+        slope = parameter.grad.detach().to(torch.float64).flatten()
+        sizes = step.abs().max() * slope.abs().max() if step.numel() else step.sum()
+        if not bool(torch.isfinite(sizes)) or float(sizes) == 0.0:
+            continue
+        step, slope = step / step.abs().max(), slope / slope.abs().max()
+        found[name] = float(step @ slope / (torch.linalg.vector_norm(step) * torch.linalg.vector_norm(slope)))
+    return found
+
+
 def epsilon_shares(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, float]:
     """Return, by parameter, the share of elements of which Adam's epsilon takes at least half of the step.
 

@@ -40,7 +40,17 @@ def weight_facts(call: Call, settings: Mapping[str, float | int | str]) -> Weigh
         row_sum_square=float(row_sum.square().mean()),
         row_sum_bias=0.0 if offset is None else float((row_sum * offset).mean()),
         bias_square=0.0 if offset is None else float(offset.square().mean()),
+        distinct=_distinct(wide),
     )
+
+
+def _distinct(wide: Tensor) -> float:
+    """Return |W - mean row|^2 / |W|^2, on numbers scaled to at most 1; 1 for a single row and for zeros."""
+    largest = wide.abs().max()
+    if wide.shape[0] < 2 or float(largest) == 0.0 or not bool(torch.isfinite(largest)):
+        return 1.0
+    unit = wide / largest
+    return float((unit - unit.mean(0)).square().sum() / unit.square().sum())
 
 
 def _groups_fan_out(fan_out: int, settings: Mapping[str, float | int | str]) -> float:

@@ -22,6 +22,8 @@ class WeightFacts:
         row_sum_square: mean over i of (sum_j W_ij)^2: how a mean of the input passes.
         row_sum_bias: mean over i of (sum_j W_ij) b_i; 0 without a bias.
         bias_square: mean over i of b_i^2; 0 without a bias.
+        distinct: share of the mean square of W that differs between its rows, |W - mean row|^2 / |W|^2: 0 where all
+            units are one unit, about 1 for drawn weights.
     """
 
     fan_in: int
@@ -32,6 +34,67 @@ class WeightFacts:
     row_sum_square: float
     row_sum_bias: float
     bias_square: float
+    distinct: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadFacts:
+    """How much the output of a site tells its inputs apart.
+
+    Attributes:
+        examples: share of the mean square that differs between examples, |x - mean over examples|^2 / |x|^2.
+        tokens: the same between the positions of one example, for outputs [examples, positions, features]; None else.
+    """
+
+    examples: float
+    tokens: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFacts:
+    """What a softmax gives: of `softmax`, or inside `scaled_dot_product_attention` (a sample of its heads).
+
+    Attributes:
+        keys: length of the axis.
+        entropy: mean entropy of its rows over that of equal shares, 1: all alike, 0: one takes all.
+        certain: share of rows whose largest share exceeds 0.999.
+        deviation: root mean square deviation of the logits inside their rows.
+    """
+
+    keys: int
+    entropy: float
+    certain: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class GateFacts:
+    """Pre-activations of the sigmoid gates in a fused LSTM or GRU (first layer, forward direction, a sample).
+
+    Attributes:
+        shut, open: share below -6 and above 6, where the slope is below 1 % of its largest value.
+        deviation: root mean square deviation around the mean of each unit: what the data does, not the bias.
+    """
+
+    shut: float
+    open: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """The columns of what enters the model: features of a table or sequence, channels of an image.
+
+    Attributes:
+        columns: how many are not constant over the batch.
+        smallest, largest: deviation at the 5 % and the 95 % quantile of those.
+        offset: root mean square of the columns' means over that of their deviations.
+    """
+
+    columns: int
+    smallest: float
+    largest: float
+    offset: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +146,12 @@ class SiteReading:
         weight: facts of the weight matrix, for sites of kind `weight`.
         units: for sites of kind `activation`.
         times: for fused recurrent layers.
+        spread: how much examples differ here; None where there are fewer than two, or all is 0.
+        shares: for softmax and attention.
+        gates: for fused recurrent layers with gates.
+        given: in the loss, numbers that enter it and that no site made: targets.
+        alignment: cosine between signal and gradient, for outputs of the model and what enters their squashing; above 0
+            a step makes the output smaller.
     """
 
     signal: Moments | None
@@ -91,6 +160,11 @@ class SiteReading:
     weight: WeightFacts | None = None
     units: UnitFacts | None = None
     times: TimeFacts | None = None
+    spread: SpreadFacts | None = None
+    shares: ShareFacts | None = None
+    gates: GateFacts | None = None
+    given: Moments | None = None
+    alignment: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +196,7 @@ class ParameterReading:
             where it was not read.
         epsilon_share: of the elements with a gradient, those of which Adam's epsilon takes at least half of the step,
             sqrt(v) <= eps; None for other optimizers.
+        against: cosine between update and gradient, -1 straight downhill; None without both.
     """
 
     weight: Moments
@@ -130,6 +205,7 @@ class ParameterReading:
     unchanged_fraction: float | None = None
     before_clipping: float | None = None
     epsilon_share: float | None = None
+    against: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +241,10 @@ class Run:
         losses: loss of every training step between the readings, if there was any training.
         unseen: what could not be seen.
         outputs: indices of the sites that made the model's output.
+        neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
+        columns: of the first such tensor; None without one, or with fewer than two examples.
         stopped: '' or the error that ended the forward pass early (a partial run).
         facts: versions and circumstances: `{"torch": "2.13.0", "mode": "train"}`.
     """
@@ -180,6 +258,8 @@ class Run:
     unseen: tuple[Unseen, ...] = ()
     outputs: tuple[int, ...] = ()
     inputs: Moments | None = None
+    columns: ColumnFacts | None = None
+    neutral_loss: float | None = None
     optimizer: str = ""
     stopped: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])

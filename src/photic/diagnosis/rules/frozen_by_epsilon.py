@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
@@ -16,7 +17,8 @@ def frozen_by_epsilon(
     """Adam's epsilon takes at least half of the step of more than `share` of a layer's weights.
 
     Signs: sqrt(v) <= eps for more than half of the elements that have a gradient at all, in a layer that is trained, and
-    the layer's step, relative to its weight, is below `slow` times that of the fastest layer, or 1e-4 in all layers.
+    the layer's step, relative to its weight, is below `slow` times that of the fastest layer, or 1e-4. Or it is so in all
+    layers, none steps by 1e-3 of its weight, and the loss does not fall.
 
     Why it matters: Adam divides by sqrt(v) + eps, so that layers with small gradients learn as fast as others; where the
     gradient is smaller than eps that ends, and the layer steps in proportion to its gradient: hardly.
@@ -26,6 +28,7 @@ def frozen_by_epsilon(
     """
     layers = graph.layers()
     frozen: list[tuple[int, float]] = []
+    covered: list[tuple[int, float]] = []
     last = type(graph).of(graph.run, len(graph.run.steps) - 1)
     steps = {index: _step(last, index) for index in layers}
     fastest = max((ratio for ratio in steps.values() if ratio is not None), default=0.0)
@@ -36,15 +39,19 @@ def frozen_by_epsilon(
             if len(p.shape) > 1 and r.epsilon_share is not None
         ]
         ratio = steps[index]
-        if shares and max(shares) > share and ratio is not None and ratio < max(slow * fastest, 1e-4):
-            frozen.append((index, max(shares)))
+        if shares and max(shares) > share and ratio is not None:
+            covered.append((index, max(shares)))
+            if ratio < max(slow * fastest, 1e-4):
+                frozen.append((index, max(shares)))
+    if len(covered) == len(layers) and fastest < 1e-3 and training is not None and not learns(training):
+        frozen = covered
     if not frozen or (training is not None and training.last < converged * training.first):
         return None
     everywhere = len(frozen) == len(layers) and len(layers) > 1
     names = [graph.site(index).name for index, _ in frozen]
     worst = max(value for _, value in frozen)
     cause = (
-        "in all layers, the last one too: the loss is in units so small that Adam no longer follows its own scale"
+        "in all layers, the last one too: epsilon is too large, or the units of the loss too small, and Adam is slow gradient descent"
         if everywhere
         else f"in {len(frozen)} of {len(layers)} layers, where the gradient that arrives is that small"
     )
@@ -60,7 +67,7 @@ def frozen_by_epsilon(
         ),
         reason=(
             f"Adam's epsilon takes at least half of the step of up to {percent(worst)} of a layer's weights {cause} "
-            f"({listed(names)}); their sqrt(v) lies below eps, so they stand still beside the others."
+            f"({listed(names)}); their sqrt(v) lies below eps, so they hardly move."
         ),
         advice="Lower Adam's eps (1e-12, 1e-15 in float32), or compute the loss in natural units; better, cure what makes "
         f"the gradient fade below {number(1e-8)}.",

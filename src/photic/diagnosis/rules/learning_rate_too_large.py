@@ -7,6 +7,7 @@ import math
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns, matrix_updates, uphill
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
@@ -16,10 +17,12 @@ from photic.records.findings import Evidence, Finding
 def learning_rate_too_large(
     graph: Graph, training: Training | None, *, growth: float = 2.0, step: float = 0.05, fewest: int = 8
 ) -> Finding | None:
-    """A step moves a layer by `step` of its size or more, and the loss ends `growth` times higher than it began.
+    """A step moves a layer by `step` of its size or more, and the loss climbs, jumps or swings instead of falling.
 
-    Signs: all losses of the last quarter (the last one, where nan follows) lie above `growth` times the first, while some
-    weight matrix moves by at least 5 % in one step (about 0.1 % is usual).
+    Signs: some weight matrix moves by at least 5 % in one step (about 0.1 % is usual), and the loss does one of three: it
+    ends above `growth` times where it began (all of the last quarter, or the last one before nan); it jumps to more than
+    three times that within the first five steps and does not come below it; or it had fallen and is back, while every
+    matrix still moves that much.
 
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
@@ -30,17 +33,26 @@ def learning_rate_too_large(
         return None
     finite = list(itertools.takewhile(math.isfinite, training.losses))
     broken = len(finite) < training.steps
-    if len(finite) < (2 if broken else fewest):
+    up, known = uphill(graph)
+    if len(finite) < (2 if broken else fewest) or 2 * up > known > 0:  # uphill: `diverging`
         return None
     end = finite[-1:] if broken else finite[-max(2, training.steps // 4) :]
-    ratios = [
-        r.update_ratio
-        for index in range(len(graph.run.steps))
-        for held in type(graph).of(graph.run, index).parameters.values()
-        for p, r in held
-        if len(p.shape) > 1 and r.update_ratio is not None and math.isfinite(r.update_ratio)
-    ]
-    if not ratios or max(ratios) < step or not all(value > growth * training.losses[0] for value in end):
+    graphs = [type(graph).of(graph.run, index) for index in range(len(graph.run.steps))]
+    ratios = [value for each in graphs for value in matrix_updates(each) if math.isfinite(value)]
+    if not ratios or max(ratios) < step:
+        return None
+    first = finite[0]
+    climbs = all(value > growth * first for value in end)
+    jumps = max(finite[:6]) > 3.0 * first and sum(end) / len(end) > 0.9 * first
+    late = sorted(matrix_updates(graphs[-1]))
+    swings = (
+        bool(late)
+        and late[len(late) // 2] >= step
+        and min(finite[1:-1], default=first) < 0.7 * first
+        and not learns(training)
+        and sum(end) / len(end) > 0.7 * first
+    )
+    if not (climbs or jumps or swings):
         return None
     assumed = graph.run.facts.get("optimizer") == "assumed"
     return Finding(
@@ -51,14 +63,23 @@ def learning_rate_too_large(
         evidence=(
             Evidence("largest relative update of a weight matrix in one step", max(ratios), "ratio"),
             Evidence("loss at the first step", training.losses[0], "loss"),
+            Evidence("largest loss", max(finite), "loss"),
             Evidence("last loss, or the lowest of the last quarter", min(end), "loss"),
         ),
         reason=(
             f"One step moves a weight matrix by up to {percent(max(ratios))} of its size (about 0.1 % is usual), and the loss "
-            f"rises from {number(training.losses[0])} to {number(finite[-1])}{', then nan' if broken else ''}: the steps overshoot"
+            f"{_says(climbs, jumps, first, finite)}{', then nan' if broken else ''}: the steps overshoot"
             + (f"; the steps were made with {graph.run.optimizer}, as no optimizer was given." if assumed else ".")
         ),
         advice="Lower the learning rate by ten, warm it up, or clip the gradient's norm.",
         confidence=0.85,
         sources=("cs231n",),
     )
+
+
+def _says(climbs: bool, jumps: bool, first: float, losses: list[float]) -> str:
+    if climbs:
+        return f"rises from {number(first)} to {number(losses[-1])}"
+    if jumps:
+        return f"jumps from {number(first)} to {number(max(losses))} and ends at {number(losses[-1])}"
+    return f"falls from {number(first)} to {number(min(losses))} and is back at {number(losses[-1])}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photic.diagnosis.cuts import find_cut
+from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, find_cut
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
@@ -15,7 +15,7 @@ def severed_gradient(graph: Graph) -> Finding | None:
 
     Signs: trainable parameters took part in the forward pass, their output flows on towards the loss, no gradient at
     all comes back, and on the way stands an operation that passes none: `detach()`, `.data`, a block under
-    `no_grad`, a conversion to integers.
+    `no_grad`. One without a derivative is `severed-nondifferentiable`.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 
@@ -23,7 +23,7 @@ def severed_gradient(graph: Graph) -> Finding | None:
     uses, a value that is only a target of the loss (stop-gradient) are no cut.
     """
     cut = find_cut(graph)
-    if cut is None:
+    if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
         return None
     site = graph.site(cut.site)
     lost = [parameter.name for parameter in cut.parameters]
@@ -50,12 +50,14 @@ def severed_gradient(graph: Graph) -> Finding | None:
 def _how(operation: str, under_no_grad: bool) -> str:
     if under_no_grad:
         return f"`{operation}` under no_grad"
-    return {"detach": "`detach()`", "data": "`.data`"}.get(operation, f"`{operation}`, which passes no gradient,")
+    return {"detach": "`detach()`", "data": "`.data`", "item": "turning it into a plain number"}.get(
+        operation, f"`{operation}`, which passes no gradient,"
+    )
 
 
 def _instead(operation: str) -> str:
+    if operation == "item":
+        return "add the tensor itself to the loss, and take `item()` only to log."
     if operation in ("detach", "data"):
         return "detach only copies that you log."
-    if operation in ("argmax", "argmin", "round", "sign", "gt", "lt", "ge", "le", "long", "int", "topk", "argsort"):
-        return "use a soft or straight-through form of it."
     return "take the call out of `torch.no_grad()`."

@@ -8,14 +8,13 @@ from collections import Counter
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns, rescued
+from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import BudgetLine, LayerLine, Profile
 from photic.records.vocabulary import Severity
-
-# Optimizers whose step does not shrink with the gradient, as long as it stays above their epsilon.
-_ADAPTIVE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Lion", "Muon", "Adafactor")
 
 
 @rule(sources=("glorot2010", "schoenholz2017", "hochreiter1998"))
@@ -38,7 +37,8 @@ def vanishing_gradient(
     needs a million times as many steps, and its noise does not shrink with it.
 
     False alarms: an adaptive optimizer (Adam) divides by the gradient's own size; where the layers are seen to move
-    as much as the others (`still_moves` of the median relative update), this is information, not a warning. Skips
+    as much as the others (`still_moves` of the median relative update), this is information, unless so little arrives
+    that even Adam hardly starts, and the loss does not fall. Skips
     carry the gradient past a branch, so only the main path counts. Weights that start at exactly 0 and get a gradient
     (LoRA's second factor, zero-initialised branches) let it through after one step. Frozen layers are no layers here.
     """
@@ -51,9 +51,12 @@ def vanishing_gradient(
         return None
     severity: Severity = "critical" if arrival < critical else "warning"
     starved = [line.site for line in on_path if not line.reached]
-    moving = _adaptive(graph.run.optimizer) and _moves(on_path, still_moves)
+    moving = adaptive(graph.run) and _moves(on_path, still_moves)
     learning = severity == "warning" and training is not None and training.last < 0.8 * training.first
-    if moving or learning:
+    if moving:
+        stuck = training is not None and not learns(training, 0.97)
+        severity = "warning" if severity == "critical" and stuck and not rescued(graph, arrival) else "info"
+    elif learning:
         severity = "info"
     shrinking = [line for line in profile.budget if line.gain < 1.0 and line.kind != "join"]
     if not shrinking:
@@ -91,10 +94,6 @@ def _above_waking_zeros(graph: Graph, lines: list[LayerLine]) -> list[LayerLine]
         if weights and all(r.weight.rms == 0.0 and r.gradient is not None and r.gradient.rms > 0.0 for r in weights):
             return lines[place:]
     return lines
-
-
-def _adaptive(optimizer: str) -> bool:
-    return optimizer.split("(", 1)[0] in _ADAPTIVE
 
 
 def _moves(lines: list[LayerLine], share: float) -> bool:

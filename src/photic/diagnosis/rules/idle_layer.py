@@ -1,0 +1,73 @@
+"""Idle layer: a branch beside a way that is so much louder that what it says is not heard."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("zhang2019", "wang2022deepnet"))
+def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Finding | None:
+    """A trained branch adds less than `quiet` of what it is added to, does not grow, and has no gate that could open.
+
+    Signs: of the two values of a sum one is less than `quiet` of the other, it comes from trained layers, no trained factor
+    stands between them and the sum, and over the steps its part has not grown `grows` times.
+
+    Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
+
+    False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
+    gate at 0 or 1e-6 (ReZero, LayerScale) opens. Small positional or bias terms come from no layer.
+    """
+    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    found: list[tuple[int, float]] = []
+    for site in graph.run.sites:
+        if site.operation != "add" or site.phase != "model":
+            continue
+        sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        if len(sources) != 2:
+            continue
+        sizes = [_size(graph, source) for source in sources]
+        if min(sizes) <= 0.0 or min(sizes) >= quiet * max(sizes):
+            continue
+        branch, way = (sources[0], sources[1]) if sizes[0] < sizes[1] else (sources[1], sources[0])
+        layers = _branch(graph, branch, way)
+        later = _size(last, branch) / max(_size(last, way), 1e-300)
+        if layers and later < quiet and later < grows * min(sizes) / max(sizes):
+            found += [(layer, min(sizes) / max(sizes)) for layer in layers]
+    if not found:
+        return None
+    places = sorted({index for index, _ in found})
+    part = min(value for _, value in found)
+    names = [graph.site(index).name for index in places]
+    return Finding(
+        problem="idle-layer",
+        severity="warning",
+        sites=tuple(names),
+        where=graph.site(places[0]).where,
+        evidence=(Evidence("size of the branch beside what it is added to", part, "ratio"),),
+        reason=(
+            f"{listed(names)} add {number(part)} of what is already there: nothing in the output tells whether they are right, so they "
+            "hardly learn, and the network is what is left without them."
+        ),
+        advice="Bring both to the same size: scale the stream down (a normalisation before the first block), or the branch up.",
+        confidence=0.8,
+        sources=("zhang2019", "wang2022deepnet"),
+    )
+
+
+def _size(graph: Graph, index: int) -> float:
+    signal = graph.reading(index).signal
+    return 0.0 if signal is None else signal.rms
+
+
+def _branch(graph: Graph, branch: int, way: int) -> list[int]:
+    """Return the trained layers of the branch alone; none where a trained factor gates it, or its weights are 0."""
+    own = ({branch} | graph.ancestors([branch])) - ({way} | graph.ancestors([way]))
+    layers = [index for index in graph.layers() if index in own]
+    above = max(layers, default=-1)
+    for index in own:
+        if index > above and any(parameter.trainable for parameter, _ in graph.parameters.get(index, [])):
+            return []
+    return layers

@@ -1,0 +1,171 @@
+"""Rank collapse: units, positions or examples become one, and what differs is lost."""
+
+from __future__ import annotations
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns, shrinking
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed, number
+from photic.records.findings import Evidence, Finding
+from photic.records.profiles import Profile
+
+
+@rule(sources=("dong2021", "noci2022", "schoenholz2017"))
+def rank_collapse(
+    graph: Graph,
+    profile: Profile,
+    training: Training | None,
+    *,
+    units: float = 1e-6,
+    tokens: float = 1e-4,
+    examples: float = 0.01,
+) -> Finding | None:
+    """What should differ is alike: the units of a layer, the positions of a sequence, or the examples of a batch.
+
+    Signs: the rows of a weight matrix are equal (less than `units` of its mean square differs between them) at the start and
+    after the steps; or through two or more attentions the positions of a sequence become equal (less than `tokens` of the
+    mean square differs) though they differed below; or through ten or more layers the examples do (`examples`), or they
+    have become so at the output within the steps, and the loss does not fall.
+
+    Why it matters: units with equal weights get equal gradients and stay one unit. Attention without skips averages, and
+    averages of averages are one vector, doubly exponentially fast; queries and keys then get no gradient. In a deep ordered
+    network all inputs end in the same output, even where the gradient arrives whole.
+
+    False alarms: alike inputs are not the network's doing (`unscaled-input`). Sigmoids have a common mean of 0.5, so that
+    shallow networks of them have alike examples and learn. A network seen to learn is not accused of alike examples.
+    """
+    return (
+        _units(graph, units)
+        or _tokens(graph, tokens)
+        or _examples(graph, profile, training, examples)
+        or _fallen(graph, training)
+    )
+
+
+def _units(graph: Graph, limit: float) -> Finding | None:
+    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    guilty: list[int] = []
+    for index in graph.layers():
+        at_first, at_last = graph.reading(index).weight, last.reading(index).weight
+        shape = graph.site(index).shape
+        if at_first is None or at_last is None or at_first.row_square_sum == 0.0 or not shape:
+            continue
+        several = [p for p, _ in graph.parameters.get(index, []) if len(p.shape) >= 2 and p.shape[0] > 3]
+        if (
+            several
+            and at_first.distinct < limit
+            and at_last.distinct < limit
+            and "embedding" not in graph.site(index).operation
+        ):
+            guilty.append(index)
+    if not guilty or len(guilty) * 2 < len(graph.layers()):
+        return None
+    facts = graph.reading(guilty[0]).weight
+    return _finding(
+        graph,
+        guilty,
+        f"All units of {listed([graph.site(i).name for i in guilty])} have the same weights, so they give the same numbers, get the "
+        "same gradient and stay one unit each.",
+        "Draw the weights at random (He, Xavier), to make the units differ.",
+        Evidence(
+            "share of the weights' mean square that differs between units",
+            0.0 if facts is None else facts.distinct,
+            "share",
+        ),
+        0.97,
+        critical=True,
+    )
+
+
+def _tokens(graph: Graph, limit: float) -> Finding | None:
+    mixing = [s.order for s in graph.run.sites if graph.reading(s.order).shares is not None and s.phase == "model"]
+    if len(mixing) < 2:
+        return None
+    seen = [
+        (s.order, f.tokens) for s in graph.run.sites if (f := graph.reading(s.order).spread) and f.tokens is not None
+    ]
+    below = [value for order, value in seen if order < mixing[0]]
+    alike = [order for order, value in seen if order > mixing[0] and value < limit]
+    above = [value for order, value in seen if order > mixing[-1]]
+    if not below or max(below) < 100.0 * limit or not alike or not above or max(above) >= limit:
+        return None
+    return _finding(
+        graph,
+        alike[:1],
+        f"From {graph.site(alike[0]).name} on all positions of a sequence are the same vector (only {number(max(above))} of the mean "
+        f"square differs, {number(max(below))} before the {len(mixing)} attentions): attention without a way around averages them away.",
+        "Put a skip around each attention, or start it near the identity.",
+        Evidence("share of the mean square that differs between positions", max(above), "share"),
+        0.9,
+        critical=True,
+    )
+
+
+def _examples(graph: Graph, profile: Profile, training: Training | None, limit: float) -> Finding | None:
+    if profile.transport is None or profile.transport < 5e-3:
+        return None  # a gradient that fades says more
+    path = sorted(graph.main_path())
+    layers = [index for index in graph.layers() if index in path]
+    if len(layers) < 10 or training is None or learns(training) or not training.last > 0.0:
+        return None
+    known = [(index, facts.examples) for index in layers if (facts := graph.reading(index).spread) is not None]
+    sigmoids = any(graph.site(index).operation in ("sigmoid", "hardsigmoid", "softmax") for index in path)
+    if sigmoids or len(known) < 10 or known[0][1] < 10.0 * limit or known[-2][1] >= limit:
+        return None
+    alike = next(index for index, value in known if value < limit)
+    return _finding(
+        graph,
+        [alike],
+        f"Over {len(layers)} layers all examples become one: at {graph.site(known[-2][0]).name} only {number(known[-2][1])} of the mean "
+        f"square differs between them, {number(known[0][1])} at the first layer; the loss does not fall.",
+        "Add residual connections or normalisation, or use fewer layers.",
+        Evidence("share of the mean square that differs between examples", known[-2][1], "share"),
+        0.8,
+        critical=False,
+    )
+
+
+def _fallen(graph: Graph, training: Training | None) -> Finding | None:
+    """The examples differed at the top at first and are one after some steps that did not lower the loss."""
+    if training is None or training.chance is None or learns(training) or training.steps < 10:
+        return None
+    if (shrinking(graph) or 1.0) < 0.5:
+        return None  # weight decay: `stalled-training` says so
+    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    layers = graph.layers()
+    early, late = (g.reading(layers[-1]).spread for g in (graph, last))
+    if (
+        len(layers) < 2
+        or early is None
+        or late is None
+        or late.examples > 1e-7
+        or late.examples > 1e-3 * early.examples
+    ):
+        return None
+    return _finding(
+        graph,
+        [layers[-1]],
+        f"After {training.steps} steps the output no longer depends on the input: {number(late.examples)} of its mean square differs "
+        f"between examples, {number(early.examples)} did at the start; the loss is that of chance.",
+        "Lower the learning rate or warm it up, and normalise what enters the activations.",
+        Evidence("share of the mean square of the output that differs between examples", late.examples, "share"),
+        0.7,
+        critical=False,
+    )
+
+
+def _finding(
+    graph: Graph, sites: list[int], reason: str, advice: str, evidence: Evidence, confidence: float, *, critical: bool
+) -> Finding:
+    return Finding(
+        problem="rank-collapse",
+        severity="critical" if critical else "warning",
+        sites=tuple(graph.site(index).name for index in sites),
+        where=graph.site(sites[0]).where,
+        evidence=(evidence,),
+        reason=reason,
+        advice=advice,
+        confidence=confidence,
+        sources=("dong2021", "noci2022", "schoenholz2017"),
+    )

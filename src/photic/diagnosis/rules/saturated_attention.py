@@ -1,0 +1,64 @@
+"""Saturated attention: a softmax over keys whose logits are so large that one key takes all."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import number, percent
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("vaswani2017attention", "zhai2023"))
+def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.0) -> Finding | None:
+    """Nearly every row of an attention gives all to one key, because its logits are tens or thousands apart.
+
+    Signs: a softmax inside the model whose logits deviate by more than `logits` inside their rows, and in at least `share`
+    of the rows one share exceeds 0.999.
+
+    Why it matters: where one key has it all, the softmax is flat: the scores get no gradient, and the choice, made by
+    chance at the start, stays. The usual causes are scores that are not divided by the root of the width, and query and key
+    weights that grew.
+
+    False alarms: sharp attention that was learned has logits of some ten to twenty and still a slope. Masked keys do not
+    count. A softmax that ends the model is no attention.
+    """
+    guilty = [
+        site.order
+        for site in graph.run.sites
+        for facts in [graph.reading(site.order).shares]
+        if facts is not None
+        and site.order not in graph.run.outputs
+        and facts.certain >= share
+        and facts.deviation >= logits
+        and _hidden(graph, site.order)
+    ]
+    if not guilty:
+        return None
+    site, facts = graph.site(guilty[0]), graph.reading(guilty[0]).shares
+    assert facts is not None
+    return Finding(
+        problem="saturated-attention",
+        severity="critical" if facts.certain > 0.95 else "warning",
+        sites=tuple(graph.site(index).name for index in guilty),
+        where=site.where,
+        evidence=(
+            Evidence("share of rows where one key takes more than 0.999", facts.certain, "share"),
+            Evidence("deviation of the logits inside a row", facts.deviation, "logit"),
+            Evidence("entropy of the rows over that of equal shares", facts.entropy, "ratio"),
+        ),
+        reason=(
+            f"In {percent(facts.certain)} of the rows of {site.name} one of {facts.keys} keys takes all: the logits deviate by "
+            f"{number(facts.deviation)} where about 1 is wanted, so the softmax is flat and the scores do not learn."
+        ),
+        advice="Divide the scores by the root of the head's width, normalise queries and keys, or draw their weights smaller.",
+        confidence=0.9,
+        sources=("vaswani2017attention", "zhai2023"),
+    )
+
+
+def _hidden(graph: Graph, index: int) -> bool:
+    """Whether the shares go on to mix other signals, inside the model."""
+    return graph.site(index).kind == "attention" or any(
+        graph.site(after).phase == "model" and graph.site(after).kind != "loss"
+        for after in graph.consumers.get(index, [])
+    )

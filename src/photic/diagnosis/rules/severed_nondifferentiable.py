@@ -1,0 +1,51 @@
+"""Severed by an operation without a derivative: rounding, a sign, a choice of the largest."""
+
+from __future__ import annotations
+
+from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, find_cut, flat_steps
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("paszke2017", "bengio2013"))
+def severed_nondifferentiable(graph: Graph) -> Finding | None:
+    """An operation that has no derivative, or one that is 0 everywhere, stands on the only way down.
+
+    Signs: trainable parameters take part in the output, and on their only way to the loss stands an argmax, a comparison, a
+    conversion to integers or a draw, through which no gradient comes back, or a `round`, `sign` or `floor`, through which
+    exactly 0 comes.
+
+    Why it matters: no error is raised; the layers below stay as they were initialised.
+
+    False alarms: a straight-through estimator gives the rounded value a way around, and a choice that is only logged never
+    meets the loss.
+    """
+    cut = find_cut(graph)
+    if cut is not None and graph.site(cut.site).operation in NOT_DIFFERENTIABLE:
+        index, lost, way = cut.site, cut.parameters, "no gradient at all"
+    else:
+        flat = flat_steps(graph)
+        if flat is None:
+            return None
+        index, lost, way = flat.site, flat.parameters, "a gradient of exactly 0"
+    site = graph.site(index)
+    if cut is not None and cut.into_loss_only and cut.site == index:
+        return None
+    names = [parameter.name for parameter in lost]
+    return Finding(
+        problem="severed-nondifferentiable",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence("trainable parameters that it cuts off", float(len(lost)), "tensors"),),
+        reason=(
+            f"`{site.operation}` at {site.name}{f' ({site.where})' if site.where else ''} has no usable derivative: {listed(names)} take "
+            f"part in the output and get {way}."
+        ),
+        advice="Use a soft form of it (softmax, sigmoid), or pass the gradient straight through: x + (round(x) - x).detach().",
+        confidence=0.95,
+        sources=("paszke2017", "bengio2013"),
+        victims=tuple(graph.site(layer).name for layer in graph.layers() if layer in graph.ancestors([index])),
+    )

@@ -1,0 +1,77 @@
+"""Stalled training: the layers do not move, or only shrink, and no better cause is known."""
+
+from __future__ import annotations
+
+from photic.diagnosis.evidence import Training, chance
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns, matrix_updates, shrinking
+from photic.diagnosis.optimizers import adaptive, setting
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import number, percent
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("cs231n", "zhang2022"))
+def stalled_training(
+    graph: Graph, training: Training | None, *, step: float = 5e-6, shrunk: float = 0.5
+) -> Finding | None:
+    """The weights hardly move, or weight decay pulls them to 0, and the loss stays where it was.
+
+    Signs: no weight matrix moves by more than `step` of its size per step (about 1e-3 is usual), with an optimizer that
+    divides by the gradient's size, or with a loss still at that of chance. Or all weight matrices shrink to less than
+    `shrunk` of their size within the steps, under weight decay, and the loss does not fall.
+
+    Why it matters: everything may be right but the size of the steps; a thousand steps of 1e-6 are one of 1e-3.
+
+    False alarms: a rate of exactly 0 (the first step of a warm-up) is told as information; a network that has converged
+    moves little under gradient descent, and its loss is far from that of chance.
+    """
+    if training is None or learns(training):
+        return None
+    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    moved = matrix_updates(graph) + (matrix_updates(last) if last.step != graph.step else [])
+    if not moved:
+        return None
+    fading = shrinking(graph)
+    if fading is not None and fading < shrunk and (setting(graph.run, "weight_decay") or 0.0) > 0.0:
+        return _finding(
+            f"All weight matrices shrink, to {percent(fading)} of their size within {training.steps} steps: the weight decay of "
+            f"{number(setting(graph.run, 'weight_decay') or 0.0)} pulls them to 0 faster than the loss can hold them.",
+            "Lower the weight decay (1e-4 to 1e-2 is usual), or decouple it from the learning rate (AdamW).",
+            Evidence("size of the weights after the steps, relative to before", fading, "ratio"),
+        )
+    largest = max(moved)
+    rates = {p.learning_rate for p in graph.run.parameters if p.trainable and p.learning_rate is not None}
+    expected = chance(graph.run)
+    at_chance = expected is not None and training.last > 0.7 * expected
+    if largest > step or not (adaptive(graph.run) or at_chance):
+        return None
+    waits = bool(rates) and max(rates) == 0.0
+    return _finding(
+        f"No weight matrix moves by more than {number(largest)} of its size in a step (about 1e-3 is usual), and the loss stays at "
+        f"{number(training.last)}"
+        + (
+            "; the learning rate is 0, as at the start of a warm-up."
+            if waits
+            else f"; the learning rate is {number(max(rates))}."
+            if rates
+            else "."
+        ),
+        "Raise the learning rate until the relative step is about 1e-3 (a range test on a copy finds it).",
+        Evidence("largest relative update of a weight matrix in one step", largest, "ratio"),
+        informs=waits,
+    )
+
+
+def _finding(reason: str, advice: str, evidence: Evidence, *, informs: bool = False) -> Finding:
+    return Finding(
+        problem="stalled-training",
+        severity="info" if informs else "critical",
+        sites=(),
+        where="",
+        evidence=(evidence,),
+        reason=reason,
+        advice=advice,
+        confidence=0.85,
+        sources=("cs231n", "zhang2022"),
+    )

@@ -1,0 +1,65 @@
+"""Zero times zero: two factors start at 0, and the gradient of each is a multiple of the other."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import listed
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("hu2022lora", "bachlechner2021"))
+def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
+    """Weights that are all 0 get a gradient that is exactly 0, because what they meet is 0 as well.
+
+    Signs: at least `fewest` parameters (matrices or gates, no biases) on one way are exactly 0 and their gradients are
+    exactly 0, at the first audit and at the last, while the loss has a gradient.
+
+    Why it matters: dL/dA is a multiple of B and dL/dB of A. With both at 0 neither moves, ever: a layer that is there and
+    does nothing.
+
+    False alarms: one factor at 0 is a good start (LoRA's second factor, ReZero's gate, a branch's last layer): the other
+    lets its gradient through. Parameters that no example used have no gradient at all and do not count.
+    """
+    stuck = list(range(len(graph.run.parameters)))
+    for index in (0, len(graph.run.steps) - 1):
+        here = type(graph).of(graph.run, index)
+        zero = [
+            place
+            for place, (parameter, reading) in enumerate(
+                zip(here.run.parameters, here.run.steps[index].parameters, strict=True)
+            )
+            if parameter.trainable
+            and parameter.owned is not False
+            and parameter.sites
+            and (len(parameter.shape) != 1 or parameter.shape == (1,))
+            and reading.weight.rms == 0.0
+            and reading.weight.count > 0
+            and reading.gradient is not None
+            and reading.gradient.rms == 0.0
+            and reading.gradient.nonfinite == 0
+        ]
+        stuck = [place for place in stuck if place in zero]
+    if len(stuck) < fewest:
+        return None
+    parameters = [graph.run.parameters[place] for place in stuck]
+    places = sorted({site for parameter in parameters for site in parameter.sites})
+    linked = [index for index in places if (graph.descendants([index]) | graph.ancestors([index])) & set(places)]
+    if not linked:
+        return None
+    weights = [index for index in linked if graph.site(index).kind == "weight"] or linked
+    names = [graph.site(index).name for index in weights]
+    return Finding(
+        problem="zero-times-zero",
+        severity="critical",
+        sites=tuple(names),
+        where=graph.site(weights[0]).where,
+        evidence=(Evidence("parameters that are 0 and have a gradient of 0", float(len(stuck)), "tensors"),),
+        reason=(
+            f"{listed([parameter.name for parameter in parameters])} are all 0 and meet each other: the gradient of each is a "
+            "multiple of the other, so it is exactly 0, and none of them ever moves."
+        ),
+        advice="Start one of the two at 0 and draw the other at random (He, Xavier).",
+        confidence=0.97,
+        sources=("hu2022lora", "bachlechner2021"),
+    )

@@ -1,0 +1,32 @@
+"""Clipping: the limit that a step's gradients were clipped to, and the norm that they had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.nn.utils.clip_grad as clip_grad
+
+
+@contextmanager
+def clipping(tell: Callable[[float, Any], None]) -> Iterator[None]:
+    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found.
+
+    All forms of it end in one inner function of torch's, which is looked up when it is called; where a torch has none,
+    clipping is not seen.
+    """
+    original: Callable[..., Any] | None = getattr(clip_grad, "_clip_grads_with_norm_", None)
+    if original is None:
+        yield
+        return
+
+    def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
+        tell(max_norm, total_norm)
+        return original(parameters, max_norm, total_norm, *args, **kwargs)
+
+    clip_grad.__dict__["_clip_grads_with_norm_"] = told
+    try:
+        yield
+    finally:
+        clip_grad.__dict__["_clip_grads_with_norm_"] = original
