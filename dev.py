@@ -138,7 +138,7 @@ def test(arguments: list[str]) -> int:
     if "--integrations" in arguments:
         chosen = [argument for argument in arguments if argument != "--integrations"]
         places = [] if any(argument.startswith("tests") for argument in chosen) else [*BESIDE_OTHERS]
-        return beside(["-m", "pytest", "-q", *places, *chosen])
+        return beside(["-m", "pytest", "-q", "-m", "slow or not slow", *places, *chosen])
     parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2"]
     return run("-m", "pytest", "-q", *parallel, *arguments)
 

@@ -79,3 +79,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Make `%%photic` known to a notebook: what `%load_ext photic` calls."""
+    from photic.integrations.jupyter import register
+
+    register(shell)

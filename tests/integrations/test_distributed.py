@@ -42,7 +42,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return {words: results("single", 1, tmp_path_factory.mktemp("single"), *words.split())[0] for words in ("", "sick")}
 
 
-@pytest.mark.parametrize(("mode", "number"), ALL)
+@pytest.mark.parametrize(
+    ("mode", "number"), [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 else ()) for case in ALL]
+)
 def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
     expected = alone[""]
     found = results(mode, number, tmp_path)
