@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set up and run photic's tasks: demo, test, check, bench, zoo, engines. Needs Python 3.11 or newer and nothing else.
+"""Set up and run photic's tasks: demo, test, check, bench, zoo, engines, page. Needs Python 3.11 or newer and nothing else.
 
 The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
 Later calls start at once, until the constraints, pyproject.toml or the Python change.
@@ -23,6 +23,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 SUFFIX = ".exe" if os.name == "nt" else ""
 PYTHON = BIN / f"python{SUFFIX}"
 CONSTRAINTS = ROOT / "constraints.txt"
+BESIDE_OTHERS = ("tests/integrations", "tests/docs", "tests/cli/test_run_trainers.py")
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -37,12 +38,12 @@ def fingerprint() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def failure_of(title: str, command: list[str]) -> str:
+def failure_of(title: str, command: list[str], constraints: Path = CONSTRAINTS) -> str:
     """Run a command quietly; return '' when it worked, else what it printed."""
     say(f"{title} ...")
     start = time.perf_counter()
     # pip builds the package apart from .venv: what it builds with is pinned too, under its old and its new name.
-    pinned = {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)}
+    pinned = {"PIP_CONSTRAINT": str(constraints), "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)}
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -133,18 +134,55 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests; further arguments go to pytest."""
+    """Run the tests, or with --integrations those beside the real trainers; further arguments go to pytest."""
+    if "--integrations" in arguments:
+        chosen = [argument for argument in arguments if argument != "--integrations"]
+        places = [] if any(argument.startswith("tests") for argument in chosen) else [*BESIDE_OTHERS]
+        return beside(["-m", "pytest", "-q", *places, *chosen])
     parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2"]
     return run("-m", "pytest", "-q", *parallel, *arguments)
 
 
+PAGE = ROOT / "src" / "photic" / "reports" / "page.html"
+
+
+def page(arguments: list[str]) -> int:
+    """Build the page from web/ into the package, with Node; --check compares only, and says so when Node is missing."""
+    web, npm = ROOT / "web", shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        say("the page is built with Node (20 or newer) and npm, which are not here: page.html stays as it is")
+        return 0 if "--check" in arguments else 1
+    stamp = web / "node_modules" / ".photic-lock"
+    lock = (web / "package-lock.json").read_text()
+    if not stamp.exists() or stamp.read_text() != lock:
+        failure = failure_of(
+            "fetch what the page is built with", [npm, "ci", "--prefix", str(web), "--no-fund", "--no-audit"]
+        )
+        if failure:
+            say(failure.splitlines()[-1])
+            return 1
+        stamp.write_text(lock)
+    failure = failure_of("build the page", [npm, "run", "build", "--prefix", str(web)])
+    if failure:
+        print(failure, file=sys.stderr)
+        return 1
+    built = (web / "dist" / "index.html").read_text(encoding="utf-8")
+    if "--check" not in arguments:
+        PAGE.write_text(built, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != built:
+        say("page.html is not what web/ builds: run `python3 dev.py page` and commit it")
+        return 1
+    return 0
+
+
 def check(arguments: list[str]) -> int:
-    """Run all that CI runs: format, lint, types, layers, tests (not these with --no-tests)."""
+    """Run all that CI runs: format, lint, types, layers, the page, tests (not these with --no-tests)."""
     steps = {
         "format": lambda: run("format", "--check", ".", tool="ruff"),
         "lint": lambda: run("check", ".", tool="ruff"),
         "types": lambda: run("--pythonpath", str(PYTHON), tool="pyright"),
         "layers": lambda: run("--no-cache", tool="lint-imports"),
+        "page": lambda: page(["--check"]),
     }
     if "--no-tests" not in arguments:
         steps["tests"] = lambda: test(arguments)
@@ -169,30 +207,57 @@ def bench(arguments: list[str]) -> int:
     return max(run(str(ROOT / "benchmarks" / f"{name}.py"), *options) for name in chosen or known)
 
 
-# What people use beside us: architectures, trainers, other monitors. Never in the default environment.
-OTHERS = ("transformers==5.23.0", "accelerate==1.15.0", "lightning==2.6.6", "wandb==0.31.0", "tensorboard==2.21.0")
+# What people use beside us: architectures, trainers, trackers, notebooks. Never in the default environment.
+OTHERS = (
+    *("transformers", "accelerate", "lightning", "keras", "safetensors"),
+    *("wandb", "tensorboard", "mlflow-skinny", "trackio", "ipython", "mcp", "sqlalchemy", "alembic", "pillow==12.3.0"),
+)
+
+
+def others() -> Path:
+    """Make or renew .venv-zoo, the environment with what people use beside us, and return its Python."""
+    environment = ROOT / ".venv-zoo"
+    python, stamp = environment / BIN.name / PYTHON.name, environment / STAMP.name
+    wanted = hashlib.sha256("\n".join((fingerprint(), *OTHERS)).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted and python.exists():
+        return python
+    failure = failure_of("make .venv-zoo", [sys.executable, "-m", "venv", "--clear", str(environment)])
+    lines = CONSTRAINTS.read_text().splitlines()
+    pinned = next(line for line in lines if line.startswith("torch=="))
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
+    failure = failure or failure_of("take torch", [*pip, "--no-deps", f"{pinned}+cpu"])
+    # trackio wants an older pillow than matplotlib takes
+    constraints = environment / "constraints.txt"
+    constraints.write_text("\n".join(line for line in lines if not line.startswith("pillow==")))
+    tools = ["pytest", "pytest-xdist", "hypothesis"]
+    failure = failure or failure_of(
+        "install photic, pytest and what people use beside us",
+        [*pip, "-c", str(constraints), "-e", ".", *tools, *OTHERS],
+        constraints=constraints,
+    )
+    if failure:
+        shutil.rmtree(environment, ignore_errors=True)
+        raise SystemExit(f"{failure}\n[dev] the environment of the others could not be made; pip's words are above")
+    stamp.write_text(wanted)
+    return python
+
+
+def beside(*commands: list[str]) -> int:
+    """Run commands of the others' environment, without a network."""
+    quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "KERAS_BACKEND": "torch"}
+    python = str(others())
+    return max(
+        subprocess.run([python, *command], cwd=ROOT, env={**os.environ, **quiet}, check=False).returncode
+        for command in commands
+    )
 
 
 def zoo(arguments: list[str]) -> int:
-    """Try photic beside `transformers` and trainers, in an environment of their own; --write renews docs/architectures.md."""
-    environment = ROOT / ".venv-zoo"
-    python = environment / BIN.name / PYTHON.name
-    if not python.exists():
-        failure = failure_of("make .venv-zoo", [sys.executable, "-m", "venv", "--clear", str(environment)])
-        pinned = next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
-        failure = failure or failure_of("take torch", [*pip, "--no-deps", f"{pinned}+cpu"])
-        failure = failure or failure_of(
-            "install photic, pytest and what people use beside us",
-            [*pip, "-c", str(CONSTRAINTS), "-e", ".", "pytest", "hypothesis", *OTHERS],
-        )
-        if failure:
-            shutil.rmtree(environment, ignore_errors=True)
-            raise SystemExit(f"{failure}\n[dev] the zoo's environment could not be made; pip's words are above")
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_architectures.py", "tests/cli/test_run_trainers.py"]
-    show = [str(python), str(ROOT / "benchmarks" / "architectures.py"), *arguments]
-    return max(subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode for command in (tests, show))
+    """Try photic on `transformers` architectures, in an environment of their own; --write renews docs/architectures.md."""
+    return beside(
+        ["-m", "pytest", "-q", "tests/lab/test_architectures.py"],
+        [str(ROOT / "benchmarks" / "architectures.py"), *arguments],
+    )
 
 
 def engines(arguments: list[str]) -> int:
@@ -216,7 +281,7 @@ def engines(arguments: list[str]) -> int:
     return subprocess.run(tests, cwd=ROOT, env=quiet, check=False).returncode
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo, "engines": engines}
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo, "engines": engines, "page": page}
 
 
 def main() -> int:

@@ -183,7 +183,7 @@ def test_a_stream_that_grows_without_normalisation_lacks_one() -> None:
 
 @pytest.mark.parametrize(("post", "rate", "sick"), [(True, 1e-2, True), (True, 1e-4, False), (False, 1e-3, False)])
 def test_deep_post_norm_at_full_rate_from_the_first_step_wants_a_warm_up(post: bool, rate: float, sick: bool) -> None:
-    problems = [f.problem for f in found(Stream(16, norm=True, post=post), classes(0), F.cross_entropy, adam(rate))]
+    problems = [f.problem for f in found(Stream(26, norm=True, post=post), classes(0), F.cross_entropy, adam(rate))]
     assert problems == (["post-norm-without-warmup"] if sick else [])
 
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from photic.checkups.setup import seeded
 from photic.diagnosis.profile import depth_profile
-from photic.lab.demonstration import accuracy, units_on_curve
+from photic.diagnosis.units_on_curves import units_on_curves
+from photic.lab.demonstration import accuracy
 from photic.lab.examples import deep_sigmoid
 from photic.probes.audit import measure
 
@@ -52,9 +53,9 @@ def test_the_budget_is_a_quarter_of_the_slope_and_a_third_of_the_variance() -> N
 def test_the_curve_shows_the_units_of_all_ten_layers_about_its_centre() -> None:
     with seeded(0):
         run = measure(deep_sigmoid.build(), next(deep_sigmoid.batches()), F.cross_entropy)
-    curve = units_on_curve(run)
+    (curve,) = units_on_curves(run)
     assert len(curve.quantiles) == 10
-    assert all(-2 < low < high < 2 for low, *_, high in curve.quantiles)
+    assert all(-3 < low < high < 3 for low, *_, high in curve.quantiles)
     assert max(curve.slope) == 0.25
 
 

@@ -17,8 +17,10 @@ from photic.records.findings import Checkup
 from photic.reports.bars import bar, decades, sparkline
 from photic.reports.blocks import View
 from photic.reports.figure import draw
-from photic.reports.page import page
+from photic.reports.frame import Frame
 from photic.reports.plain import plain
+from photic.reports.still import still
+from photic.reports.view import view_of
 from tests import zoo
 
 
@@ -42,17 +44,26 @@ def test_a_long_network_is_folded_and_unfolded() -> None:
     assert "/sigmoid#33" in plain(long, view=View(everything=True))
 
 
-def test_the_page_loads_nothing_runs_nothing_and_escapes_names(checkup: Checkup) -> None:
+def test_the_still_picture_loads_nothing_runs_nothing_and_escapes_names(checkup: Checkup) -> None:
     profile = checkup.diagnosis.profile
     assert profile is not None
     hostile = "<img src=x onerror=alert(1)></table>"
     lines = (dataclasses.replace(profile.layers[0], site=hostile), *profile.layers[1:])
     diagnosis = dataclasses.replace(checkup.diagnosis, profile=dataclasses.replace(profile, layers=lines))
-    text = page(dataclasses.replace(checkup, diagnosis=diagnosis))
+    text = still(dataclasses.replace(checkup, diagnosis=diagnosis))
     assert hostile not in text and "&lt;img src=x" in text
-    assert "default-src 'none'" in text and "<script" not in text
+    assert "<script" not in text
     assert not re.search(r"(?:src|href)=|url\(", text.replace("&lt;img src=x", ""))
     assert "/" not in re.findall(r"test_\w+\.py:\d+|(?<=>)[^<]*zoo\.py:\d+", text)[0]  # no folder of the user's machine
+
+
+def test_a_notebook_gets_a_picture_without_scripts_and_the_whole_page_in_a_frame_without_rights(
+    checkup: Checkup,
+) -> None:
+    assert checkup._repr_html_() == still(checkup)
+    frame = Frame(view_of(checkup))._repr_html_()
+    assert 'sandbox="allow-scripts"' in frame and "allow-same-origin" not in frame
+    assert frame.count("<") == 2 and frame.endswith("></iframe>")  # the page is text inside an attribute
 
 
 @pytest.mark.parametrize("ending", ["svg", "png"])

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.glances import Glance
 from photic.probes.in_place import InPlaceAudit
-from photic.probes.modules import module_names
+from photic.probes.modules import entrances, module_names
 from photic.probes.pace import Kind, Pace
 from photic.records.findings import Checkup, Finding
 from photic.records.runs import Run
@@ -91,6 +91,8 @@ class Watch:
         self._started = started
         self._tracks: dict[int, _Track] = {}
         self._told: set[str] = set()
+        self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
+        self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
         self._audit: InPlaceAudit | None = None
         self._glance = Glance(self.family, module_names(self.family), self._fault)
@@ -144,6 +146,11 @@ class Watch:
             run, prediction, dataclasses.replace(diagnosis, findings=self.findings), (*self.notes, self.cost())
         )
 
+    def gradients_are_whole(self) -> None:
+        """Say in each step, before clipping, that all of the backward has run; only where `trainer_tells` is set."""
+        if self._audit is not None and self._audit.heard:
+            self._audit.announced()
+
     def cost(self) -> str:
         """Return in words what the watch cost."""
         audits = sum(len(track.audited) for track in self._tracks.values())
@@ -193,12 +200,11 @@ class Watch:
         self._kind = kind
         if kind == "nothing":
             return
-        if kind == "glance" or self._compiled:
-            if not self._compiled:
-                self._glance.install()
-        else:
+        if kind == "glance" and not self._compiled:
+            self._glance.install()
+        elif not self._compiled:
             self._audit = InPlaceAudit(self.family, self._fault)
-            for root in self.roots:
+            for root in entrances(self.roots):
                 self._sampling.append(root.register_forward_pre_hook(self._entering, with_kwargs=True))
                 self._sampling.append(root.register_forward_hook(self._leaving))
         self._sampling.append(register_optimizer_step_pre_hook(self._stepping))
@@ -219,7 +225,7 @@ class Watch:
             return
         try:
             if audit.recorder.forwards:
-                audit.entered()
+                audit.entered(module)
             else:
                 audit.begin(module, (args, kwargs))
         except Exception as error:
@@ -234,7 +240,7 @@ class Watch:
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         audit = self._audit
-        if audit is None or not audit.heard or not self._ours(optimizer):
+        if audit is None or self.trainer_tells or not audit.heard or not self._ours(optimizer):
             return
         try:
             audit.before_step(optimizer, step=self._track(optimizer).steps)
@@ -273,7 +279,7 @@ class Watch:
         track.steps += 1
         self.steps += 1
         if run is not None:
-            self._judge(track, _owned(run))
+            self._judge(track, self.combine(_owned(run)))
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)
@@ -287,8 +293,8 @@ class Watch:
         track.first = track.first or run
         track.last = run
         found = diagnose(dataclasses.replace(run, losses=tuple(track.losses)), predict_run(run), ignore=self.ignore)
-        gone = [finding for finding in track.findings if finding.problem not in {f.problem for f in found.findings}]
-        self.history.extend((step.step, finding) for finding in gone)
+        still = {finding.problem for finding in found.findings}
+        self.history.extend((step.step, finding) for finding in track.findings if finding.problem not in still)
         track.seen = {f.problem: track.seen.get(f.problem, 0) + 1 for f in found.findings}
         track.findings = tuple(f for f in found.findings if track.seen[f.problem] >= 2 or len(track.audited) == 1)
         for finding in track.findings:

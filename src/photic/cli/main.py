@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
+    if "--trust" in arguments and any(a.endswith(".pt2") for a in arguments) and "PHOTIC_CHILD" not in os.environ:
+        from photic.cli.sources import in_a_child
+
+        return in_a_child(list(arguments))
     try:
         result: Any = app()(_guarded(arguments), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:

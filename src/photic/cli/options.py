@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from photic.cli.output import console, save
+from photic.cli.output import console, for_machines, save
 from photic.records.documents import to_json
 from photic.reports.blocks import View
 
@@ -22,14 +22,23 @@ class Output:
     block: Annotated[str, Parameter(help="Show only what runs inside this module, `encoder.layer.7`.")] = ""
     json: Annotated[bool, Parameter(negative="", help="Print the record as JSON to stdout.")] = False
     html: Annotated[Path | None, Parameter(help="Write a report page.")] = None
+    format: Annotated[
+        Literal["text", "sarif", "github", "junit"],
+        Parameter(help="For CI, to stdout: SARIF, GitHub annotations or JUnit XML of the findings."),
+    ] = "text"
+    with_source: Annotated[
+        bool, Parameter(negative="", help="Leave source code (the patch) and whole paths in the page.")
+    ] = False
     figure: Annotated[Path | None, Parameter(help="Write a figure (SVG, PNG or PDF).")] = None
 
-    def hand_over(self, record: Any, *, to: Path | None = None, quiet: bool = False) -> None:
+    def hand_over(self, record: Any, *, to: Path | None = None, quiet: bool = False, store: Path | None = None) -> None:
         """Print the record as JSON or, unless `quiet`, for people; write the files that were asked for."""
         from photic.reports.terminal import show
 
-        if self.json:
+        if self.format != "text":
+            print(for_machines(record, self.format))
+        elif self.json:
             print(to_json(record))
         elif not quiet:
             show(record, console(), View(self.all, self.block))
-        save(record, html=self.html, figure=self.figure, to=to)
+        save(record, html=self.html, figure=self.figure, to=to, store=store, with_source=self.with_source)

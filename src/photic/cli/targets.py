@@ -1,4 +1,4 @@
-"""Targets: load `FILE.py:NAME` or `package.module:NAME` and find out what it gives."""
+"""Targets: load `FILE.py:NAME`, `package.module:NAME`, `hf:ID` or `timm:NAME` and find out what it gives."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from photic.cli.failures import TargetFailure
+from photic.cli.sources import exported, hugging_face, load_weights, refusal, timm_model
 
 
 @dataclass
@@ -37,8 +38,11 @@ class Target:
     notes: list[str]
 
 
-def load(text: str, *, shape: str = "", seed: int = 0) -> Target:
+def load(text: str, *, shape: str = "", seed: int = 0, weights: Path | None = None, trust: bool = False) -> Target:
     """Load a target.
+
+    `hf:` and `timm:` names give a model with random weights; a `.pt2` file is loaded only with `trust`, because loading it
+    runs code. `weights` are loaded into the model from `.safetensors` or a state dict.
 
     NAME may be a module, a class of modules without required arguments, or a callable that returns a module,
     `(model, batch)`, `(model, batches, loss)` or `(model, batches, loss, optimizer)`.
@@ -46,18 +50,21 @@ def load(text: str, *, shape: str = "", seed: int = 0) -> Target:
     Raises:
         TargetFailure: with what was given, what was expected and what to do.
     """
-    file, separator, name = text.rpartition(":")
-    if not separator or not name or not file:
-        raise TargetFailure(f"expected FILE.py:NAME or package.module:NAME, got {text!r}; for example model.py:build")
-    module = _import(file)
-    given = _attribute(module, file, name)
+    foreign = _foreign(text, trust)
+    if foreign is not None:
+        given, parts = foreign, _built(foreign, seed)
+    else:
+        file, separator, name = text.rpartition(":")
+        if not separator or not name or not file:
+            raise TargetFailure(
+                f"expected FILE.py:NAME, package.module:NAME or hf:ID, got {text!r}; for example model.py:build"
+            )
+        module = _import(file)
+        given = _attribute(module, file, name)
+        parts = _built(lambda: _parts(_called(given, text), text), seed)
+    model = parts[0]
     import torch
 
-    from photic.checkups.setup import seeded
-
-    with seeded(seed):
-        parts = _parts(_called(given, text), text)
-    model = parts[0]
     if not isinstance(model, torch.nn.Module):
         raise TargetFailure(
             f"{text} gives a {type(model).__name__}; expected a torch.nn.Module, or (model, batch), (model, batches, loss) "
@@ -65,13 +72,43 @@ def load(text: str, *, shape: str = "", seed: int = 0) -> Target:
         )
 
     def build() -> Any:
-        return _parts(_called(given, text), text)[0]
+        built = foreign()[0] if foreign is not None else _parts(_called(given, text), text)[0]
+        if weights is not None:
+            load_weights(built, weights)
+        return built
 
     import inspect
 
-    if inspect.isfunction(given) and len(parts) == 1:
+    if inspect.isfunction(given) and foreign is None and len(parts) == 1 and weights is None:
         build.__dict__["__wrapped__"] = given  # so that a patch finds the user's function
-    return _completed(Target(build, model, None, None, None, []), parts, shape, seed)
+    notes = [] if weights is None else [load_weights(model, weights)]
+    return _completed(Target(build, model, None, None, None, notes), parts, shape, seed)
+
+
+def _foreign(text: str, trust: bool) -> Callable[[], tuple[Any, ...]] | None:
+    """Return what builds a target that is no Python of the user's; None for one that is."""
+    kind, _, name = text.partition(":")
+    if kind == "hf" and name:
+        return lambda: (hugging_face(name),)
+    if kind == "timm" and name:
+        return lambda: (timm_model(name),)
+    if text.endswith(".pt2"):
+        if not trust:
+            raise TargetFailure(
+                f"{text}: loading an exported program can run code that is hidden in it; if you trust the file, add --trust"
+            )
+        return lambda: (exported(Path(text)),)
+    reason = refusal(text)
+    if reason:
+        raise TargetFailure(reason)
+    return None
+
+
+def _built(build: Callable[[], tuple[Any, ...]], seed: int) -> tuple[Any, ...]:
+    from photic.checkups.setup import seeded
+
+    with seeded(seed):
+        return build()
 
 
 def _import(file: str) -> ModuleType:
@@ -132,8 +169,8 @@ def _attribute(module: ModuleType, file: str, name: str) -> Any:
 def _called(given: Any, text: str) -> Any:
     import torch
 
-    if isinstance(given, (torch.nn.Module, tuple)) or not callable(given):
-        if not isinstance(given, (torch.nn.Module, tuple)):
+    if isinstance(given, (torch.nn.Module, torch.Tensor, dict, tuple)) or not callable(given):
+        if not isinstance(given, (torch.nn.Module, torch.Tensor, dict, tuple)):
             raise TargetFailure(
                 f"{text} is a {type(given).__name__} and cannot be called; expected a function that returns a torch.nn.Module, "
                 "or a module"
@@ -156,6 +193,7 @@ def _parts(given: Any, text: str) -> tuple[Any, ...]:
 
 def _completed(target: Target, parts: tuple[Any, ...], shape: str, seed: int) -> Target:
     from photic.cli.inputs import InputFailure, drawn_inputs, guessed_loss
+    from photic.cli.transformer_inputs import configured_inputs
 
     target.loss = parts[2] if len(parts) > 2 else None
     target.optimizer = parts[3] if len(parts) > 3 else None
@@ -168,7 +206,16 @@ def _completed(target: Target, parts: tuple[Any, ...], shape: str, seed: int) ->
     elif len(parts) > 2:
         target.batches = parts[1]
     try:
-        if target.batches is None:
+        if target.batches is None and shape.rpartition(":")[0]:
+            file, _, name = shape.rpartition(":")
+            batch = _called(_attribute(_import(file), file, name), shape)
+            target.notes.append(f"the batch of {shape} serves for every step")
+            target.batches = [batch if isinstance(batch, tuple) else (batch, None)] * 2
+        elif target.batches is None and not shape and hasattr(target.model, "main_input_name"):
+            given, note = configured_inputs(target.model, seed)
+            target.notes.append(note)
+            target.batches = [(given, None)] * 2
+        elif target.batches is None:
             inputs, note = drawn_inputs(target.model, shape, seed)
             target.notes.append(note)
             target.batches = [(inputs, None)] * 2

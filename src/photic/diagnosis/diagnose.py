@@ -47,10 +47,10 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "saturated-activation": ("weights-too-large", "idle-layer", *_FADES),
     "rank-collapse": ("frozen-by-epsilon", *_FADES),
     "idle-layer": _FADES,
-    "weights-too-small": ("rank-collapse", "frozen-by-epsilon", "stalled-training"),
+    "weights-too-small": ("dead-units", "rank-collapse", "frozen-by-epsilon", "stalled-training"),
     "weights-too-large": ("learning-rate-too-large", "diverging", "dead-units", "stalled-training"),
     "missing-normalisation": _BLOWS_UP,
-    "post-norm-without-warmup": ("learning-rate-too-large", "diverging", *_FADES),
+    "post-norm-without-warmup": ("rank-collapse", "learning-rate-too-large", "diverging", *_FADES),
     "vanishing-gradient": ("rank-collapse", "stalled-training"),
     "exploding-gradient": ("learning-rate-too-large", "diverging", "stalled-training"),
     "vanishing-in-time": ("stalled-training",),
@@ -65,10 +65,11 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
 _CAUSES_FIRST = (
     "zero-epsilon", "non-finite", "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
     "severed-unregistered-module", "unowned-parameters", "zero-times-zero", "gradient-underflow", "dying-output",
-    "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates", "rank-collapse",
-    "dead-units", "saturated-activation", "missing-normalisation", "weights-too-small", "weights-too-large",
-    "post-norm-without-warmup", "vanishing-in-time", "exploding-in-time", "vanishing-gradient", "exploding-gradient",
-    "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large", "diverging", "idle-layer",
+    "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
+    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",
+    "missing-normalisation", "weights-too-large", "vanishing-in-time", "exploding-in-time", "vanishing-gradient",
+    "exploding-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
+    "diverging", "idle-layer",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.optimizers import adaptive
 
 
 def learns(training: Training | None, share: float = 0.9) -> bool:
@@ -43,3 +44,28 @@ def matrix_updates(graph: Graph) -> list[float]:
         for parameter, reading in held
         if len(parameter.shape) > 1 and parameter.trainable and reading.update_ratio is not None
     ]
+
+
+def rescued(graph: Graph, arrival: float) -> bool:
+    """Whether an adaptive optimizer, which divides by the gradient's size, still trains layers that get `arrival` of it.
+
+    Measured on random networks (`dev.py bench strangers`): down to 1e-8 it does, if slowly; with logistic sigmoids, whose
+    mean of 0.5 drowns the signal as well, down to 1e-3.
+    """
+    drowned = any(graph.site(index).operation in ("sigmoid", "hardsigmoid") for index in graph.main_path())
+    return adaptive(graph.run) and arrival >= (1e-3 if drowned else 1e-8)
+
+
+def shrinking(graph: Graph) -> float | None:
+    """Return the largest factor by which a trained weight matrix changed its size from the first step to the last; None where it is not known."""
+    factors = [
+        late.weight.rms / early.weight.rms
+        for parameter, early, late in zip(
+            graph.run.parameters,
+            graph.run.steps[0].parameters,
+            graph.run.steps[-1].parameters,
+            strict=True,
+        )
+        if parameter.trainable and parameter.sites and len(parameter.shape) > 1 and early.weight.rms > 0.0
+    ]
+    return max(factors) if factors and len(graph.run.steps) > 1 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.roles import activation_after, matrices, relu_like, residual_branches
@@ -25,23 +26,22 @@ def wanted(graph: Graph, index: int) -> float | None:
     return 1.0 if operation in ("", "tanh", "softsign", "hardtanh", "selu") else None
 
 
-def off_scale(graph: Graph) -> tuple[list[int], float]:
-    """Return the hidden layers on the main path that have a wanted scale, and the geometric mean of found over wanted.
+def scales(graph: Graph, *, everywhere: bool = False) -> dict[int, float]:
+    """Return found over wanted fan_in * Var[w], for the hidden layers on the main path that have a wanted one.
 
-    Layers on residual branches are left out, and so are weights that are all 0 and the last layer; 1.0 without layers.
+    Layers on residual branches and the last layer are left out, unless `everywhere`; and so are weights that are all 0.
     """
     on_path, branches = set(graph.main_path()), {index for branch in residual_branches(graph) for index in branch}
     ratios: dict[int, float] = {}
-    for index in matrices(graph)[:-1]:
+    for index in matrices(graph)[: None if everywhere else -1]:
         facts, need = graph.reading(index).weight, wanted(graph, index)
-        if (
-            index in on_path
-            and index not in branches
-            and facts is not None
-            and need is not None
-            and facts.row_square_sum
-        ):
+        if not everywhere and (index not in on_path or index in branches):
+            continue
+        if facts is not None and need is not None and facts.row_square_sum:
             ratios[index] = facts.row_square_sum / need
-    if not ratios:
-        return [], 1.0
-    return list(ratios), math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios))
+    return ratios
+
+
+def typical(ratios: Mapping[int, float]) -> float:
+    """Return the geometric mean; 1 of none."""
+    return math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios)) if ratios else 1.0

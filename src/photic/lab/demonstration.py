@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from photic.activations import find
 from photic.checkups.setup import Setup, endless, seeded
 from photic.checkups.training import train
-from photic.diagnosis.graph import Graph
+from photic.diagnosis.units_on_curves import units_on_curves
 from photic.lab.examples import deep_sigmoid
 from photic.records import documents
-from photic.records.runs import Run
 from photic.records.treatments import TreatmentRecord
 from photic.remedies.treat import Treatment, treat
-from photic.reports.figure import Curve, draw
+from photic.reports.curve import Curve
+from photic.reports.figure import draw
 from photic.reports.page import page
+from photic.reports.view import view_of
 
 TRIAL_STEPS = 300
 FULL_STEPS = 1680
@@ -83,13 +82,15 @@ def demonstrate(folder: Path, progress: Progress) -> Demonstration:
     for number, name in enumerate(names):
         progress(f"full training, {FULL_STEPS} steps: {name}", 0.5 + 0.45 * number / len(names))
         trained[name] = _trained(treatment, name)
-    curve = units_on_curve(treatment.record.before.run)
+    networks = [c for c in (treatment.record.before, treatment.record.after) if c is not None]
+    curves = [units_on_curves(checkup.run) for checkup in networks]
+    curve = curves[0][0]
     progress("write the record, the figure and the report", 0.97)
     files = (
         documents.write(treatment.record, folder / "demo.json"),
         draw(treatment.record, folder / "demo.png", curve=curve),
         draw(treatment.record, folder / "demo.svg", curve=curve),
-        _write(folder / "demo.html", page(treatment.record)),
+        _write(folder / "demo.html", page(view_of(treatment.record, curves=curves, with_source=True))),
     )
     progress("done", 1.0)
     return Demonstration(
@@ -116,23 +117,6 @@ def accuracy(model: nn.Module) -> float:
     model.eval()
     with torch.no_grad():
         return float((model(images).argmax(1) == labels).double().mean())
-
-
-def units_on_curve(run: Run) -> Curve:
-    """Return the hidden activation's curve with the quantiles of each layer's pre-activations."""
-    graph = Graph.of(run)
-    sites = [site for site in run.sites if site.kind == "activation" and site.phase == "model"]
-    activation = find(sites[0].operation, sites[0].settings)
-    assert activation is not None
-    x = np.linspace(-8.0, 8.0, 161)
-    units = [graph.reading(site.order).units for site in sites]
-    return Curve(
-        activation.name,
-        tuple(map(float, x)),
-        tuple(map(float, activation.value(x))),
-        tuple(map(float, activation.slope(x))),
-        tuple(tuple(facts.input_quantiles[2:7]) for facts in units if facts is not None),
-    )
 
 
 def _write(path: Path, text: str) -> Path:

@@ -16,9 +16,13 @@ from photic.kernels.moments import moments
 from photic.probes import batches
 from photic.probes.calls import watching
 from photic.probes.recorder import Recorder
+from photic.probes.shards import freed
 from photic.probes.untouched import untouched
+from photic.records.moments import Moments
 from photic.records.runs import ParameterReading, Run, Step
 from photic.records.sites import Parameter, Unseen
+
+EMPTY = Moments(0, 0.0, 0.0, 0.0)
 
 
 def measure(
@@ -215,7 +219,8 @@ def parameter_table(
             )
         )
         gradient = gradients.get(key)
-        readings.append(ParameterReading(moments(tensor), None if gradient is None else moments(gradient)))
+        weight = EMPTY if freed(tensor) else moments(tensor)
+        readings.append(ParameterReading(weight, None if gradient is None else moments(gradient)))
     return tuple(table), tuple(readings)
 
 

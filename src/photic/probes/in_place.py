@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
+from photic.kernels.moments import moments
 from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
 from photic.probes.clipping import clipping
 from photic.probes.recorder import Recorder
+from photic.probes.shards import local
 from photic.probes.updates import epsilon_shares, snapshot, updates
 from photic.records.runs import ParameterReading, Run, Step
 from photic.records.sites import Unseen
@@ -39,6 +41,7 @@ class InPlaceAudit:
         self.value: Tensor | None = None
         self.raw_norms: dict[int, float] = {}
         self.seconds = 0.0
+        self._inside: list[nn.Module] = []
         self._stack = ExitStack()
         self._watcher: Any = None
         self._before: dict[str, Tensor] = {}
@@ -51,24 +54,32 @@ class InPlaceAudit:
 
     def begin(self, root: nn.Module, given: Any) -> None:
         """Start to record; call it from the forward pre-hook of the outermost module that runs."""
+        if self._open:
+            return self.entered(root)
         start = time.perf_counter()
         self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
         self._open = True
         self._stack.enter_context(_doors(self._knocked, self._went))
         self._stack.enter_context(clipping(self._clips))
+        self._inside = [root]
         self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
         with torch._C.DisableTorchFunction():
             self.recorder.mark_inputs(given)
         self.seconds += time.perf_counter() - start
+        return None
 
     def returned(self, root: nn.Module, output: Any) -> None:
-        """An outermost module has returned: what follows is the loss, or another forward."""
-        if self._open and not self._watcher.off:
+        """An entrance has returned: after the outermost one follows the loss, or another forward."""
+        if not self._inside or self._inside[-1] is not root:
+            return
+        self._inside.pop()
+        if self._open and not self._watcher.off and not self._inside:
             self.recorder.mark_outputs(output)
             self._watcher.phase = "loss"
 
-    def entered(self) -> None:
-        """An outermost module is called again in the same step."""
+    def entered(self, root: nn.Module) -> None:
+        """Another entrance is called in the same step, or the same one again."""
+        self._inside.append(root)
         if self._open and not self._watcher.off:
             self._watcher.phase = "model"
 
@@ -128,7 +139,7 @@ class InPlaceAudit:
             return {}
         norms = torch.stack(
             torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
-                [p.grad.detach() for p in dense if p.grad is not None]
+                [local(p.grad.detach()) for p in dense if p.grad is not None]
             )
         ).tolist()
         return {id(p): float(norm) for p, norm in zip(dense, norms, strict=True)}
@@ -143,10 +154,18 @@ class InPlaceAudit:
         """Whether the gradients were read, so that only the update is missing."""
         return self._run is not None
 
+    def announced(self) -> None:
+        """A trainer says that the gradients are whole, not yet clipped, and the weights not yet moved: remember both."""
+        try:
+            self.raw_norms, self._before = self._norms(), snapshot(self.model)
+        except Exception as error:
+            self.fault(error)
+
     def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, moves: bool = True) -> None:
         """The optimizer is about to step: read all gradients as it will see them, and remember the weights.
 
-        Without `moves` the weights are already moved (a closure ran inside the step) and no update is read.
+        Without `moves` the weights are already moved (a closure ran inside the step); an update is then read only if the
+        step was announced.
         """
         start = time.perf_counter()
         self.close()
@@ -154,6 +173,11 @@ class InPlaceAudit:
         gradients = {id(p): p.grad for p in self.model.parameters()}
         sites, edges, edge_readings = self.recorder.readings()
         parameters, readings = parameter_table(self.model, self.recorder, optimizer, gradients)
+        if not moves and self._before:
+            readings = tuple(
+                dataclasses.replace(r, weight=moments(self._before[p.name])) if p.name in self._before else r
+                for p, r in zip(parameters, readings, strict=True)
+            )
         loss = None if self.value is None else float(self.value.detach().sum())
         hidden = self.recorder.graph.reentrant_checkpoints()
         unseen = [
@@ -172,7 +196,8 @@ class InPlaceAudit:
             optimizer=optimizer_words(optimizer),
             facts={**circumstances(self.model), "audit": "in place"},
         )
-        self._before = snapshot(self.model) if moves else {}
+        if moves:
+            self._before = snapshot(self.model)
         self.seconds += time.perf_counter() - start
 
     def after_step(self) -> Run | None:

@@ -115,3 +115,20 @@ def running_modules(model: nn.Module) -> Iterator[Running]:
     finally:
         entered.remove()
         left.remove()
+
+
+def entrances(roots: Iterable[nn.Module]) -> list[nn.Module]:
+    """Return the modules through which a training step may enter: each root, and its parts where they are called directly.
+
+    A LightningModule's own forward is often not called, its network's is; a list of modules has no forward to call.
+    """
+    found: dict[int, nn.Module] = {}
+    for root in roots:
+        found[id(root)] = root
+        waiting = list(root.children())
+        while waiting:
+            part = waiting.pop()
+            found[id(part)] = part
+            if isinstance(part, (nn.ModuleList, nn.ModuleDict)):
+                waiting.extend(part.children())
+    return list(found.values())

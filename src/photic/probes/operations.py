@@ -142,7 +142,7 @@ def canonical(function: Callable[..., Any]) -> str:
                 plain = plain[1:]
                 break
         return _RENAMED.get(plain, plain)
-    word = word.removeprefix("_").rstrip("_")
+    word = word.partition(".")[0].removeprefix("_").rstrip("_")  # exported programs call `linear.default`
     return _RENAMED.get(word, word)
 
 

@@ -34,6 +34,7 @@ class Pace:
             )
         self.budget = budget
         self.every = every
+        self.audit_every = 0  # audits by step number alone: ranks that talk in an audit must agree without a clock
         self.start_up_seconds = 0.0
         self.sampled_seconds = 0.0
         self.total_seconds = 0.0
@@ -99,6 +100,8 @@ class Pace:
         if step in START_UP:
             self._audited = step
             return "audit"
+        if self.audit_every:
+            return "audit" if step % self.audit_every == 0 else "nothing"
         if self.every:
             return "glance" if step % self.every == 0 else "nothing"
         if len(self._plain) < 5:

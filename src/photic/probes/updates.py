@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from photic.probes.shards import local
+
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """Return copies of all parameters by name."""
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    return {name: local(parameter.detach()).clone() for name, parameter in model.named_parameters()}
 
 
 def updates(before: dict[str, Tensor], model: nn.Module) -> dict[str, tuple[float, float]]:
@@ -22,11 +24,11 @@ def updates(before: dict[str, Tensor], model: nn.Module) -> dict[str, tuple[floa
     for name, parameter in model.named_parameters():
         if name not in before or parameter.numel() == 0:
             continue
-        old, new = before[name], parameter.detach()
+        old, new = before[name], local(parameter.detach())
         moved = torch.linalg.vector_norm((new - old).flatten(), dtype=torch.float64)
         size = torch.linalg.vector_norm(old.flatten(), dtype=torch.float64)
         ratio = float(moved / size) if float(size) > 0.0 else (math.inf if float(moved) > 0.0 else 0.0)
-        found[name] = ratio, int((new == old).sum()) / parameter.numel()
+        found[name] = ratio, int((new == old).sum()) / max(new.numel(), 1)
     return found
 
 
@@ -62,7 +64,9 @@ def epsilon_shares(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[s
         if group is None or "exp_avg_sq" not in state or "eps" not in group or "betas" not in group:
             continue
         steps = float(state.get("step", 1.0))
-        second = state["exp_avg_sq"].detach().to(torch.float64) / max(1.0 - float(group["betas"][1]) ** steps, 1e-300)
+        second = local(state["exp_avg_sq"].detach()).to(torch.float64) / max(
+            1.0 - float(group["betas"][1]) ** steps, 1e-300
+        )
         alive = second > 0.0
         number = int(alive.sum())
         if number:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.records.pictures import picture
 from photic.records.predictions import Prediction
 from photic.records.profiles import Profile
 from photic.records.runs import Run
@@ -90,6 +91,9 @@ class Checkup:
     prediction: Prediction
     diagnosis: Diagnosis
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return picture(self)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

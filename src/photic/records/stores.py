@@ -152,6 +152,10 @@ class StoreReader:
             for step, data in self._connection.execute(query, (series, after))
         ]
 
+    def version(self) -> int:
+        """Return a number that changes when another process has written."""
+        return int(self._connection.execute("pragma data_version").fetchone()[0])
+
     def wait(self, series: str, *, after: int, seconds: float) -> list[tuple[int, tuple[float, ...]]]:
         """Return new rows of a series as soon as there are some, or nothing after `seconds`."""
         until = time.monotonic() + seconds

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from photic.records.findings import Checkup
+from photic.records.pictures import picture
 from photic.records.profiles import Profile
 from photic.records.vocabulary import Change
 
@@ -72,6 +73,9 @@ class TreatmentRecord:
     patch: str
     paste: str = ""
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return picture(self)
 
     @property
     def accepted(self) -> bool:

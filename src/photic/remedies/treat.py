@@ -35,6 +35,9 @@ class Treatment:
         self._material = material
         self._prescriptions = prescriptions
 
+    def _repr_html_(self) -> str:
+        return self.record._repr_html_()
+
     @property
     def accepted(self) -> bool:
         """True when a remedy cured."""

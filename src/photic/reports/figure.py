@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,10 @@ from photic.records.findings import Checkup
 from photic.records.profiles import Profile
 from photic.records.treatments import TreatmentRecord
 from photic.reports.canvas import canvas, store
+from photic.reports.curve import Curve
 
 # Okabe and Ito's colours, told apart by the colour-blind.
 _BEFORE, _AFTER, _THEORY, _OTHER = "#D55E00", "#0072B2", "#555555", "#BBBBBB"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """An activation with the pre-activations of the network's units on it.
-
-    Attributes:
-        name: of the activation.
-        x, value, slope: the curve.
-        quantiles: 5, 25, 50, 75 and 95 % of the pre-activations, layer by layer.
-    """
-
-    name: str
-    x: tuple[float, ...]
-    value: tuple[float, ...]
-    slope: tuple[float, ...]
-    quantiles: tuple[tuple[float, ...], ...]
 
 
 def draw(record: Checkup | TreatmentRecord, path: str | os.PathLike[str], *, curve: Curve | None = None) -> Path:
@@ -107,7 +90,7 @@ def _curve(axes: Any, curve: Curve) -> None:
     axes.plot(curve.x, curve.slope, color=_BEFORE, linewidth=1.6, label="its slope")
     low, high = min(*curve.value, *curve.slope), max(*curve.value, *curve.slope)
     step = 0.06 * (high - low)
-    for layer, (q05, q25, q50, q75, q95) in enumerate(curve.quantiles):
+    for layer, (_, _, q05, q25, q50, q75, q95, _, _) in enumerate(curve.quantiles):
         y = low - step * (layer + 1)
         axes.plot([q05, q95], [y, y], color=_OTHER, linewidth=1.0)
         axes.plot([q25, q75], [y, y], color=_THEORY, linewidth=2.2)

@@ -1,183 +1,39 @@
-"""A record as one HTML page: no script, nothing loaded from anywhere, every name escaped."""
+"""The page: one HTML file with its data inside; nothing is loaded from anywhere, and every name stays text.
+
+`page.html` beside this file is built from `web/` at the root of the repository (`dev.py page`).
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from html import escape
+import json
+from functools import lru_cache
+from importlib import resources
+from typing import Any
 
-from photic.records.findings import Checkup, Finding
-from photic.records.profiles import Profile
-from photic.records.treatments import TreatmentRecord, Trial
-from photic.reports.bars import decades
-from photic.reports.terminal import short
-from photic.reports.verdict import verdict
-
-_STYLE = """
-:root{color-scheme:light dark;--fg:#1a1a1a;--dim:#5c5c5c;--bg:#fff;--line:#d8d8d8;--bad:#b3261e;--good:#1b6e3c;--a:#c24e00;--b:#0067a5}
-@media (prefers-color-scheme:dark){:root{--fg:#ececec;--dim:#a8a8a8;--bg:#161616;--line:#3a3a3a;--bad:#ff8a80;--good:#7ddba0;--a:#ff9a52;--b:#6cb8f0}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:72rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}.bad{color:var(--bad)}.good{color:var(--good)}.dim{color:var(--dim)}
-table{border-collapse:collapse;width:100%;font-size:.88rem}th,td{text-align:left;padding:.2rem .6rem;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}pre{overflow:auto;border:1px solid var(--line);padding:.8rem;font-size:.82rem}
-article{border-left:4px solid var(--bad);padding:.1rem 1rem;margin:1rem 0}article.info{border-color:var(--b)}.scroll{overflow-x:auto}
-svg{width:100%;height:auto;max-height:26rem}svg text{fill:var(--dim);font:11px system-ui,sans-serif}
-"""
+_OPEN, _EMPTY, _CLOSE = '<script type="application/json" id="photic-data">', '{"mode":"empty"}', "</script>"
+_CLOSED = "connect-src 'none'"
 
 
-def page(record: Checkup | TreatmentRecord) -> str:
-    """Return the whole page as text. It opens from a file, offline, in a light and a dark dress."""
-    before = record.before if isinstance(record, TreatmentRecord) else record
-    after = record.after if isinstance(record, TreatmentRecord) else None
-    parts = [
-        f'<h1 class="{"good" if before.healthy and not before.run.stopped else "bad"}">{escape(verdict(before))}</h1>',
-        f'<p class="dim">{escape(before.run.model)} · {len(before.run.sites)} operations · {escape(before.run.optimizer)}</p>',
-    ]
-    profile = before.diagnosis.profile
-    if profile is not None:
-        parts += [
-            "<h2>How deep the gradient reaches</h2>",
-            _chart(profile, None if after is None else after.diagnosis.profile),
-        ]
-        parts += ["<h2>Layers</h2>", _layers(profile)]
-    if before.findings:
-        parts += ["<h2>Findings</h2>", *(_finding(finding) for finding in before.findings)]
-    if isinstance(record, TreatmentRecord):
-        if record.trials:
-            parts += ["<h2>Trials</h2>", _trials(record.trials)]
-        parts.append(
-            f'<p class="good">Cured by {escape(record.remedy)}.</p>' if record.remedy else "<p>Nothing was changed.</p>"
-        )
-        for title, text in (("Patch", record.patch), ("Lines to paste", record.paste)):
-            if text:
-                parts += [f"<h2>{title}</h2>", f'<pre tabindex="0">{escape(text)}</pre>']
-    notes = [*before.notes, *(record.notes if isinstance(record, TreatmentRecord) else ())]
-    if notes:
-        parts += ["<h2>Notes</h2>", "<ul>", *(f"<li>{escape(note)}</li>" for note in dict.fromkeys(notes)), "</ul>"]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width"><title>photic report</title>'
-        f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>"
-    )
+@lru_cache(maxsize=1)
+def template() -> str:
+    """Return the built page without data."""
+    return resources.files("photic.reports").joinpath("page.html").read_text(encoding="utf-8")
 
 
-def _cells(values: Iterable[str], tag: str = "td", numbers: bool = True) -> str:
-    first, *rest = values
-    kind = ' class="n"' if numbers else ""
-    return f"<tr><{tag}>{first}</{tag}>" + "".join(f"<{tag}{kind}>{value}</{tag}>" for value in rest) + "</tr>"
+def page(view: dict[str, Any]) -> str:
+    """Return the page with a view inside. It opens from a file, offline; its content policy allows no request."""
+    return _filled(template(), view)
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def served(view: dict[str, Any]) -> str:
+    """Return the page for our own server, which it may ask; nobody else."""
+    return _filled(template().replace(_CLOSED, "connect-src 'self'", 1), view)
 
 
-def _layers(profile: Profile) -> str:
-    head = (
-        "layer",
-        "line",
-        "mean",
-        "deviation",
-        "gradient",
-        "predicted",
-        "gain of weight",
-        "gain of activation",
-        "update / weight",
-        "reached",
-    )
-    rows = [
-        _cells(
-            (
-                escape(line.site),
-                escape(short(line.where)),
-                _number(line.signal_mean, ".2f"),
-                _number(line.signal_deviation, ".2f"),
-                _number(line.transport, ".2e"),
-                _number(line.predicted, ".2e"),
-                _number(line.weight_gain, ".3g"),
-                _number(line.activation_gain, ".3g"),
-                _number(line.update_ratio, ".1e"),
-                "yes" if line.reached else '<span class="bad">no</span>',
-            )
-        )
-        for line in profile.layers
-    ]
-    return f'<div class="scroll" tabindex="0"><table><thead>{_cells(head, "th")}</thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _finding(finding: Finding) -> str:
-    evidence = "".join(f"<li>{escape(e.name)}: {e.value:.3g} {escape(e.unit)}</li>" for e in finding.evidence)
-    places = ", ".join(finding.sites[:4]) + (" …" if len(finding.sites) > 4 else "")
-    return (
-        f'<article class="{finding.severity}"><h3>{escape(finding.problem)}</h3>'
-        f'<p class="dim">{finding.severity} · {escape(places)} · {escape(short(finding.where))} · confidence {100 * finding.confidence:.0f} %</p>'
-        f'<p>{escape(finding.reason)}</p><p><strong>Do:</strong> {escape(finding.advice)}</p><ul class="dim">{evidence}</ul></article>'
-    )
-
-
-def _trials(trials: Sequence[Trial]) -> str:
-    head = ("remedy", "verdict", "held-back loss", "reaches", "why")
-    rows = [
-        _cells(
-            (
-                escape(trial.remedy),
-                trial.outcome,
-                _number(trial.held_back_loss, ".3g"),
-                "" if trial.reached is None else f"{trial.reached} of {trial.layers}",
-                escape(trial.reason),
-            ),
-            numbers=False,
-        )
-        for trial in trials
-    ]
-    return f'<div class="scroll" tabindex="0"><table><thead>{_cells(head, "th", False)}</thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _chart(profile: Profile, after: Profile | None) -> str:
-    """Draw the profile as SVG: decades upwards, layers to the right."""
-    series = [
-        (profile, "var(--a)", "measured"),
-        *([(after, "var(--b)", "after treatment")] if after is not None else []),
-    ]
-    values = [line.transport for p, _, _ in series for line in p.layers] + [
-        line.predicted for p, _, _ in series for line in p.layers
-    ]
-    low, high = decades([*values, profile.threshold])
-    width, height, left, top = 900.0, 320.0, 60.0, 12.0
-
-    def point(index: int, count: int, value: float) -> tuple[float, float]:
-        x = left + (width - left - 20) * (index / max(count - 1, 1))
-        share = (math.log10(value) - low) / (high - low)
-        return x, top + (height - top - 40) * (1.0 - min(max(share, 0.0), 1.0))
-
-    parts = [f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(profile.reach)}">']
-    step = max(1, round((high - low) / 8))
-    for decade in range(int(low), int(high) + 1, step):
-        _, y = point(0, 2, 10.0**decade)
-        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">1e{decade}</text>')
-    _, y = point(0, 2, profile.threshold)
-    parts.append(
-        f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--good)" stroke-dasharray="2 4"/>'
-    )
-    parts.append(f'<text x="{width - 22}" y="{y - 5:.1f}" text-anchor="end">reached above this line</text>')
-    for number, (shown, colour, label) in enumerate(series):
-        count = len(shown.layers)
-        for dashed, numbers in (
-            (True, [line.predicted for line in shown.layers]),
-            (False, [line.transport for line in shown.layers]),
-        ):
-            points = [
-                point(i, count, v) for i, v in enumerate(numbers) if v is not None and v > 0.0 and math.isfinite(v)
-            ]
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-            style = 'stroke="var(--dim)" stroke-dasharray="6 4"' if dashed else f'stroke="{colour}" stroke-width="2.5"'
-            parts.append(f'<polyline points="{path}" fill="none" {style}/>')
-            if not dashed:
-                parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-        parts.append(f'<rect x="{left + 10 + 170 * number}" y="{height - 16}" width="12" height="4" fill="{colour}"/>')
-        parts.append(f'<text x="{left + 28 + 170 * number}" y="{height - 11}">{label}</text>')
-    parts.append(
-        f'<text x="{left + 28 + 170 * len(series)}" y="{height - 11}">dashed: predicted; left is the input, right the output</text>'
-    )
-    return "".join(parts) + "</svg>"
+def _filled(text: str, view: dict[str, Any]) -> str:
+    # Inside a script element only `<` could end the data or open a comment; JSON may write it as an escape.
+    data = json.dumps(view, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
+    before, _, after = text.partition(_OPEN + _EMPTY + _CLOSE)
+    if not after:
+        raise RuntimeError("page.html has no place for its data: build it again with `python3 dev.py page`")
+    return "".join((before, _OPEN, data, _CLOSE, after))

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
+from photic.records.profiles import Profile
 from photic.theory.network import predict_run
+
+MOST_LAYERS = 24  # lines of the failure text; half of them from either end
 
 
 def assert_gradients_flow(
@@ -30,7 +33,7 @@ def assert_gradients_flow(
     Raises:
         AssertionError: if there is a finding of `warning` or worse, or the forward pass raised.
     """
-    __tracebackhide__ = True
+    __tracebackhide__ = True  # pytest then shows the line of the test, not this one
     run = measure(model, batch, loss)
     if run.stopped:
         raise AssertionError(f"the network could not be run: {run.stopped}")
@@ -47,4 +50,19 @@ def assert_gradients_flow(
                 f"  {finding.reason}",
             ]
             lines.append(f"  do: {finding.advice}")
+    if diagnosis.profile is not None:
+        lines += ["gradient at each layer, relative to the last:", *_layers(diagnosis.profile)]
     raise AssertionError("\n".join(lines))
+
+
+def _layers(profile: Profile) -> list[str]:
+    width = max((len(line.site) for line in profile.layers), default=0)
+    shown = [
+        f"  {line.site:<{width}}  {'none arrived' if line.transport is None else f'{line.transport:.2e}'}"
+        f"{'' if line.reached else '  not reached'}"
+        for line in profile.layers
+    ]
+    left_out = len(shown) - MOST_LAYERS
+    return (
+        shown if left_out <= 0 else [*shown[: MOST_LAYERS // 2], f"  ... {left_out} more", *shown[-MOST_LAYERS // 2 :]]
+    )

@@ -18,6 +18,8 @@ def check(
     steps: int = 20,
     seed: int = 0,
     input: Annotated[str, Parameter(name="--input")] = "",
+    weights: Path | None = None,
+    trust: Annotated[bool, Parameter(negative="")] = False,
     ignore: tuple[str, ...] = (),
     output: Output = AS_TEXT,
     save: Path | None = None,
@@ -30,13 +32,19 @@ def check(
     ----------
     target
         FILE.py:NAME or package.module:NAME. NAME gives a module, (model, batch), (model, batches, loss) or (model,
-        batches, loss, optimizer).
+        batches, loss, optimizer). Or hf:ID, hf:FOLDER (a configuration of transformers, random weights, no code of the
+        hub's), timm:NAME, or with --trust an exported program, FILE.pt2.
     steps
         Training steps that a copy of the model makes; 0 only audits.
     seed
         Seed for building the model and for drawn inputs.
     input
-        Inputs to draw when the target brings none: "float32[8,3,32,32]" or "tokens[2,128]".
+        Inputs to draw when the target brings none: "float32[8,3,32,32]" or "tokens[2,128]"; or
+        FILE.py:NAME of a function that returns a batch.
+    weights
+        Weights for the model: .safetensors, or .pt with a state dict; nothing else in the file is loaded.
+    trust
+        Load a .pt2 file, which can run code; it is loaded in a process of its own.
     ignore
         Problems not to be reported.
     save
@@ -47,7 +55,7 @@ def check(
     from photic.cli.output import progress
     from photic.cli.targets import load
 
-    loaded = load(target, shape=input, seed=seed)
+    loaded = load(target, shape=input, seed=seed, weights=weights, trust=trust)
     try:
         checkup = examine(
             loaded.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,6 +23,7 @@ def run(
     module: Annotated[bool, Parameter(name=("--module", "-m"), negative="")] = False,
     budget: float = 0.01,
     live: Annotated[bool, Parameter(negative="")] = False,
+    serve: Annotated[bool, Parameter(negative="")] = False,
     fail_on: Literal["never", "critical", "warning"] = "never",
     ignore: tuple[str, ...] = (),
     record: Path | None = None,
@@ -48,6 +50,8 @@ def run(
         Share of the time that watching may cost, after a start-up of six audits.
     live
         Print a line for every audit.
+    serve
+        Show the run in the browser while it goes on; the address is printed. A process of its own serves it.
     fail_on
         Severity from which on the exit code is 1.
     ignore
@@ -63,6 +67,7 @@ def run(
     from photic.checkups.watching import Watch
     from photic.cli.output import console, save
     from photic.cli.script import run_script
+    from photic.cli.serving import served_beside
     from photic.records.documents import to_json
 
     stem = script.rsplit(".", 1)[-1] if module else Path(script).stem
@@ -81,7 +86,8 @@ def run(
 
     discovery = Discovery(made)
     try:
-        code = run_script(script, arguments, module=module)
+        with served_beside(store.parent) if serve else nullcontext():
+            code = run_script(script, arguments, module=module)
     except KeyboardInterrupt:
         code = 130
     finally:
@@ -99,7 +105,7 @@ def run(
         print(to_json(checkup))
     else:
         _verdict(watch)
-    save(checkup, html=html, figure=None, to=store.with_suffix(".json"))
+    save(checkup, html=html, figure=None, to=store.with_suffix(".json"), store=store if store.exists() else None)
     out.print(f"wrote {store}", markup=False)
     severities = {finding.severity for finding in watch.findings}
     failing = {"never": set[str](), "critical": {"critical"}, "warning": {"critical", "warning"}}[fail_on]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("maas2013",))
-def dead_units(graph: Graph, *, share: float = 0.9, rows: int = 16) -> Finding | None:
+def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, rows: int = 16) -> Finding | None:
     """At least `share` of a layer's units are 0, with slope 0, on every example of the batch.
 
     Signs: an activation with a flat zero side (ReLU, ReLU6, hard sigmoid) whose units never leave it, on a batch of
-    at least `rows` examples or positions.
+    at least `rows` examples or positions, at the start; or after some steps that did not lower the loss.
 
     Why it matters: a unit that is off for every example gets no gradient and cannot come back. A layer of them cuts
     the network in two.
@@ -21,18 +23,17 @@ def dead_units(graph: Graph, *, share: float = 0.9, rows: int = 16) -> Finding |
     False alarms: some units are off for a whole small batch in every ReLU network, and about half of them deep in a
     network whose inputs have become alike; below `share` nothing is said. Sparse by design (top-k, routing) is not dead.
     """
-    guilty: list[tuple[int, float]] = []
-    for site in graph.run.sites:
-        units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
-        if site.kind != "activation" or site.phase != "model" or units is None or signal is None or units.units == 0:
-            continue
-        if signal.count / units.units >= rows and units.dead_fraction >= share:
-            guilty.append((site.order, units.dead_fraction))
+    guilty = _guilty(graph, share, rows)
+    killed = not guilty and training is not None and not learns(training)
+    if killed:
+        graph = type(graph).of(graph.run, len(graph.run.steps) - 1)
+        guilty = _guilty(graph, share, rows)
     if not guilty:
         return None
     first, fraction = guilty[0]
     site, units = graph.site(first), graph.reading(first).units
     assert units is not None
+    when = f" after {graph.run.steps[-1].step} steps" if killed else ""
     return Finding(
         problem="dead-units",
         severity="critical" if any(value == 1.0 for _, value in guilty) else "warning",
@@ -44,7 +45,7 @@ def dead_units(graph: Graph, *, share: float = 0.9, rows: int = 16) -> Finding |
             Evidence("largest pre-activation there", units.input_quantiles[-1], "pre-activation"),
         ),
         reason=(
-            f"{percent(fraction)} of the {units.units} units of {site.name} are 0 on every example (their pre-activations reach "
+            f"{percent(fraction)} of the {units.units} units of {site.name} are 0 on every example{when} (their pre-activations reach "
             f"at most {number(units.input_quantiles[-1])}), so no gradient passes them; {_blame(graph, first)}."
         ),
         advice="Initialise with He and zero biases, lower the learning rate, or use an activation with a slope on its negative "
@@ -53,6 +54,18 @@ def dead_units(graph: Graph, *, share: float = 0.9, rows: int = 16) -> Finding |
         sources=("maas2013",),
         victims=tuple(graph.site(index).name for index in graph.layers() if index <= first),
     )
+
+
+def _guilty(graph: Graph, share: float, rows: int) -> list[tuple[int, float]]:
+    """Return the activations of which at least `share` of the units are dead, with that share, in order."""
+    guilty: list[tuple[int, float]] = []
+    for site in graph.run.sites:
+        units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
+        if site.kind != "activation" or site.phase != "model" or units is None or signal is None or units.units == 0:
+            continue
+        if signal.count / units.units >= rows and units.dead_fraction >= share:
+            guilty.append((site.order, units.dead_fraction))
+    return guilty
 
 
 def _blame(graph: Graph, index: int) -> str:

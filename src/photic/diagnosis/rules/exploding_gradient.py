@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -52,7 +53,7 @@ def exploding_gradient(
     if worst < warning or not math.isfinite(worst):
         return None
     severity: Severity = "critical" if worst >= critical else "warning"
-    if training is not None and training.last < 0.9 * training.first and severity == "warning":
+    if learns(training) and severity == "warning":
         severity = "info"
     growing = sorted(
         (line for line in profile.budget if line.gain > 1.0 and line.kind != "join"), key=lambda line: -line.gain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, shrinking
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -25,8 +25,8 @@ def rank_collapse(
 
     Signs: the rows of a weight matrix are equal (less than `units` of its mean square differs between them) at the start and
     after the steps; or through two or more attentions the positions of a sequence become equal (less than `tokens` of the
-    mean square differs) though they differed below; or through ten or more layers the examples do (`examples`), and the
-    loss does not fall.
+    mean square differs) though they differed below; or through ten or more layers the examples do (`examples`), or they
+    have become so at the output within the steps, and the loss does not fall.
 
     Why it matters: units with equal weights get equal gradients and stay one unit. Attention without skips averages, and
     averages of averages are one vector, doubly exponentially fast; queries and keys then get no gradient. In a deep ordered
@@ -35,7 +35,12 @@ def rank_collapse(
     False alarms: alike inputs are not the network's doing (`unscaled-input`). Sigmoids have a common mean of 0.5, so that
     shallow networks of them have alike examples and learn. A network seen to learn is not accused of alike examples.
     """
-    return _units(graph, units) or _tokens(graph, tokens) or _examples(graph, profile, training, examples)
+    return (
+        _units(graph, units)
+        or _tokens(graph, tokens)
+        or _examples(graph, profile, training, examples)
+        or _fallen(graph, training)
+    )
 
 
 def _units(graph: Graph, limit: float) -> Finding | None:
@@ -117,6 +122,35 @@ def _examples(graph: Graph, profile: Profile, training: Training | None, limit: 
         "Add residual connections or normalisation, or use fewer layers.",
         Evidence("share of the mean square that differs between examples", known[-2][1], "share"),
         0.8,
+        critical=False,
+    )
+
+
+def _fallen(graph: Graph, training: Training | None) -> Finding | None:
+    """The examples differed at the top at first and are one after some steps that did not lower the loss."""
+    if training is None or training.chance is None or learns(training) or training.steps < 10:
+        return None
+    if (shrinking(graph) or 1.0) < 0.5:
+        return None  # weight decay: `stalled-training` says so
+    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    layers = graph.layers()
+    early, late = (g.reading(layers[-1]).spread for g in (graph, last))
+    if (
+        len(layers) < 2
+        or early is None
+        or late is None
+        or late.examples > 1e-7
+        or late.examples > 1e-3 * early.examples
+    ):
+        return None
+    return _finding(
+        graph,
+        [layers[-1]],
+        f"After {training.steps} steps the output no longer depends on the input: {number(late.examples)} of its mean square differs "
+        f"between examples, {number(early.examples)} did at the start; the loss is that of chance.",
+        "Lower the learning rate or warm it up, and normalise what enters the activations.",
+        Evidence("share of the mean square of the output that differs between examples", late.examples, "share"),
+        0.7,
         critical=False,
     )
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 
 from photic.activations import find
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("glorot2010", "xu2016"))
-def saturated_activation(graph: Graph, *, share: float = 0.5, severe: float = 0.9, enough: int = 64) -> Finding | None:
+def saturated_activation(
+    graph: Graph, training: Training | None, *, share: float = 0.5, severe: float = 0.9, enough: int = 64
+) -> Finding | None:
     """Most units of a bounded hidden activation sit where its slope is below 1 % of the largest.
 
     Signs: at least `share` of the pre-activations of a hidden tanh, sigmoid, softsign or the like lie on its flat
@@ -22,7 +26,8 @@ def saturated_activation(graph: Graph, *, share: float = 0.5, severe: float = 0.
     whatever the loss is.
 
     False alarms: gates (a sigmoid whose output multiplies something) and outputs (nothing is learned above them)
-    are meant to saturate. Flat halves of ReLU are the business of `dead-units`.
+    are meant to saturate; a network seen to learn with fewer than `severe` of them saturated is only told so. Flat
+    halves of ReLU are the business of `dead-units`.
     """
     guilty: list[tuple[int, float]] = []
     for site in graph.run.sites:
@@ -44,7 +49,7 @@ def saturated_activation(graph: Graph, *, share: float = 0.5, severe: float = 0.
     cause = _cause(graph, first)
     return Finding(
         problem="saturated-activation",
-        severity="critical" if worst >= severe else "warning",
+        severity="critical" if worst >= severe else "info" if learns(training) else "warning",
         sites=tuple(graph.site(index).name for index, _ in guilty),
         where=site.where,
         evidence=(

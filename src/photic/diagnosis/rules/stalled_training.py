@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, matrix_updates
+from photic.diagnosis.learning import learns, matrix_updates, shrinking
 from photic.diagnosis.optimizers import adaptive, setting
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
@@ -32,7 +32,7 @@ def stalled_training(
     moved = matrix_updates(graph) + (matrix_updates(last) if last.step != graph.step else [])
     if not moved:
         return None
-    fading = _shrinking(graph, last)
+    fading = shrinking(graph)
     if fading is not None and fading < shrunk and (setting(graph.run, "weight_decay") or 0.0) > 0.0:
         return _finding(
             f"All weight matrices shrink, to {percent(fading)} of their size within {training.steps} steps: the weight decay of "
@@ -61,21 +61,6 @@ def stalled_training(
         Evidence("largest relative update of a weight matrix in one step", largest, "ratio"),
         informs=waits,
     )
-
-
-def _shrinking(first: Graph, last: Graph) -> float | None:
-    """Return the largest factor by which a trained weight matrix changed its size; None where it is not known."""
-    factors = [
-        late.weight.rms / early.weight.rms
-        for parameter, early, late in zip(
-            first.run.parameters,
-            first.run.steps[first.step].parameters,
-            last.run.steps[last.step].parameters,
-            strict=True,
-        )
-        if parameter.trainable and parameter.sites and len(parameter.shape) > 1 and early.weight.rms > 0.0
-    ]
-    return max(factors) if factors and first.step != last.step else None
 
 
 def _finding(reason: str, advice: str, evidence: Evidence, *, informs: bool = False) -> Finding:

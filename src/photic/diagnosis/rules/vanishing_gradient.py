@@ -8,7 +8,7 @@ from collections import Counter
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, rescued
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
@@ -37,7 +37,8 @@ def vanishing_gradient(
     needs a million times as many steps, and its noise does not shrink with it.
 
     False alarms: an adaptive optimizer (Adam) divides by the gradient's own size; where the layers are seen to move
-    as much as the others (`still_moves` of the median relative update) and the loss falls, this is information. Skips
+    as much as the others (`still_moves` of the median relative update), this is information, unless so little arrives
+    that even Adam hardly starts, and the loss does not fall. Skips
     carry the gradient past a branch, so only the main path counts. Weights that start at exactly 0 and get a gradient
     (LoRA's second factor, zero-initialised branches) let it through after one step. Frozen layers are no layers here.
     """
@@ -53,9 +54,8 @@ def vanishing_gradient(
     moving = adaptive(graph.run) and _moves(on_path, still_moves)
     learning = severity == "warning" and training is not None and training.last < 0.8 * training.first
     if moving:
-        severity = (
-            "warning" if severity == "critical" and training is not None and not learns(training, 0.97) else "info"
-        )
+        stuck = training is not None and not learns(training, 0.97)
+        severity = "warning" if severity == "critical" and stuck and not rescued(graph, arrival) else "info"
     elif learning:
         severity = "info"
     shrinking = [line for line in profile.budget if line.gain < 1.0 and line.kind != "join"]

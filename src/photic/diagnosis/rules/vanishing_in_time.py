@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
@@ -11,7 +12,7 @@ from photic.records.findings import Evidence, Finding
 
 @rule(sources=("hochreiter1998", "pascanu2013", "tallec2018"))
 def vanishing_in_time(
-    graph: Graph, training: Training | None, *, share: float = 1e-3, progress: float = 0.95, fewest: int = 20
+    graph: Graph, training: Training | None, *, share: float = 1e-3, hopeless: float = 1e-5, fewest: int = 20
 ) -> Finding | None:
     """Less than `share` of the gradient that a recurrent layer passes to its inputs reaches the first of them.
 
@@ -22,8 +23,8 @@ def vanishing_in_time(
     5e-4 and 2e-3 some were.
 
     False alarms: whether the early steps matter only the task knows. A default LSTM forgets within some ten steps and
-    learns well what depends on those; so this is information, and a warning only where `fewest` losses or more show that
-    nothing is learned. A loss at every time step hides the fading: each step then has a gradient of its own.
+    learns well what depends on those; so this is information, and a warning only below `hopeless`, where `fewest` losses
+    or more show that nothing is learned. A loss at every time step hides the fading: each step then has a gradient of its own.
     """
     fading: list[tuple[int, float, int, float]] = []
     for site in graph.run.sites:
@@ -39,7 +40,7 @@ def vanishing_in_time(
     if not fading:
         return None
     index, ratio, steps, reached = min(fading, key=lambda item: item[1])
-    stuck = training is not None and training.steps >= fewest and training.last > progress * training.first
+    stuck = ratio < hopeless and training is not None and training.steps >= fewest and not learns(training, 0.95)
     site = graph.site(index)
     each = ratio ** (1.0 / (steps - 1)) if ratio > 0.0 else 0.0
     return Finding(

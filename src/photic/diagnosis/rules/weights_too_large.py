@@ -7,7 +7,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
-from photic.diagnosis.scale import off_scale
+from photic.diagnosis.scale import scales, typical
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 
@@ -18,19 +18,22 @@ def weights_too_large(
 ) -> Finding | None:
     """The weights are drawn so large that the outputs are hundreds or thousands of units where about one is wanted.
 
-    Signs: fan_in * Var[w] of the hidden layers is more than `above` times what their activation wants, and the output's
+    Signs: fan_in * Var[w] of at least half of the layers is more than `above` times what their activation wants, and the output's
     root mean square exceeds `outputs`.
 
     Why it matters: outputs that large are sure and wrong: the first losses are enormous, the first steps as large, and what
     is learned afterwards is mostly the way back.
 
     False alarms: before a normalisation the scale of weights means nothing, and such layers do not count; bounded
-    activations saturate instead, which is `saturated-activation`. A network seen to learn is told so as information.
+    activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
+    half and below ten times that of chance, is told so as information.
     """
-    layers, ratio = off_scale(graph)
+    found = scales(graph, everywhere=True)
+    large = {index: value for index, value in found.items() if value > 1.0}
+    layers, ratio = list(large), typical(large)
     sizes = [graph.reading(index).signal for index in graph.run.outputs]
     size = max((signal.rms for signal in sizes if signal is not None), default=0.0)
-    if not layers or ratio < above or size < outputs:
+    if 2 * len(layers) < len(found) or ratio < above or size < outputs:
         return None
     expected = chance(graph.run)
     awful = graph.run.loss is not None and expected is not None and graph.run.loss > 10.0 * expected
@@ -41,7 +44,7 @@ def weights_too_large(
     wants = "He wants Var[w] = 2 / fan_in" if relu_like(operation) else "Xavier wants Var[w] = 1 / fan_in"
     return Finding(
         problem="weights-too-large",
-        severity="critical" if awful or not learns(training) else "info",
+        severity="info" if _comes_back(training) else "critical",
         sites=tuple(graph.site(index).name for index in layers),
         where=graph.site(first).where,
         evidence=(
@@ -62,3 +65,9 @@ def weights_too_large(
         confidence=0.95,
         sources=("he2015", "glorot2010"),
     )
+
+
+def _comes_back(training: Training | None) -> bool:
+    if training is None or training.chance is None:
+        return learns(training)
+    return learns(training) or training.last < min(0.5 * training.first, 10.0 * training.chance)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, rescued
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
-from photic.diagnosis.scale import off_scale
+from photic.diagnosis.scale import scales, typical
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import Profile
@@ -20,7 +20,8 @@ def weights_too_small(
     """The weights are drawn so small that the signal fades on its way up and the gradient on its way down.
 
     Signs: fan_in * Var[w] of the hidden layers is less than `below` of what their activation wants (2 for ReLU: He; 1 for
-    tanh: Xavier), and less than `arrives` of the gradient gets down to the lowest layer.
+    tanh: Xavier), and less than `arrives` of the gradient gets down to the lowest layer; under an
+    adaptive optimizer so little that even it hardly starts.
 
     Why it matters: each layer multiplies signal and gradient by the root of that number. N(0, 0.01) in layers of 64 passes
     8 % per layer.
@@ -28,10 +29,13 @@ def weights_too_small(
     False alarms: a last layer or a branch that starts at or near 0 is a good start, and so are small weights before a
     normalisation: neither counts. A network that is seen to learn is only told so (information).
     """
-    layers, ratio = off_scale(graph)
+    found = scales(graph)
+    layers, ratio = list(found), typical(found)
     if any(facts.distinct < 1e-6 for index in layers if (facts := graph.reading(index).weight) is not None):
         return None  # constant, not drawn: `rank-collapse`
     if len(layers) < 2 or ratio > below or profile.transport is None or profile.transport >= arrives:
+        return None
+    if rescued(graph, profile.transport):
         return None
     first = layers[0]
     facts = graph.reading(first).weight

@@ -1,0 +1,52 @@
+"""How commands start the server: take the port, say the address, serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from photic.cli.failures import UsageFailure
+
+
+def serve_page(folder: Path, *, host: str, port: int, names: Sequence[str], start: str, open_browser: bool) -> int:
+    """Serve the runs of a folder and the lessons."""
+    from photic.cli.output import console
+    from photic.web.server import Address, application, bound, serve
+
+    if not folder.is_dir():
+        if start == "/":
+            console().print(f"photic: there is no folder {folder} yet; runs appear when it is there", markup=False)
+        folder = folder.absolute()
+    try:
+        address, socket = bound(Address(host, port))
+    except OSError as error:
+        raise UsageFailure(
+            f"{host}:{port} cannot be listened on: {error}; choose another --port, 0 for a free one"
+        ) from None
+    app = application(folder, hosts=[host, *names], token=address.token)
+    console().print(f"photic: {address.url(start)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(address.url(start))
+    serve(app, socket)
+    return 0
+
+
+@contextmanager
+def served_beside(folder: Path, *, port: int = 0) -> Iterator[None]:
+    """Serve a folder from a process of its own while something runs here: training does not wait for a page."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "photic", "serve", str(folder), "--port", str(port)], stdin=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        child.terminate()
+        try:
+            child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            child.kill()

@@ -1,0 +1,51 @@
+"""Accelerate: watch what `accelerator.prepare` returned, within the user's own loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from photic.checkups.watching import OnFinding, Watch
+
+
+def watch(
+    accelerator: Any,
+    model: nn.Module,
+    optimizer: Any,
+    *,
+    budget: float = 0.01,
+    record: str | Path | None = None,
+    on_finding: OnFinding | None = None,
+    ignore: Sequence[str] = (),
+    every: int = 0,
+) -> Watch:
+    """Watch a prepared model and optimizer: `with watch(accelerator, model, optimizer) as handle: ...`.
+
+    The wrappers that `prepare` put around both are looked through; under `accelerator.accumulate` only real steps count,
+    and only the main process writes the record.
+
+    Raises:
+        RuntimeError: under DeepSpeed or Megatron, whose engines keep the gradients to themselves.
+    """
+    engine = str(getattr(accelerator.distributed_type, "value", accelerator.distributed_type))
+    if engine in ("DEEPSPEED", "MEGATRON_LM"):
+        raise RuntimeError(
+            f"{engine} keeps the gradients in its engine, where photic cannot read them; use DDP or FSDP"
+        )
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if not isinstance(inner, torch.optim.Optimizer):
+        raise TypeError(f"expected the optimizer that `accelerator.prepare` returned, got {type(optimizer).__name__}")
+    main = bool(accelerator.is_main_process)
+    return Watch(
+        accelerator.unwrap_model(model),
+        inner,
+        budget=budget,
+        record=record if main else None,
+        on_finding=on_finding if main else None,
+        ignore=ignore,
+        every=every,
+    )

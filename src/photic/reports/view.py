@@ -1,0 +1,241 @@
+"""View: what the page shows of a record, as plain data; folders are cut off paths, and source stays out unless asked for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from photic.records.documents import to_plain
+from photic.records.findings import Checkup, Finding
+from photic.records.runs import Run
+from photic.records.stores import StoreReader
+from photic.records.treatments import TreatmentRecord
+from photic.reports.cells import pack
+from photic.reports.curve import Curve
+from photic.reports.verdict import verdict
+
+# Series of a store: what they are called on the page, and which fact names their rows.
+SERIES = {
+    "glance/gradient": ("gradient", "norm", "modules"),
+    "glance/signal": ("signal", "rms", "modules"),
+    "audit/gradient": ("gradient, every operation", "norm", "sites"),
+    "audit/signal": ("signal, every operation", "rms", "sites"),
+    "audit/update": ("update / weight", "ratio", "parameters"),
+}
+# A path: a separator with a name before or behind it, up to the last separator.
+_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:~|\.{1,2})?(?:[\\/][^\\/\s:'\"`,;]+)+[\\/](?=[^\\/\s])")
+
+
+def bare(text: str) -> str:
+    """Return a text with the folders cut off the paths in it.
+
+    Example:
+        >>> bare("in /home/me/net/model.py:12 the sigmoid")
+        'in model.py:12 the sigmoid'
+    """
+    return _FOLDERS.sub("", text)
+
+
+def view_of(
+    record: Checkup | TreatmentRecord,
+    *,
+    title: str = "",
+    curves: Sequence[Sequence[Curve]] = (),
+    store: StoreReader | None = None,
+    with_source: bool = False,
+) -> dict[str, Any]:
+    """Return the page's data of a record.
+
+    Args:
+        record: a checkup, or a treatment: then the untreated and the treated network stand beside each other.
+        title: of the network; a treatment names its two by what was done.
+        curves: for each network its activations with the units on them.
+        store: the course of the run, where there is one.
+        with_source: leave the patch and whole paths in.
+    """
+    both = [*curves, (), ()]
+    if isinstance(record, TreatmentRecord):
+        runs = [_network(record.before, f"{title} untreated".strip(), both[0], with_source)]
+        if record.after is not None:
+            runs.append(_network(record.after, f"{title} {record.remedy}".strip(), both[1], with_source))
+        patch = record.patch
+        treatment: dict[str, Any] | None = {
+            "remedy": record.remedy,
+            "trials": [_trial(to_plain(trial), with_source) for trial in record.trials],
+            "patch": patch if with_source else "",
+            "patched_lines": sum(line.startswith("+") and not line.startswith("+++") for line in patch.splitlines()),
+            "paste": record.paste,
+            "notes": _texts(record.notes, with_source),
+        }
+    else:
+        runs, treatment = [_network(record, title, both[0], with_source)], None
+    if store is not None:
+        runs[0] |= course(store)
+    return {"mode": "report", "runs": runs, "treatment": treatment}
+
+
+def _trial(trial: dict[str, Any], with_source: bool) -> dict[str, Any]:
+    kept = {
+        name: trial[name] for name in ("remedy", "title", "changes", "outcome", "losses", "held_back_loss", "score")
+    }
+    kept |= {name: trial[name] for name in ("reached", "layers", "remaining", "brought", "seconds", "seeds")}
+    return kept | {"reason": trial["reason"] if with_source else bare(trial["reason"])}
+
+
+def _texts(texts: Sequence[str], with_source: bool) -> list[str]:
+    return list(dict.fromkeys(text if with_source else bare(text) for text in texts))
+
+
+def place(where: str, with_source: bool = False) -> str:
+    """Return `file.py:42` of a longer path, or all of it."""
+    return where if with_source or not where else PurePath(where.replace("\\", "/")).name
+
+
+def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source: bool) -> dict[str, Any]:
+    run, found = checkup.run, checkup.diagnosis
+    profile, last = (
+        None if p is None else _profile(to_plain(p), with_source) for p in (found.profile, found.last_profile)
+    )
+    said = verdict(checkup)
+    return {
+        "title": title or run.model,
+        "model": run.model,
+        "verdict": said if with_source else bare(said),
+        "healthy": checkup.healthy and not run.stopped,
+        "optimizer": run.optimizer,
+        "facts": {name: value if with_source else bare(value) for name, value in run.facts.items()},
+        "loss": to_plain(run.loss),
+        "losses": to_plain([_short(loss) for loss in run.losses]),
+        "profile": profile,
+        "last_profile": last,
+        "sites": _sites(run, with_source),
+        "findings": [_finding(finding, with_source) for finding in found.findings],
+        "not_asked": [{"problem": item.problem, "missing": item.missing} for item in found.not_asked],
+        "unseen": _texts([f"{item.what}: {item.why}" for item in run.unseen], with_source),
+        "assumptions": _texts(checkup.prediction.assumptions, with_source),
+        "heats": _readings(run),
+        "curves": to_plain([to_plain(curve) for curve in curves]),
+        "notes": _texts(checkup.notes, with_source),
+    }
+
+
+def _profile(profile: dict[str, Any], with_source: bool) -> dict[str, Any]:
+    for line in profile["layers"]:
+        line["where"] = place(line["where"], with_source)
+    return profile
+
+
+def _finding(finding: Finding, with_source: bool) -> dict[str, Any]:
+    plain = to_plain(finding)
+    plain["where"] = place(finding.where, with_source)
+    for name in ("reason", "advice"):
+        plain[name] = plain[name] if with_source else bare(plain[name])
+    return plain
+
+
+def _sites(run: Run, with_source: bool) -> list[dict[str, Any]]:
+    readings = run.steps[0].sites if run.steps else ()
+    return [
+        {
+            "name": site.name,
+            "operation": site.operation,
+            "kind": site.kind,
+            "module": site.module,
+            "type": site.module_type,
+            "phase": site.phase,
+            "where": place(site.where, with_source),
+            "shape": list(site.shape),
+            "signal": to_plain(None if reading.signal is None else _short(reading.signal.rms)),
+            "gradient": to_plain(None if reading.gradient is None else _short(reading.gradient.norm)),
+            "gain": to_plain(None if reading.gain is None else _short(reading.gain)),
+        }
+        for site, reading in zip(run.sites, readings, strict=True)
+    ]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _readings(run: Run) -> list[dict[str, Any]]:
+    """Return the trained layers at the audited steps, where there is more than one."""
+    rows = [site.order for site in run.sites if site.kind == "weight" and site.phase == "model"]
+    if len(run.steps) < 2 or not rows:
+        return []
+    names, steps = [run.sites[order].name for order in rows], [step.step for step in run.steps]
+    gradient = [[math.nan if (m := step.sites[o].gradient) is None else m.norm for o in rows] for step in run.steps]
+    signal = [[math.nan if (m := step.sites[o].signal) is None else m.rms for o in rows] for step in run.steps]
+    return [
+        {"series": "steps/gradient", "name": "gradient", "unit": "norm", "names": names, **pack(steps, gradient)},
+        {"series": "steps/signal", "name": "signal", "unit": "rms", "names": names, **pack(steps, signal)},
+    ]
+
+
+def course(store: StoreReader) -> dict[str, Any]:
+    """Return the course of a watched run: its heat maps and losses."""
+    facts, series = store.facts(), store.series()
+    heats = [heat for name in SERIES if name in series and (heat := heat_of(store, name, facts)) is not None]
+    losses = [(step, values[0]) for step, values in store.rows("loss")]
+    return {
+        "heats": heats,
+        "losses": to_plain([_short(loss) for _, loss in losses]),
+        "loss_steps": [step for step, _ in losses],
+    }
+
+
+def heat_of(
+    store: StoreReader, series: str, facts: Mapping[str, Any], *, after: int = -1, most: int = 1_000_000
+) -> dict[str, Any] | None:
+    """Return one series of a store as a heat map, its rows after a step; None when there are none."""
+    found = store.rows(series, after=after)
+    if not found:
+        return None
+    title, unit, names = SERIES[series]
+    width = len(found[-1][1])
+    fitting = [(step, values) for step, values in found if len(values) == width]
+    named = [str(name) for name in facts.get(names, ())]
+    labels = named if len(named) == width else [str(number + 1) for number in range(width)]
+    packed = pack([step for step, _ in fitting], [values for _, values in fitting], most=most)
+    return {"series": series, "name": title, "unit": unit, "names": labels, **packed}
+
+
+def view_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
+    """Return the page's data of a run that has no verdict yet: its course and what was found so far."""
+    return {"mode": "report", "runs": [network_of_store(store, title=title)], "treatment": None}
+
+
+def network_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
+    """Return one network of the page from its store alone."""
+    facts = store.facts()
+    findings = findings_of(facts)
+    bad = [finding for finding in findings if finding["severity"] != "info"]
+    return {
+        "title": title,
+        "model": str(facts.get("model", "")),
+        "verdict": bad[0]["problem"] if bad else "no finding so far",
+        "healthy": not bad,
+        "optimizer": "",
+        "facts": {},
+        "loss": None,
+        "profile": None,
+        "last_profile": None,
+        "sites": [],
+        "findings": findings,
+        "not_asked": [],
+        "unseen": [],
+        "assumptions": [],
+        "curves": [],
+        "notes": _texts([str(facts["cost"])] if facts.get("cost") else [], False),
+        **course(store),
+    }
+
+
+def findings_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a store's facts say was found so far, without folders."""
+    return [
+        {**found, "where": place(found["where"]), "reason": bare(found["reason"]), "advice": bare(found["advice"])}
+        for found in to_plain(facts.get("findings", []))
+    ]

@@ -1,0 +1,62 @@
+"""Accelerate's own loop, with `prepare`, `accumulate`, `backward` and `clip_grad_norm_`."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+accelerate: Any = pytest.importorskip("accelerate", exc_type=ImportError)
+
+from photic.integrations.accelerate import watch  # noqa: E402
+from tests.integrations import plain_loop as plain  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
+
+
+def train(model: torch.nn.Module, *, watched: bool, **options: Any) -> Any:
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=plain.ACCUMULATE, **options)
+    loader = DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS)
+    net, optimizer, loader = accelerator.prepare(model, torch.optim.SGD(model.parameters(), plain.RATE), loader)
+    handle = watch(accelerator, net, optimizer) if watched else None
+    for x, y in loader:
+        with accelerator.accumulate(net):
+            accelerator.backward(F.cross_entropy(net(x), y))
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(net.parameters(), plain.CLIP)
+            optimizer.step()
+            optimizer.zero_grad()
+    if handle is not None:
+        handle.close()
+    return handle
+
+
+@pytest.mark.parametrize("activation", [torch.relu, torch.sigmoid])
+def test_accumulated_and_clipped_gradients_are_those_of_a_plain_loop(activation: Any) -> None:
+    depth = 4 if activation is torch.relu else 10
+    models = [plain.build(activation=activation, depth=depth) for _ in range(3)]
+    expected = plain.train(models[0])
+    handle = train(models[1], watched=True)
+    train(models[2], watched=False)
+    assert plain.same_weights(models[1], models[2]) and plain.same_weights(models[1], models[0])
+    assert not handle.faults and handle.steps == plain.STEPS
+    assert expected is not None and expected.run is not None
+    assert plain.numbers(handle.run) == pytest.approx(plain.numbers(expected.run), rel=1e-6)
+    assert [f.problem for f in handle.findings] == [f.problem for f in expected.findings]
+    assert handle.healthy == (activation is torch.relu)
+
+
+def test_engines_that_keep_their_gradients_are_refused() -> None:
+    accelerator = SimpleNamespace(distributed_type=SimpleNamespace(value="DEEPSPEED"))
+    with pytest.raises(RuntimeError, match="keeps the gradients in its engine"):
+        watch(accelerator, plain.build(), None)
+
+
+def test_an_optimizer_that_is_none_is_refused() -> None:
+    accelerator = SimpleNamespace(distributed_type=SimpleNamespace(value="NO"))
+    with pytest.raises(TypeError, match=r"accelerator.prepare"):
+        watch(accelerator, plain.build(), None)

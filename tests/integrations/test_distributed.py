@@ -1,0 +1,134 @@
+"""Several ranks through torchrun, over gloo, against one process that sees all their data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.integrations import distributed_ranks as ranks
+
+SCRIPT = str(Path(ranks.__file__))
+DATA_PARALLEL = [("ddp", 2), ("ddp", 4), ("ddp-no-sync", 2), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)]
+ALL = [*DATA_PARALLEL, ("tp", 2), ("fsdp2tp", 4)]
+
+
+def start(mode: str, number: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    way = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)] if mode != "single" else []
+    command = [sys.executable, *way, SCRIPT, mode, str(folder), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+
+
+def results(mode: str, number: int, folder: Path, *words: str) -> list[dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
+    done = start(mode, number, folder, *words)
+    if done.returncode and "SIGABRT" in done.stderr:  # gloo's threads at the interpreter's end, rarely
+        done = start(mode, number, folder, *words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(number)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    return {words: results("single", 1, tmp_path_factory.mktemp("single"), *words.split())[0] for words in ("", "sick")}
+
+
+@pytest.mark.parametrize(("mode", "number"), ALL)
+def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
+    expected = alone[""]
+    found = results(mode, number, tmp_path)
+    for result in found:
+        assert result["faults"] == [] and result["steps"] == expected["steps"] == [0, 8]
+        if mode != "ddp-no-sync":  # only the first micro-batch's forward is audited
+            assert result["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+        for when in ("first", "parameters"):
+            assert result[when].keys() == expected[when].keys()
+            for name, numbers in expected[when].items():
+                loose = 1e-6 if when == "first" else 1e-4  # eight steps apart, float32 roundings have grown
+                # Weights of 256 elements, each rounded to 6e-8 of itself: an update is known to 4e-9 of its weight.
+                assert result[when][name] == pytest.approx(numbers, rel=loose, abs=4e-9), (when, name)
+                assert result[when][name]["count"] == numbers["count"]
+        for kind in ("sites", "signals") if (mode, number) in DATA_PARALLEL and mode != "ddp-no-sync" else ():
+            assert result[kind] == pytest.approx({**expected[kind]}, rel=1e-6), kind
+    assert all(result["findings"] == found[0]["findings"] for result in found)
+    assert [result["parameters"] for result in found[1:]] == [found[0]["parameters"]] * (number - 1)
+    assert (tmp_path / "run.sqlite").exists()
+
+
+@pytest.mark.parametrize(("mode", "number"), [("ddp", 2), ("fsdp2", 2), ("hsdp", 4)])
+def test_every_rank_finds_what_one_process_finds(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
+    expected = [(problem, sites) for problem, _, sites in alone["sick"]["findings"]]
+    assert expected[0][0] == "vanishing-gradient"
+    for result in results(mode, number, tmp_path, "sick"):
+        assert [(problem, sites) for problem, _, sites in result["findings"]] == expected
+
+
+@pytest.mark.parametrize(("mode", "number"), [("ddp", 2), ("fsdp2", 2), ("tp", 2)])
+def test_training_is_bit_identical_with_and_without(mode: str, number: int, tmp_path: Path) -> None:
+    watched = results(mode, number, tmp_path / "watched")
+    plain = results(mode, number, tmp_path / "plain", "plain")
+    assert [result["weights"] for result in watched] == [result["weights"] for result in plain]
+
+
+def test_the_noise_is_how_far_the_ranks_own_gradients_lie_apart(tmp_path: Path) -> None:
+    found = results("ddp", 2, tmp_path)[0]["noise"]
+    torch.manual_seed(0)
+    model = ranks.Net(torch.relu, 4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    generator = torch.Generator().manual_seed(1)
+    for step in range(9):
+        x = torch.randn(ranks.ROWS, 16, generator=generator)
+        y = torch.randint(4, (ranks.ROWS,), generator=generator)
+        own = [
+            torch.autograd.grad(F.cross_entropy(model(a), b), list(model.parameters()))
+            for a, b in zip(x.chunk(2), y.chunk(2))
+        ]
+        means = [(a + b) / 2 for a, b in zip(*own)]
+        if step == 8:  # the last audit; unbiased over two ranks: |a - b|^2 / 2
+            for (name, _), a, b, mean in zip(model.named_parameters(), *own, means):
+                assert found[name] == pytest.approx(float((a - b).norm() / 2**0.5 / mean.norm()), rel=1e-3), name
+        for parameter, mean in zip(model.parameters(), means):
+            parameter.grad = mean
+        optimizer.step()
+
+
+def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(tmp_path: Path) -> None:
+    """Each rank trains by itself here, so nobody but photic would wait for the dead one; its patience is 5 seconds."""
+    port = ["--master-port", "29519"]
+    start_time = time.perf_counter()
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port[1],
+        "WORLD_SIZE": "2",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, "apart", str(tmp_path), "dies"],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    _, words = processes[0].communicate(timeout=200)
+    processes[1].communicate(timeout=60)
+    assert processes[1].returncode == 9
+    result = json.loads((tmp_path / "rank0.json").read_text())
+    assert len(result["faults"]) == 1 and "photic stopped watching" in words
+    assert result["steps"] == [0, 2] and time.perf_counter() - start_time < 120
+
+
+def test_fsdp1_and_a_single_process_are_refused() -> None:
+    from photic.integrations.distributed import watch
+
+    with pytest.raises(RuntimeError, match=r"not initialised; in a single process use `photic.watch`"):
+        watch(torch.nn.Linear(2, 2))

@@ -1,0 +1,114 @@
+"""The callback in the real Trainer of Lightning: the numbers of a plain loop, and the weights of an unwatched fit."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+lightning: Any = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
+
+from photic.integrations.lightning import PhoticCallback  # noqa: E402
+from photic.integrations.requirements import BlindError  # noqa: E402
+from tests.integrations import plain_loop as plain  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
+
+
+class Module(lightning.LightningModule):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        return F.cross_entropy(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), plain.RATE)
+
+
+def fit(module: Any, *callbacks: Any, **options: Any) -> Any:
+    settings = {"accumulate_grad_batches": plain.ACCUMULATE, "gradient_clip_val": plain.CLIP, **options}
+    trainer = lightning.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=list(callbacks), **settings,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS))
+    return trainer
+
+
+@pytest.mark.parametrize("activation", [torch.relu, torch.sigmoid])
+def test_accumulated_and_clipped_gradients_are_those_of_a_plain_loop(activation: Any) -> None:
+    depth = 4 if activation is torch.relu else 10
+    reference = plain.build(activation=activation, depth=depth)
+    expected = plain.train(reference)
+    watched, callback = plain.build(activation=activation, depth=depth), PhoticCallback()
+    fit(Module(watched), callback)
+    unwatched = plain.build(activation=activation, depth=depth)
+    fit(Module(unwatched))
+    assert plain.same_weights(watched, unwatched) and plain.same_weights(watched, reference)
+    assert callback.watch is not None and expected is not None and not callback.watch.faults
+    assert expected.run is not None and callback.watch.run is not None
+    assert callback.watch.steps == plain.STEPS
+    assert plain.numbers(callback.watch.run) == pytest.approx(plain.numbers(expected.run), rel=1e-6)
+    assert [f.problem for f in callback.watch.findings] == [f.problem for f in expected.findings]
+    assert callback.watch.healthy == (activation is torch.relu)
+
+
+def test_clipping_shows_as_a_difference_between_before_and_after() -> None:
+    callback = PhoticCallback()
+    fit(Module(plain.build()), callback)
+    assert callback.watch is not None and callback.watch.run is not None
+    readings = callback.watch.run.steps[0].parameters
+    after = sum(r.gradient.norm**2 for r in readings if r.gradient) ** 0.5
+    before = sum((r.before_clipping or 0.0) ** 2 for r in readings) ** 0.5
+    assert after == pytest.approx(plain.CLIP, rel=1e-4) and before > 2 * plain.CLIP
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16-mixed"}, {"accumulate_grad_batches": 1}, {"gradient_clip_val": 0.0}]
+)
+def test_other_settings_train_the_same_bits_and_are_read(options: dict[str, Any]) -> None:
+    watched, unwatched, callback = plain.build(), plain.build(), PhoticCallback()
+    fit(Module(watched), callback, **options)
+    fit(Module(unwatched), **options)
+    assert plain.same_weights(watched, unwatched)
+    assert callback.watch is not None and callback.watch.run is not None and not callback.watch.faults
+    assert plain.numbers(callback.watch.run) if options.get("gradient_clip_val") != 0.0 else callback.watch.run.steps
+
+
+def test_an_exception_in_the_fit_keeps_the_record(tmp_path: Path) -> None:
+    class Stumbles(Module):
+        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+            if index == 8:
+                raise KeyError("stumbled")
+            return super().training_step(batch, index)
+
+    callback = PhoticCallback(record=tmp_path / "run.sqlite")
+    with pytest.raises(KeyError, match="stumbled"):
+        fit(Stumbles(plain.build()), callback)
+    from photic.records.stores import StoreReader
+
+    assert callback.watch is not None and callback.watch.steps == 4
+    assert StoreReader(tmp_path / "run.sqlite").facts()["steps"] == 4
+
+
+def test_a_trainer_whose_optimizer_is_not_torchs_is_told_at_once() -> None:
+    class Foreign(Module):
+        def optimizer_step(self, epoch: int, index: int, optimizer: Any, closure: Any = None) -> None:
+            closure()
+            with torch.no_grad():
+                for parameter in self.parameters():
+                    parameter -= 0.1 * parameter.grad
+            self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.increment_completed()
+
+    with pytest.raises(BlindError, match="photic saw no optimizer of torch step"):
+        fit(Foreign(plain.build()), PhoticCallback())

@@ -1,0 +1,123 @@
+// The course of a run: heat map of layers by steps, the profile at the chosen step, and the losses.
+import { type Cells, magnitude, relative, unpack } from '../charts/cells'
+import { heatmap } from '../charts/heatmap'
+import { lines, type Chart, type Spec } from '../charts/lines'
+import { choice, el, slider } from '../element'
+import { type Heat, type Network, positive } from '../view'
+import { words } from '../words'
+
+export interface Course {
+  element: HTMLElement
+  /** Show these tables; the chosen one, the cursor and the zoom stay. */
+  show(tables: Cells[]): void
+  losses(steps: number[], losses: (number | null)[]): void
+  /** Put the cursor on a reading. */
+  pick(index: number): void
+}
+
+/** Make the view of a course; `moved` is told where the cursor went. */
+export function course(title: string, moved: (index: number) => void = () => {}): Course {
+  let tables: Cells[] = []
+  let chosen = 'gradient, relative'
+  let cells: Cells | null = null
+  let [step, row, last] = [0, 0, true]
+  const map = heatmap(`Heat map of ${title}: layers by steps`, (s, r) => {
+    ;[step, row] = [s, r]
+    time.set(s)
+    tell()
+    moved(s)
+  })
+  const readout = el('output', { class: 'readout', 'aria-live': 'polite' })
+  const knobs = el('div', { class: 'row' })
+  const time = slider('step', { low: 0, high: 0, value: 0 }, (v) => String(cells?.steps[v] ?? ''), (v) => {
+    step = v
+    map.pick(step, row)
+    tell()
+    moved(v)
+  })
+  const profile: Chart = lines(profileAt(null, 0))
+  const loss: Chart = lines(lossSpec([], []))
+  const charts = el('div', { class: 'columns' }, profile.element, loss.element)
+  const element = el('div', { class: 'course' }, knobs, map.element, time.element, readout, charts)
+
+  function options(): Map<string, () => Cells> {
+    const found = new Map<string, () => Cells>()
+    for (const table of tables) {
+      if (table.unit === 'norm') found.set(`${table.name}, relative`, () => relative(table))
+      found.set(table.name, () => table)
+    }
+    return found
+  }
+
+  function tell(): void {
+    if (cells === null) return
+    const value = magnitude(cells.codes[step * cells.rows + row] ?? 0)
+    readout.textContent = `step ${cells.steps[step] ?? ''}, ${cells.names[row] ?? ''}: ${value === null ? 'not measured' : `${words(value)} ${cells.unit}`}`
+    profile.update(profileAt(cells, step))
+    last = step === cells.steps.length - 1
+  }
+
+  function refresh(): void {
+    const found = options()
+    if (!found.has(chosen)) chosen = found.keys().next().value ?? ''
+    cells = found.get(chosen)?.() ?? null
+    if (cells === null) return
+    map.show(cells)
+    if (last || step >= cells.steps.length) step = cells.steps.length - 1
+    row = Math.min(row, cells.rows - 1)
+    map.pick(step, row)
+    time.set(step, cells.steps.length - 1)
+    tell()
+  }
+
+  let names = ''
+  return {
+    element,
+    show(next) {
+      tables = next
+      const keys = [...options().keys()]
+      if (keys.join('\n') !== names) {
+        names = keys.join('\n')
+        if (!keys.includes(chosen)) chosen = keys[0] ?? ''
+        knobs.replaceChildren(choice('Show', keys.map((key) => [key, key === 'gradient, relative' ? 'gradient, relative to the top' : key]), chosen, (value) => {
+          chosen = value
+          refresh()
+        }))
+      }
+      refresh()
+    },
+    losses: (steps, values) => loss.update(lossSpec(steps, values)),
+    pick(index) {
+      if (cells === null) return
+      step = Math.min(index, cells.steps.length - 1)
+      map.pick(step, row)
+      time.set(step)
+      tell()
+    },
+  }
+}
+
+function profileAt(cells: Cells | null, step: number): Spec {
+  const rows = cells?.rows ?? 0
+  return {
+    label: 'Profile at the chosen step',
+    x: Array.from({ length: rows }, (_, i) => i + 1),
+    lines: [{ label: cells === null ? '' : `step ${cells.steps[step] ?? ''}`, values: Array.from({ length: rows }, (_, i) => positive(magnitude(cells?.codes[step * rows + i] ?? 0))), colour: 'a', points: rows <= 60 }],
+    xLabel: 'layer: left the input, right the loss',
+    yLabel: cells === null ? '' : cells.unit,
+    logarithmic: true,
+    height: 240,
+    named: (x) => `layer ${x}, ${cells?.names[x - 1] ?? ''}`,
+  }
+}
+
+function lossSpec(steps: number[], losses: (number | null)[]): Spec {
+  return { label: 'Loss', x: steps, lines: [{ label: 'loss', values: losses, colour: 'b', points: steps.length <= 60 }], xLabel: 'step', yLabel: 'loss', height: 240, named: (x) => `step ${x}` }
+}
+
+/** Fill a course with what a report brings. */
+export async function fill(view: Course, network: Network): Promise<void> {
+  view.show(await Promise.all(network.heats.map((heat: Heat) => unpack(heat))))
+  const losses = network.losses.map((loss) => positive(loss))
+  view.losses(network.loss_steps ?? losses.map((_, i) => i + 1), losses)
+}
