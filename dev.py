@@ -260,10 +260,6 @@ def zoo(arguments: list[str]) -> int:
     )
 
 
-# Clusters that a sweep can be handed to. Never in the default environment.
-ENGINES = ("ray==2.60.0", "distributed==2026.8.0", "submitit==1.5.4")
-
-
 def engines(arguments: list[str]) -> int:
     """Try `photic sweep` on local clusters of two workers (Ray, Dask, submitit), in an environment of their own."""
     environment = ROOT / ".venv-engines"
@@ -274,7 +270,8 @@ def engines(arguments: list[str]) -> int:
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
         failure = failure or failure_of("take torch", [*pip, "--no-deps", f"{pinned}+cpu"])
         failure = failure or failure_of(
-            "install photic, pytest and the engines", [*pip, "-c", str(CONSTRAINTS), "-e", ".[lab]", "pytest", *ENGINES]
+            "install photic, pytest and the engines",
+            [*pip, "-c", str(CONSTRAINTS), "-e", ".[lab,ray,dask,slurm]", "pytest"],
         )
         if failure:
             shutil.rmtree(environment, ignore_errors=True)

@@ -105,7 +105,9 @@ def merged(board: Scoreboard, stored: Scoreboard) -> Scoreboard:
         old = before.get((key, claim.text))
         if claim.measured is not None or old is None or old.measured is None:
             return claim
-        return old if (old.expected, old.place, old.size) == (claim.expected, claim.place, claim.size) else claim
+        if (old.expected, old.place, old.size) != (claim.expected, claim.place, claim.size):
+            return claim
+        return dataclasses.replace(claim, seeds=old.seeds, measured=old.measured, spread=old.spread, holds=old.holds)
 
     renewed = {
         paper.key: dataclasses.replace(paper, claims=tuple(filled(paper.key, claim) for claim in paper.claims))
