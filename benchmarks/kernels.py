@@ -43,12 +43,37 @@ def rates(size: int) -> dict[str, float]:
     return {name: 4.0 * size / statistics.median(taken) / 1e9 for name, taken in times.items()}
 
 
+def gpu_rates(size: int) -> dict[str, float]:
+    """The same on a GPU, by its own clock: reads are queued, so the host's clock would time the queue."""
+    from photic.kernels.moments import triton_pass
+
+    x, row = torch.randn(size, device="cuda"), torch.zeros(triton_pass.WIDTH, dtype=torch.float64, device="cuda")
+    actions: dict[str, Callable[[], object]] = {
+        "streaming read (torch.sum)": lambda: x.sum(),
+        "moments": lambda: triton_pass.launch(x, row),
+        "moments by torch's reductions": lambda: torch_passes.moments(x),
+    }
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(60):
+        for name, action in actions.items():
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record()
+            action()
+            end.record()
+            end.synchronize()
+            if turn >= 10:  # the first turns compile
+                times[name].append(start.elapsed_time(end) / 1e3)
+    return {name: 4.0 * size / statistics.median(taken) / 1e9 for name, taken in times.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = {name: rates(size) for name, size in SIZES.items()}
+    if torch.cuda.is_available():
+        results |= {f"{name}, on the GPU:": gpu_rates(size) for name, size in {**SIZES, "256 M": 1 << 28}.items()}
     if options.json:
         print(json.dumps(results))
         return

@@ -76,3 +76,35 @@ def test_what_did_not_run_is_none_and_a_fault_is_handed_over() -> None:
     glance._readers[0][0].row = "no address"  # type: ignore[assignment]
     model[0](torch.randn(2, 3))
     assert len(faults) == 1
+
+
+def test_a_module_that_runs_twice_in_a_step_is_read_as_one() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(torch.tanh(self.layer(x)))
+
+    model = seeded(Twice)
+    x = seeded(lambda: torch.randn(4, 8))
+    first = model.layer(x)
+    first.retain_grad()
+    second = model.layer(torch.tanh(first))
+    second.retain_grad()
+    second.pow(2).sum().backward()
+    glance = Glance(model, module_names(model), raised)
+    glance.install()
+    model(x).pow(2).sum().backward()
+    signal, gradient = glance.moments(0)[0], glance.moments(1)[0]
+    assert signal is not None and gradient is not None and first.grad is not None and second.grad is not None
+    assert (signal.count, gradient.count) == (64, 64)
+    assert signal.norm == pytest.approx(float(torch.cat([first, second]).detach().norm()), rel=1e-6)
+    assert signal.maximum == float(torch.cat([first, second]).detach().abs().max())
+    assert gradient.norm == pytest.approx(float(torch.cat([first.grad, second.grad]).norm()), rel=1e-6)
+    glance.install()  # the next step begins from nothing
+    model(x).sum().backward()
+    again = glance.moments(0)[0]
+    assert again is not None and again.count == 64
+    glance.remove()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from photic.kernels.moments import moments, numba_pass
+from photic.kernels.moments import gpu_pass, moments, numba_pass
 from photic.records.moments import Moments
 
 _TINY = 0x00800000
@@ -37,10 +37,12 @@ class Glance:
         self.gradients: NDArray[np.float64] = np.zeros((count, numba_pass.WIDTH))
         self.histograms: NDArray[np.int64] = np.zeros((2, count, numba_pass.BINS), np.int64)
         self.counts = ([0] * count, [0] * count)
+        self.on_device: dict[torch.device, Any] = {}  # rows of tensors on GPUs: signals, then gradients
+        self.launched: set[int] = set()  # places in those rows that this step filled
         self._handles: list[RemovableHandle] = []
         tables = ((self.signals, self.histograms[0]), (self.gradients, self.histograms[1]))
         self._readers = [
-            [_Reader(self, self.counts[w], k, rows[k], lines[k]) for k in range(count)]
+            [_Reader(self, self.counts[w], k, rows[k], lines[k], w * count + k) for k in range(count)]
             for w, (rows, lines) in enumerate(tables)
         ]
         self.on = False
@@ -49,12 +51,25 @@ class Glance:
         """Attach the hooks and forget what was read before."""
         for counts in self.counts:
             counts[:] = [0] * len(counts)
+        self.launched.clear()
         if not self.on:
             self.histograms[:] = 0
             for k, module in enumerate(self.leaves):
                 hook = _Forward(self, self._readers[0][k], self._readers[1][k])
                 self._handles.append(module.register_forward_hook(hook))
             self.on = True
+
+    def launch(self, place: int, values: Tensor) -> bool:
+        """Have a GPU read a tensor, and go on at once; False where it cannot. A second reading is added to the first."""
+        gpu = gpu_pass()
+        if gpu is None or not gpu.readable(values):
+            return False
+        rows = self.on_device.get(values.device)
+        if rows is None:
+            rows = self.on_device[values.device] = gpu.DeviceRows(2 * len(self.signals), values.device)
+        rows.read(place, values, add=place in self.launched)
+        self.launched.add(place)
+        return True
 
     def remove(self) -> None:
         """Detach everything."""
@@ -64,8 +79,16 @@ class Glance:
         self.on = False
 
     def moments(self, which: int) -> list[Moments | None]:
-        """Return what was read, 0 the signals, 1 the gradients; None for what did not run."""
+        """Return what was read, 0 the signals, 1 the gradients; None for what did not run.
+
+        Here, and nowhere else, a glance waits for a GPU.
+        """
         table = (self.signals, self.gradients)[which]
+        for rows in self.on_device.values():
+            rows.send()
+            for place, row in enumerate(rows.take()):
+                if place in self.launched and place // len(table) == which:
+                    table[place % len(table)] = row
         return [_summary(table[k], self.counts[which][k]) for k in range(len(self.leaves))]
 
 
@@ -78,7 +101,7 @@ class _Forward:
         self.glance, self.reader, self.echo = glance, reader, echo
 
     def __call__(self, module: nn.Module, given: Any, output: Any) -> None:
-        """Read an output and listen to its gradient; the last call of a module counts."""
+        """Read an output and listen to its gradient; all calls of a module in a step are taken together."""
         if type(output) is Tensor and output.requires_grad:
             self.reader(output)
             node = output.grad_fn
@@ -93,11 +116,18 @@ class _Forward:
 class _Reader:
     """Reads a tensor into one row; called some hundred times a step, so it does nothing twice."""
 
-    __slots__ = ("counts", "glance", "histogram", "k", "lines", "number", "row", "table")
+    __slots__ = ("counts", "glance", "histogram", "k", "lines", "number", "place", "row", "table")
 
     def __init__(
-        self, glance: Glance, counts: list[int], k: int, table: NDArray[np.float64], lines: NDArray[np.int64]
+        self,
+        glance: Glance,
+        counts: list[int],
+        k: int,
+        table: NDArray[np.float64],
+        lines: NDArray[np.int64],
+        place: int,
     ) -> None:
+        self.place = place
         self.glance, self.counts, self.k, self.table, self.lines = glance, counts, k, table, lines
         self.row, self.histogram = int(table.ctypes.data), int(lines.ctypes.data)
         self.number = 0
@@ -111,11 +141,19 @@ class _Reader:
     def __call__(self, values: Tensor) -> None:
         try:
             count = values.numel()
+            before = self.table.copy() if self.counts[self.k] else None
             if values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous():
                 _PASS(values.data_ptr(), count, _TINY, _LOW, _HIGH, _EVERY, self.row, self.histogram)
+            elif values.is_cuda and self.glance.launch(self.place, values.detach()):
+                self.counts[self.k] += count
+                return
             else:
                 self._slowly(values.detach())
-            self.counts[self.k] = count
+            if before is not None:  # the module ran before in this step
+                before[numba_pass.LARGEST] = max(before[numba_pass.LARGEST], self.table[numba_pass.LARGEST])
+                self.table[numba_pass.LARGEST] = 0.0
+                self.table += before
+            self.counts[self.k] += count
         except Exception as error:
             self.glance.fault(error)
 
