@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.initialisers.drawing import fill_normal
+from photic.initialisers.initialise import initialise
 from photic.initialisers.recurrent import chrono, orthogonal_recurrence
 from photic.probes.calls import Call, watching
 from photic.remedies.prescription import LayerInitialisation, Prescription
@@ -18,10 +19,11 @@ from photic.remedies.prescription import LayerInitialisation, Prescription
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
 
-def carry_out(prescription: Prescription, model: nn.Module, *, seed: int) -> None:
+def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch: Any = None) -> None:
     """Change the model in place; class, attributes and parameter names stay.
 
     Calls are substituted by wrapping the instance's `forward`, so the user's code need not change to find out.
+    `batch` is needed where weights are drawn by a scheme that looks at the network.
     """
     parameters = dict(model.named_parameters())
     generator = torch.Generator().manual_seed(seed)
@@ -31,6 +33,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int) -> Non
         chrono(model, generator, longest=prescription.longest)
     elif prescription.recurrence == "orthogonal":
         orthogonal_recurrence(model, generator)
+    if prescription.scheme:
+        initialise(model, prescription.scheme, batch=batch, seed=seed)
     substitutes = _substitutes(prescription)
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)
@@ -65,6 +69,13 @@ def _substitutes(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _normalise_first
     for name in prescription.removed:
         found[name] = _hand_through
+    for name in prescription.straight:
+        found[name] = _straight_through
+    for name, factor in prescription.factors.items():
+        found[name] = _Scale(factor)
+    for layer, activation in prescription.residual:
+        branch = _Branch()
+        found[layer], found[activation] = branch.enter, branch.leave
     return found
 
 
@@ -86,6 +97,37 @@ def _normalise_first(call: Call) -> Any:
 
 def _hand_through(call: Call) -> Any:
     return call.args[0]
+
+
+def _straight_through(call: Call) -> Any:
+    x: Tensor = call.args[0]
+    return x + (call.run() - x).detach()
+
+
+class _Scale:
+    """Multiplies the first argument."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, call: Call) -> Any:
+        return call.function(call.args[0] * self.factor, *call.args[1:], **call.kwargs)
+
+
+class _Branch:
+    """Adds what entered a layer to what leaves its activation, where the shapes agree."""
+
+    def __init__(self) -> None:
+        self.entered: Tensor | None = None
+
+    def enter(self, call: Call) -> Any:
+        self.entered = call.args[0]
+        return call.run()
+
+    def leave(self, call: Call) -> Any:
+        skip, self.entered = self.entered, None
+        value: Tensor = call.run()
+        return value if skip is None or skip.shape != value.shape else value + skip
 
 
 class _SubstitutedForward:

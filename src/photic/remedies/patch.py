@@ -14,6 +14,7 @@ from libcst.metadata import MetadataWrapper
 from torch import nn
 
 from photic.records.runs import Run
+from photic.remedies.around import setup_lines
 from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion
 from photic.remedies.lines import weight_lines
 from photic.remedies.prescription import Prescription
@@ -25,6 +26,9 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
     Patched are the lines that call the activation, and the `__init__` of the model's class, or the function that
     builds the model where the class is torch's own. Exactly one of the two is not ''.
     """
+    around = setup_lines(prescription)
+    if around:
+        return "", "\n".join([f"# {prescription.why}", *around]) + "\n"
     if prescription.clip is not None:
         return (
             "",

@@ -45,6 +45,20 @@ class Prescription:
         rate: factor on the learning rate; 1 leaves it as it is.
         recurrence: how recurrent layers are drawn anew: `chrono` spreads the memory of LSTM and GRU units over
             `longest` steps, `orthogonal` makes recurrent matrices orthogonal; '' leaves them as they are.
+        scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
+        straight: sites whose gradient passes as if they handed their input through, while their value stays.
+        residual: (layer, activation) sites: the layer's input is added to the activation's output.
+        factors: site name to the factor on its first argument: scores before a softmax.
+        standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
+        float32: weights, and numbers that enter, become float32.
+        registered: modules kept in plain lists and dicts become known to the model and the optimizer.
+        owned: the optimizer holds every trainable parameter of the model, and no other.
+        zeroed: the optimizer clears the gradients after each step.
+        warmup: steps over which the learning rate rises to its value; 0 leaves it as it is.
+        loss_scale: factor on the gradient in backward alone, taken out before the step.
+        gradient_unit: factor on the gradient in backward that stays: the loss in larger or smaller units.
+        settings: of the optimizer, set in every group: `{"eps": 1e-8}`.
+        search_rate: whether `rate` is still to be found by a range test.
         why: one line for a comment in the patched source.
     """
 
@@ -56,4 +70,19 @@ class Prescription:
     rate: float = 1.0
     recurrence: Literal["", "chrono", "orthogonal"] = ""
     longest: int = 0
+    scheme: str = ""
+    straight: tuple[str, ...] = ()
+    residual: tuple[tuple[str, str], ...] = ()
+    factors: dict[str, float] = field(default_factory=dict[str, float])
+    standardised_input: bool = False
+    standardised_target: bool = False
+    float32: bool = False
+    registered: bool = False
+    owned: bool = False
+    zeroed: bool = False
+    warmup: int = 0
+    loss_scale: float = 1.0
+    gradient_unit: float = 1.0
+    settings: dict[str, float] = field(default_factory=dict[str, float])
+    search_rate: bool = False
     why: str = ""

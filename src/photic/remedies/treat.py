@@ -15,6 +15,7 @@ from photic.records.treatments import Outcome, TreatmentRecord, Trial
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
+from photic.remedies.range_test import with_rate
 from photic.remedies.registry import Remedy, remedies_for
 from photic.remedies.trials import Arm, Score, alarms, judge, run_arm, treated_setup
 
@@ -156,16 +157,20 @@ def treat(
         return result
 
     controls = {seed: arm(None, f"train untreated, seed {seed}", steps, seed) for seed in seeds}
+    prescriptions: dict[str, Prescription] = {}
     for remedy, prescription in chosen:
         if out_of_time():
             trials.append(_closed(remedy, "stopped", f"the {minutes:g} minutes were over"))
             continue
         try:
+            if prescription.search_rate:
+                tell(f"range test of {remedy.name}", min(spent[0] / work, 0.99))
+                prescription = with_rate(prescription, material, seed=seeds[0])
+            prescriptions[remedy.name] = prescription
             trials.append(_try(remedy, prescription, controls, problems, seeds, steps, quarter, arm))
         except Exception as error:
             trials.append(_closed(remedy, "failed", f"{type(error).__name__}: {error}"))
     trials = [_control_trial(controls[seeds[0]]), *trials]
-    prescriptions = {remedy.name: prescription for remedy, prescription in chosen}
     best = _best(trials, controls[seeds[0]])
     if best is None:
         nearest = min(
@@ -250,12 +255,16 @@ def _control_trial(control: Arm) -> Trial:
 
 
 def _best(trials: Sequence[Trial], control: Arm) -> str | None:
-    """Return the smallest change among the accepted that keeps most of the best improvement."""
+    """Return the smallest change among the accepted that keeps most of the best improvement; of several the first tried.
+
+    The most specific remedies are tried first, so a cure of the cause stands before one that covers it.
+    """
     accepted = [trial for trial in trials if trial.outcome == "accepted" and trial.held_back_loss is not None]
     if not accepted:
         return None
     best = min(trial.held_back_loss or 0.0 for trial in accepted)
-    reference = control.mean_held_back if control.held_back else best
+    start = control.losses[0] if control.losses and math.isfinite(control.losses[0]) else best
+    reference = control.mean_held_back if control.held_back else start  # broken off: what it began with
     bar = best + AS_GOOD * max(reference - best, 0.0)
     good = [trial for trial in accepted if (trial.held_back_loss or 0.0) <= bar]
-    return min(good, key=lambda trial: (_SMALLER[trial.changes], trial.held_back_loss or 0.0)).remedy
+    return min(good, key=lambda trial: _SMALLER[trial.changes]).remedy

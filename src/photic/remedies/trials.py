@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from photic.checkups.setup import Setup, seeded
@@ -21,6 +20,9 @@ from photic.remedies.carry_out import carry_out
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
+from photic.remedies.stepping import change_optimizer
+from photic.remedies.surgery import compute_in_float32, register_modules
+from photic.remedies.units import ScaledBackward, standardise_input, standardise_output
 from photic.theory.network import predict_run
 
 CLEARLY = 0.05  # the treated loss on held-back batches lies at least this share below the control's
@@ -79,18 +81,20 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     setup = material.fresh(seed)
     if prescription is None:
         return setup
-    carry_out(prescription, setup.model, seed=seed)
-    for group in setup.optimizer.param_groups:
-        group["lr"] = group["lr"] * prescription.rate
-    if prescription.clip is not None:
-        limit = prescription.clip
-
-        def clip(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-            own = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            nn.utils.clip_grad_norm_(own, limit)
-
-        setup.optimizer.register_step_pre_hook(clip)
-    return setup
+    if prescription.float32:
+        compute_in_float32(setup.model)
+    carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
+    if prescription.registered:
+        register_modules(setup.model)
+    loss, unit = setup.loss, prescription.gradient_unit
+    if prescription.standardised_input:
+        standardise_input(setup.model, material.training)
+    if prescription.standardised_target:
+        unit /= standardise_output(setup.model, material.training) ** 2
+    if unit * prescription.loss_scale != 1.0 and loss is not None:
+        loss = ScaledBackward(loss, unit * prescription.loss_scale)
+    change_optimizer(prescription, setup.optimizer, setup.model)
+    return Setup(setup.model, setup.batches, loss, setup.optimizer)
 
 
 def _diagnosis(setup: Setup, batch: Any) -> Diagnosis:
@@ -154,15 +158,39 @@ def _verdict(
     if brought:
         return "refused", f"it brought {', '.join(brought)}; {sign} {size}"
     if any(not c.held_back for c, _ in pairs):
+        if not all(_trains(a.losses) for _, a in pairs):
+            return "refused", f"the untreated training broke off, and this loss does not fall: {arm.mean_held_back:.3g}"
         return "accepted", f"the untreated training broke off; {sign} {arm.mean_held_back:.3g}"
     gains = [c - a for con, a_ in pairs for c, a in zip(con.held_back, a_.held_back, strict=True)]
     mean = sum(gains) / len(gains)
     if mean < CLEARLY * abs(control.mean_held_back):
         return "refused", f"no clear improvement: {sign} {size}"
     error = _standard_error(gains)
-    if error > 0.0 and mean < SURELY * error:
+    if error > 0.0 and not _sure(pairs, gains):
         return "refused", f"not sure enough: {sign} {size}, improvement {mean:.2g} +- {error:.2g}"
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
+
+
+def _trains(losses: Sequence[float]) -> bool:
+    """Whether the last fifth of the losses lies below the first fifth, by means."""
+    part = max(1, len(losses) // 5)
+    return sum(losses[-part:]) < sum(losses[:part])
+
+
+def _sure(pairs: Sequence[tuple[Arm, Arm]], gains: Sequence[float]) -> bool:
+    """Whether the paired gains lie `SURELY` standard errors above 0 in logarithms where every loss is positive, or all have one sign.
+
+    A few batches on which the untreated network is far off rule the spread of the differences, not that of the ratios.
+    """
+    both = [(c, a) for control, arm in pairs for c, a in zip(control.held_back, arm.held_back, strict=True)]
+    if all(0.0 < c < math.inf and 0.0 < a < math.inf for c, a in both):
+        gains = [math.log(c / a) for c, a in both]
+    if sum(gains) / len(gains) >= SURELY * _standard_error(gains):
+        return True
+    # Exact sign test at the same level: effects of one sign but unlike size are sure, though their mean is not.
+    positive = sum(gain > 0.0 for gain in gains)
+    chance = sum(math.comb(len(gains), k) for k in range(positive, len(gains) + 1)) / 2.0 ** len(gains)
+    return chance < 0.5 * math.erfc(SURELY / math.sqrt(2.0))
 
 
 def _standard_error(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from photic.remedies.roles import initialisation
 
 
 @remedy(
-    treats=("vanishing-gradient", "saturated-activation"),
+    treats=("vanishing-gradient", "saturated-activation", "weights-too-small"),
     changes="weights",
     sources=("glorot2010", "lecun1998"),
     rank=1,

@@ -7,7 +7,9 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("vanishing-in-time",), changes="weights", sources=("tallec2018", "jozefowicz2015"), rank=1)
+@remedy(
+    treats=("vanishing-in-time", "saturated-gates"), changes="weights", sources=("tallec2018", "jozefowicz2015"), rank=1
+)
 def chrono(graph: Graph) -> Prescription | str:
     """Chrono biases: the gates of LSTM and GRU units start with memories of 1 step to the whole sequence.
 

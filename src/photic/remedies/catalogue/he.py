@@ -10,7 +10,14 @@ from photic.remedies.roles import initialisation
 
 
 @remedy(
-    treats=("vanishing-gradient", "exploding-gradient", "dead-units", "saturated-activation"),
+    treats=(
+        "vanishing-gradient",
+        "exploding-gradient",
+        "dead-units",
+        "saturated-activation",
+        "weights-too-small",
+        "weights-too-large",
+    ),
     changes="weights",
     sources=("he2015",),
     rank=3,

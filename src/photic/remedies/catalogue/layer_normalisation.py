@@ -9,7 +9,14 @@ from photic.remedies.registry import remedy
 
 
 @remedy(
-    treats=("vanishing-gradient", "exploding-gradient", "saturated-activation"),
+    treats=(
+        "vanishing-gradient",
+        "exploding-gradient",
+        "saturated-activation",
+        "missing-normalisation",
+        "weights-too-large",
+        "weights-too-small",
+    ),
     changes="function",
     sources=("ba2016",),
     rank=4,

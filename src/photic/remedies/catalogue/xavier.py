@@ -10,7 +10,14 @@ from photic.remedies.roles import initialisation
 
 
 @remedy(
-    treats=("vanishing-gradient", "exploding-gradient", "saturated-activation", "dead-units"),
+    treats=(
+        "vanishing-gradient",
+        "exploding-gradient",
+        "saturated-activation",
+        "dead-units",
+        "weights-too-small",
+        "weights-too-large",
+    ),
     changes="weights",
     sources=("glorot2010",),
     rank=4,

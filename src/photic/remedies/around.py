@@ -1,0 +1,49 @@
+"""Lines to paste for what no single line of the model says: data, optimizer, precision, structure."""
+
+from __future__ import annotations
+
+from photic.remedies.prescription import Prescription
+
+
+def setup_lines(prescription: Prescription) -> list[str]:
+    """Return the lines; empty where the prescription has nothing but weights, calls, clipping and a rate."""
+    p = prescription
+    lines: list[str] = []
+    if p.scheme:
+        lines.append(f'photic.initialise(model, "{p.scheme}", batch=batch)')
+    lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
+    lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
+    lines += [f"# {activation}: add what entered {layer} to its output" for layer, activation in p.residual]
+    if p.standardised_input:
+        lines += [
+            "mean, deviation = inputs.mean(0), inputs.std(0)  # of the training set",
+            "inputs = (inputs - mean) / deviation",
+        ]
+    if p.standardised_target:
+        lines += [
+            "mean, deviation = targets.mean(), targets.std()  # of the training set",
+            "targets = (targets - mean) / deviation  # and output * deviation + mean when predicting",
+        ]
+    if p.float32:
+        lines.append("model.float()  # and no autocast around its forward")
+    if p.registered:
+        lines.append("# keep modules in torch.nn.ModuleList(...) or ModuleDict(...), then make the optimizer")
+    if p.owned:
+        lines.append("# give the optimizer model.parameters() of the model that is trained")
+    if p.zeroed:
+        lines.append("model.zero_grad()  # before each backward()")
+    if p.warmup:
+        lines += [
+            f"warmup = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / {p.warmup}, total_iters={p.warmup - 1})",
+            "warmup.step()  # after each optimizer.step()",
+        ]
+    if p.loss_scale != 1.0:
+        lines.append(
+            f"scaler = torch.amp.GradScaler(init_scale={p.loss_scale:g})  # scale(loss).backward(), step, update"
+        )
+    if p.gradient_unit != 1.0:
+        lines.append(f"loss = {p.gradient_unit:.3g} * loss  # before backward()")
+    if p.settings:
+        body = [f'    group["{name}"] = {value!r}' for name, value in p.settings.items()]
+        lines += ["for group in optimizer.param_groups:", *body]
+    return lines

@@ -1,0 +1,31 @@
+"""An epsilon below the gradients."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.optimizers import setting
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+
+@remedy(
+    treats=("frozen-by-epsilon", "zero-epsilon"), changes="training", sources=("kingma2015", "wortsman2023"), rank=1
+)
+def adam_epsilon(graph: Graph) -> Prescription | str:
+    """An epsilon a thousandth of the gradients' size, at most 1e-8.
+
+    What it changes: Adam's epsilon in every group.
+
+    When not to: where the gradient is nothing but rounding noise.
+    """
+    if setting(graph.run, "eps") is None:
+        return "the optimizer has no epsilon"
+    sizes = sorted(
+        reading.gradient.rms
+        for reading in graph.run.steps[graph.step].parameters
+        if reading.gradient is not None and reading.gradient.rms > 0.0
+    )
+    if not sizes:
+        return "no parameter got a gradient"
+    epsilon = min(1e-8, 1e-3 * sizes[len(sizes) // 2])
+    return Prescription(settings={"eps": epsilon}, why=f"epsilon {epsilon:.2g} lies below the gradients and above 0")

@@ -1,0 +1,37 @@
+"""Inputs with mean 0 and deviation 1."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.unscaled_input import unscaled_input
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+
+@remedy(
+    treats=(
+        "unscaled-input",
+        "saturated-activation",
+        "diverging",
+        "non-finite",
+        "exploding-gradient",
+        "learning-rate-too-large",
+        "stalled-training",
+        "dead-units",
+    ),
+    changes="function",
+    sources=("lecun1998", "cs231n"),
+    rank=2,
+)
+def standardised_input(graph: Graph) -> Prescription | str:
+    """Each column of the input with mean 0 and deviation 1.
+
+    What it changes: what the first layer sees; mean and deviation are those of the training batches.
+
+    When not to: with token numbers, or columns whose scale means something to the model.
+    """
+    if unscaled_input(graph, None) is None:
+        return "the input is about of unit size already"
+    return Prescription(
+        standardised_input=True, why="inputs with mean 0 and deviation 1 are what initialisations are made for"
+    )

@@ -1,0 +1,80 @@
+"""Changes of the optimizer: what it holds, how far it steps, and what happens to the gradients around a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from photic.remedies.prescription import Prescription
+
+
+def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Carry out what a prescription says of the optimizer, in place; the order is unscale, clip, warm up, step, clear."""
+    groups = optimizer.param_groups
+    if prescription.owned or prescription.registered:
+        _own(optimizer, model)
+    for group in groups:
+        group["lr"] = group["lr"] * prescription.rate
+        group.update({name: value for name, value in prescription.settings.items() if name in group})
+    if prescription.loss_scale != 1.0:
+        optimizer.register_step_pre_hook(_Unscale(prescription.loss_scale))
+    if prescription.clip is not None:
+        optimizer.register_step_pre_hook(_Clip(prescription.clip))
+    if prescription.warmup > 1:
+        optimizer.register_step_pre_hook(_WarmUp(prescription.warmup))
+    if prescription.zeroed:
+        optimizer.register_step_post_hook(_clear)
+
+
+def _own(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    own = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    known = {id(parameter) for parameter in own}
+    held: set[int] = set()
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) in known]
+        held.update(map(id, group["params"]))
+    optimizer.param_groups[0]["params"] += [parameter for parameter in own if id(parameter) not in held]
+
+
+def _held(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+class _Unscale:
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for parameter in _held(optimizer):
+            if parameter.grad is not None:
+                parameter.grad.div_(self.scale)
+
+
+class _Clip:
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def __call__(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        nn.utils.clip_grad_norm_(_held(optimizer), self.limit)
+
+
+class _WarmUp:
+    """Raises the learning rate in equal steps; the count travels in the groups, so a copy counts for itself."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __call__(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            done = group.setdefault("warmup_done", 0)
+            peak = group.setdefault("warmup_peak", group["lr"])
+            if done < self.steps:
+                group["lr"] = peak * (done + 1) / self.steps
+                group["warmup_done"] = done + 1
+
+
+def _clear(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for parameter in _held(optimizer):
+        parameter.grad = None
