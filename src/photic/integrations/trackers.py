@@ -118,13 +118,14 @@ def layers(run: Run) -> dict[str, float]:
 
 def _send_report(watch: Watch, tracker: Tracker) -> None:
     from photic.reports.page import page
+    from photic.reports.view import view_of
 
     checkup = watch.checkup
     if checkup is None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photic-report.html"
-        path.write_text(page(checkup), encoding="utf-8")
+        path.write_text(page(view_of(checkup)), encoding="utf-8")
         tracker.report(path)
 
 
