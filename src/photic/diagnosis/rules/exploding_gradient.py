@@ -9,10 +9,13 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
+from photic.diagnosis.scale import scales
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import LayerLine, Profile
 from photic.records.vocabulary import Severity
+
+_LARGE = 1.25  # of the wanted fan_in * Var[w]: above it the weights are to blame
 
 
 @rule(sources=("pascanu2013", "yang2019", "glorot2010"))
@@ -61,7 +64,8 @@ def exploding_gradient(
     order = {site.name: site.order for site in graph.run.sites}
     weights = [line.site for line in growing if line.kind == "weight"]
     sites = sorted(weights or [line.site for line in growing], key=lambda name: order[name])
-    sites = sites or [line.site for line in on_path[1:]]
+    strong = [graph.site(index).name for index, ratio in scales(graph).items() if ratio > _LARGE]
+    sites = strong or sites or [line.site for line in on_path[1:]]
     each = worst ** (1.0 / max(len(on_path) - 1, 1))
     what = (
         f"the gradient grows {number(growth)} times from {profile.top} down to {highest.site or 'the lowest layer'}"

@@ -9,6 +9,8 @@ from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 
+_MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
+
 
 @rule(sources=("micikevicius2018",))
 def non_finite(graph: Graph) -> Finding | None:
@@ -77,7 +79,7 @@ def non_finite(graph: Graph) -> Finding | None:
 def _forward_origin(graph: Graph) -> int | None:
     def bad(index: int) -> bool:
         signal = graph.reading(index).signal
-        return signal is not None and signal.nonfinite > 0
+        return signal is not None and signal.nonfinite > 0 and graph.site(index).operation not in _MASKS
 
     for site in graph.run.sites:
         if bad(site.order) and not any(source >= 0 and bad(source) for source, _ in graph.feeders.get(site.order, [])):

@@ -11,10 +11,13 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns, rescued
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
+from photic.diagnosis.scale import scales
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import BudgetLine, LayerLine, Profile
 from photic.records.vocabulary import Severity
+
+_SHORT = 0.8  # of the wanted fan_in * Var[w]: below it the weights are to blame
 
 
 @rule(sources=("glorot2010", "schoenholz2017", "hochreiter1998"))
@@ -108,11 +111,14 @@ def _typical(lines: list[BudgetLine], kind: str) -> float:
 
 
 def _cause(graph: Graph, shrinking: list[BudgetLine]) -> list[str]:
-    """Return the sites that take the gradient: one that takes half of it alone, else the kind that takes most."""
+    """Return the sites that take the gradient: one that takes half of it, weights too small, or the kind that takes most."""
     worst = min(shrinking, key=lambda line: line.gain)
     total = sum(-math.log(max(line.gain, 1e-300)) for line in shrinking)
     if -math.log(max(worst.gain, 1e-300)) > 0.5 * total and len(shrinking) > 3:
         return [worst.site]
+    weak = [graph.site(index).name for index, ratio in scales(graph).items() if ratio < _SHORT]
+    if 2 * len(weak) >= len([line for line in shrinking if line.kind == "weight"]) > 0:
+        return weak  # what the activation takes, weights of the right size give back
     shares: Counter[str] = Counter()
     for line in shrinking:
         shares[line.kind] += int(-1e6 * math.log(max(line.gain, 1e-300)))

@@ -87,7 +87,7 @@ class Reader(nn.Module):
 
 
 @case(
-    "sharp-attention-start", label="saturated-attention", root="/softmax#1", steps=300,
+    "sharp-attention-start", label="saturated-attention", root="attention/softmax#1", steps=300,
     fixes=("divide scores by the root of the width", "smaller query and key weights"),
     source="generated, after vaswani2017attention, section 3.2.1",
     why="Scores in the millions: the softmax picks one key by chance and has no slope. Not yet measured over seeds.",
@@ -112,7 +112,7 @@ class Masked(nn.Module):
 
 
 @case(
-    "row-masked-out", label="non-finite", root="/softmax#1", steps=100, fixes=("let every query see one key", "finite mask value"),
+    "row-masked-out", label="non-finite", root="attention/softmax#1", steps=100, fixes=("let every query see one key", "finite mask value"),
     source="pytorch/pytorch#41508",
     why="The first query may see no key at all: a softmax over minus infinities alone is nan. Not yet measured over seeds.",
 )  # fmt: skip
