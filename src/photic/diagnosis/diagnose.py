@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 
 from photic.diagnosis.evidence import Case, Missing, provide
 from photic.diagnosis.profile import depth_profile
@@ -86,7 +87,7 @@ def diagnose(run: Run, prediction: Prediction | None = None, *, ignore: Collecti
     Args:
         run: an audit, or an audit with training steps; a partial run is judged as far as it goes.
         prediction: what theory expects of it; makes the verdict surer, none depends on it.
-        ignore: problems not to be reported.
+        ignore: problems to be silenced, `dead-units`, or one at places that match a pattern, `dead-units@encoder.*`.
     """
     case = Case(run, prediction)
     findings: list[Finding] = []
@@ -102,14 +103,27 @@ def diagnose(run: Run, prediction: Prediction | None = None, *, ignore: Collecti
         except Exception as error:  # one rule's fault must not cost the others' answers
             not_asked.append(NotAsked(rule.problem, f"the rule failed: {type(error).__name__}: {error}"))
             continue
-        if finding is not None and finding.problem not in ignore:
+        if finding is not None:
             findings.append(finding)
+    named = sorted(_roots(findings), key=_rank)
     return Diagnosis(
-        findings=tuple(sorted(_roots(findings), key=_rank)),
+        findings=tuple(finding for finding in named if not _silenced(finding, ignore)),
         not_asked=tuple(not_asked),
         profile=depth_profile(run, prediction) if run.steps else None,
         last_profile=depth_profile(run, step=len(run.steps) - 1) if len(run.steps) > 1 else None,
+        silenced=tuple(finding for finding in named if _silenced(finding, ignore)),
     )
+
+
+def _silenced(finding: Finding, ignore: Collection[str]) -> bool:
+    """Whether the finding is silenced: its problem, or its problem at places all of which match."""
+    for entry in ignore:
+        problem, _, pattern = entry.partition("@")
+        if problem != finding.problem:
+            continue
+        if not pattern or (finding.sites and all(fnmatchcase(site, pattern) for site in finding.sites)):
+            return True
+    return False
 
 
 def _roots(findings: list[Finding]) -> list[Finding]:

@@ -66,12 +66,14 @@ class Diagnosis:
         not_asked: rules whose evidence was not measured.
         profile: the depth profile of the first step; None when nothing could be profiled.
         last_profile: the same for the last step, when there is more than one.
+        silenced: what was found and was asked not to be reported; it does not count.
     """
 
     findings: tuple[Finding, ...]
     not_asked: tuple[NotAsked, ...] = ()
     profile: Profile | None = None
     last_profile: Profile | None = None
+    silenced: tuple[Finding, ...] = ()
 
     @property
     def healthy(self) -> bool:

@@ -74,6 +74,9 @@ def show_checkup(checkup: Checkup, console: Console, view: View = WHOLE) -> None
         show_joins(profile, console, view)
     for finding in checkup.findings:
         show_finding(finding, console)
+    for finding in checkup.diagnosis.silenced:
+        places = f" at {', '.join(finding.sites[:3])}" if finding.sites else ""
+        console.print(Text(f"silenced: {finding.problem}{places}", style="dim"))
     for unseen in checkup.run.unseen:
         console.print(Text(f"unseen: {unseen.what}: {unseen.why}", style="yellow"))
     for item in checkup.not_asked:

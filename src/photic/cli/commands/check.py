@@ -46,13 +46,15 @@ def check(
     trust
         Load a .pt2 file, which can run code; it is loaded in a process of its own.
     ignore
-        Problems not to be reported.
+        Problems to be silenced: dead-units, or at some places only, "dead-units@encoder.*". A project's pyproject.toml
+        may list more: ignore = [...] in [tool.photic].
     save
         Write the record, for `photic report`.
     """
     from photic.checkups.check import check as examine
     from photic.cli.failures import TargetFailure
     from photic.cli.output import progress
+    from photic.cli.settings import silenced
     from photic.cli.targets import load
 
     loaded = load(target, shape=input, seed=seed, weights=weights, trust=trust)
@@ -63,7 +65,7 @@ def check(
             loaded.loss,
             loaded.optimizer,
             steps=steps,
-            ignore=ignore,
+            ignore=silenced(ignore),
             progress=progress(quiet=output.json),
         )
     except (TypeError, ValueError, RuntimeError) as error:

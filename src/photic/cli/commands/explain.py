@@ -7,13 +7,20 @@ from typing import Annotated
 from cyclopts import Parameter
 
 
-def explain(problem: str = "", *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+def explain(
+    problem: str = "",
+    *,
+    markdown: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
     """Print what a finding means, its evidence and sources; without a problem, list them all.
 
     Parameters
     ----------
     problem
         Name of a finding: vanishing-gradient.
+    markdown
+        Print to stdout, as a page in Markdown.
     json
         Print as JSON to stdout.
     """
@@ -39,6 +46,9 @@ def explain(problem: str = "", *, json: Annotated[bool, Parameter(negative="")] 
                 ]
             )
         )
+        return 0
+    if markdown:
+        print("\n\n".join(f"## {r.problem}\n\n{r.documentation}\n\nSources: {', '.join(r.sources)}." for r in chosen))
         return 0
     out = console()
     for rule in chosen:

@@ -68,17 +68,20 @@ def run(
     from photic.cli.output import console, save
     from photic.cli.script import run_script
     from photic.cli.serving import served_beside
+    from photic.cli.settings import silenced
     from photic.records.documents import to_json
 
     stem = script.rsplit(".", 1)[-1] if module else Path(script).stem
     store = record or Path("photic-runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+
+    silent = silenced(ignore)
 
     def made(roots: list[nn.Module]) -> Watch:
         return Watch(
             roots,
             budget=budget,
             record=store,
-            ignore=ignore,
+            ignore=silent,
             started=1,
             on_finding=_tell,
             on_audit=_line if live else None,
