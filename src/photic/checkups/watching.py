@@ -7,7 +7,6 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from photic.checkups.tracks import Track, joined, owned
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.glances import Glance
 from photic.probes.in_place import InPlaceAudit
@@ -28,19 +28,6 @@ from photic.records.stores import StoreWriter
 from photic.theory.network import predict_run
 
 OnFinding = Callable[[Finding, int], None]
-
-
-@dataclass
-class _Track:
-    """What is known of the steps of one optimizer."""
-
-    steps: int = 0
-    first: Run | None = None
-    last: Run | None = None
-    losses: list[float] = field(default_factory=list[float])
-    audited: list[int] = field(default_factory=list[int])
-    seen: dict[str, int] = field(default_factory=dict[str, int])  # problem -> audits in a row
-    findings: tuple[Finding, ...] = ()
 
 
 class Watch:
@@ -89,7 +76,7 @@ class Watch:
         self.on_audit = on_audit
         self.steps = started  # steps that were made before the watch began
         self._started = started
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, Track] = {}
         self._told: set[str] = set()
         self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
@@ -132,7 +119,7 @@ class Watch:
     def run(self) -> Run | None:
         """The first and the last audit as one run; None before the first optimizer step."""
         track = max(self._tracks.values(), key=lambda t: t.steps, default=None)
-        return None if track is None else _joined(track)
+        return None if track is None else joined(track)
 
     @property
     def checkup(self) -> Checkup | None:
@@ -247,8 +234,8 @@ class Watch:
         except Exception as error:
             self._fault(error)
 
-    def _track(self, optimizer: torch.optim.Optimizer) -> _Track:
-        return self._tracks.setdefault(id(optimizer), _Track(steps=self._started))
+    def _track(self, optimizer: torch.optim.Optimizer) -> Track:
+        return self._tracks.setdefault(id(optimizer), Track(steps=self._started))
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self.faults:
@@ -279,24 +266,32 @@ class Watch:
         track.steps += 1
         self.steps += 1
         if run is not None:
-            self._judge(track, self.combine(_owned(run)))
+            self._judge(track, self.combine(owned(run) if self._several() else run))
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)
         self._prepare(following)
 
-    def _judge(self, track: _Track, run: Run) -> None:
+    def _several(self) -> bool:
+        return max(len(self._tracks), len(self._chosen), len(self.roots)) > 1
+
+    def _judge(self, track: Track, run: Run) -> None:
         step = run.steps[0]
         track.audited.append(step.step)
         if step.loss is not None:
             track.losses.append(step.loss)
         track.first = track.first or run
         track.last = run
-        found = diagnose(dataclasses.replace(run, losses=tuple(track.losses)), predict_run(run), ignore=self.ignore)
+        course = joined(track) or run
+        found = diagnose(course, predict_run(run), ignore=self.ignore, state=len(course.steps) - 1)
         still = {finding.problem for finding in found.findings}
         self.history.extend((step.step, finding) for finding in track.findings if finding.problem not in still)
         track.seen = {f.problem: track.seen.get(f.problem, 0) + 1 for f in found.findings}
-        track.findings = tuple(f for f in found.findings if track.seen[f.problem] >= 2 or len(track.audited) == 1)
+        track.findings = tuple(  # what is critical at once, and of the rest what two audits in a row show
+            f
+            for f in found.findings
+            if track.seen[f.problem] >= 2 or len(track.audited) == 1 or f.severity == "critical"
+        )
         for finding in track.findings:
             if track.seen[finding.problem] >= 2 and finding.problem not in self._told:
                 self._told.add(finding.problem)
@@ -383,18 +378,3 @@ def _family(roots: Sequence[nn.Module]) -> nn.Module:
             name, count = f"{type(root).__name__}{count}", count + 1
         family[name] = root
     return family
-
-
-def _owned(run: Run) -> Run:
-    """Take parameters that another optimizer moves as not trained in this step: a GAN's other half is no finding."""
-    parameters = tuple(p if p.owned is not False else dataclasses.replace(p, trainable=False) for p in run.parameters)
-    return dataclasses.replace(run, parameters=parameters)
-
-
-def _joined(track: _Track) -> Run | None:
-    first, last = track.first, track.last
-    if first is None or last is None:
-        return None
-    if first is last or [s.name for s in first.sites] != [s.name for s in last.sites] or first.edges != last.edges:
-        return dataclasses.replace(last, losses=tuple(track.losses))
-    return dataclasses.replace(first, steps=(*first.steps, *last.steps), losses=tuple(track.losses))

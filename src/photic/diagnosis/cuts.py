@@ -113,7 +113,7 @@ def flat_steps(graph: Graph) -> FlatStep | None:
 
 def _lost(graph: Graph) -> list[Parameter]:
     """Return trainable parameters that were used and got no gradient, unless the optimizer leaves them out on purpose."""
-    first, last = graph.run.steps[graph.step].parameters, graph.run.steps[-1].parameters
+    first, last = graph.run.steps[0].parameters, graph.run.steps[-1].parameters
     return [
         parameter
         for parameter, early, late in zip(graph.run.parameters, first, last, strict=True)

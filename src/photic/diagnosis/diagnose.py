@@ -81,15 +81,18 @@ _BREAKS = (
 )  # fmt: skip
 
 
-def diagnose(run: Run, prediction: Prediction | None = None, *, ignore: Collection[str] = ()) -> Diagnosis:
+def diagnose(
+    run: Run, prediction: Prediction | None = None, *, ignore: Collection[str] = (), state: int = 0
+) -> Diagnosis:
     """Return what the rules say of a run.
 
     Args:
         run: an audit, or an audit with training steps; a partial run is judged as far as it goes.
         prediction: what theory expects of it; makes the verdict surer, none depends on it.
         ignore: problems to be silenced, `dead-units`, or one at places that match a pattern, `dead-units@encoder.*`.
+        state: index of the step whose state is judged; what needs a course looks at all of them.
     """
-    case = Case(run, prediction)
+    case = Case(run, prediction, state)
     findings: list[Finding] = []
     not_asked: list[NotAsked] = []
     for rule in rules():

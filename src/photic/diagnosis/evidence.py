@@ -42,10 +42,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Case:
-    """All that is known when the rules are asked."""
+    """All that is known when the rules are asked; `state` is the index of the step that is judged."""
 
     run: Run
     prediction: Prediction | None
+    state: int = 0
 
 
 Provider = Callable[[Case], Any]
@@ -67,16 +68,16 @@ def provide(name: str, case: Case) -> Any:
 
 @evidence
 def graph(case: Case) -> Graph | Missing:
-    """The network at the first step."""
-    return Graph.of(case.run) if case.run.steps else Missing("no step was read")
+    """The network at the step that is judged."""
+    return Graph.of(case.run, case.state) if case.run.steps else Missing("no step was read")
 
 
 @evidence
 def profile(case: Case) -> Profile | Missing:
-    """The depth profile of the first step."""
-    if not case.run.steps or case.run.loss is None:
+    """The depth profile of the step that is judged."""
+    if not case.run.steps or case.run.steps[case.state].loss is None:
         return Missing("no backward pass was made")
-    found = depth_profile(case.run, case.prediction)
+    found = depth_profile(case.run, case.prediction, step=case.state)
     return Missing("the network has no trained layer") if found is None else found
 
 

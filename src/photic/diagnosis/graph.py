@@ -42,6 +42,21 @@ class Graph:
                 parameters[site].append((parameter, reading))
         return cls(run, step, dict(feeders), dict(consumers), dict(parameters))
 
+    @property
+    def loss(self) -> float | None:
+        """Loss at this step."""
+        return self.run.steps[self.step].loss
+
+    @property
+    def first(self) -> Graph:
+        """The same network at the first step that was read."""
+        return self if self.step == 0 else Graph.of(self.run, 0)
+
+    @property
+    def last(self) -> Graph:
+        """The same network at the last step that was read."""
+        return Graph.of(self.run, len(self.run.steps) - 1)
+
     def site(self, index: int) -> Site:
         """Return a site by its index."""
         return self.run.sites[index]

@@ -26,7 +26,7 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     guilty = _guilty(graph, share, rows)
     killed = not guilty and training is not None and not learns(training)
     if killed:
-        graph = type(graph).of(graph.run, len(graph.run.steps) - 1)
+        graph = graph.last
         guilty = _guilty(graph, share, rows)
     if not guilty:
         return None

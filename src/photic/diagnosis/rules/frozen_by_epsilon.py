@@ -29,7 +29,7 @@ def frozen_by_epsilon(
     layers = graph.layers()
     frozen: list[tuple[int, float]] = []
     covered: list[tuple[int, float]] = []
-    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    last = graph.last
     steps = {index: _step(last, index) for index in layers}
     fastest = max((ratio for ratio in steps.values() if ratio is not None), default=0.0)
     for index in layers:

@@ -20,7 +20,7 @@ def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Find
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
     gate at 0 or 1e-6 (ReZero, LayerScale) opens. Small positional or bias terms come from no layer.
     """
-    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
     for site in graph.run.sites:
         if site.operation != "add" or site.phase != "model":

@@ -15,7 +15,7 @@ from photic.records.findings import Evidence, Finding
 
 @rule(sources=("cs231n",))
 def learning_rate_too_large(
-    graph: Graph, training: Training | None, *, growth: float = 2.0, step: float = 0.05, fewest: int = 8
+    graph: Graph, training: Training | None, *, growth: float = 2.0, step: float = 0.05, fewest: int = 4
 ) -> Finding | None:
     """A step moves a layer by `step` of its size or more, and the loss climbs, jumps or swings instead of falling.
 

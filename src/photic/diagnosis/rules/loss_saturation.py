@@ -68,16 +68,16 @@ def _silent(graph: Graph) -> Finding | None:
     found = [graph.reading(index).gradient for index in run.outputs]
     heard = [gradient for gradient in found if gradient is not None]
     halved = any(site.dtype == "float16" for site in run.sites)
-    if not heard or any(g.rms > 0.0 or g.nonfinite for g in heard) or not run.loss or halved:
+    if not heard or any(g.rms > 0.0 or g.nonfinite for g in heard) or not graph.loss or halved:
         return None
     return Finding(
         problem="loss-saturation",
         severity="critical",
         sites=(),
         where=next((site.where for site in run.sites if site.phase == "loss"), ""),
-        evidence=(Evidence("loss", run.loss, "loss"),),
+        evidence=(Evidence("loss", graph.loss, "loss"),),
         reason=(
-            f"The loss stands at {number(run.loss)} and gives every output a gradient of exactly 0: where the outputs are, it is "
+            f"The loss stands at {number(graph.loss)} and gives every output a gradient of exactly 0: where the outputs are, it is "
             "flat (cut off, or all beyond its range)."
         ),
         advice="Leave the limit out, or take a loss that keeps a slope for large errors.",
@@ -99,8 +99,8 @@ def _sure_and_wrong(graph: Graph, flat: float, pulled: float) -> Finding | None:
             continue
         share, alignment = passed[0] / arrived, graph.reading(sources[0]).alignment
         neutral = graph.run.neutral_loss
-        if neutral is not None and graph.run.loss is not None:
-            wrong = graph.run.loss > neutral
+        if neutral is not None and graph.loss is not None:
+            wrong = graph.loss > neutral
         else:
             wrong = alignment is not None and alignment > pulled
         if share >= flat or not wrong:
@@ -112,7 +112,7 @@ def _sure_and_wrong(graph: Graph, flat: float, pulled: float) -> Finding | None:
             where=site.where,
             evidence=(
                 Evidence("share of the gradient that passes it", share, "ratio"),
-                Evidence("loss", graph.run.loss or 0.0, "loss"),
+                Evidence("loss", graph.loss or 0.0, "loss"),
             ),
             reason=(
                 f"The {site.operation} at {site.name} passes {number(share)} of the gradient: the outputs are sure and wrong, the gradient "

@@ -25,7 +25,7 @@ def non_finite(graph: Graph) -> Finding | None:
     False alarms: minus infinity in a mask before a softmax is meant and stays inside; it is not reported while loss
     and gradients are finite.
     """
-    run, step = graph.run, graph.run.steps[0]
+    run, step = graph.run, graph.run.steps[graph.step]
     bad_gradients = [
         parameter.name
         for parameter, reading in zip(run.parameters, step.parameters, strict=True)

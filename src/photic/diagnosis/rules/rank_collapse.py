@@ -44,7 +44,7 @@ def rank_collapse(
 
 
 def _units(graph: Graph, limit: float) -> Finding | None:
-    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    graph, last = graph.first, graph.last
     guilty: list[int] = []
     for index in graph.layers():
         at_first, at_last = graph.reading(index).weight, last.reading(index).weight
@@ -132,7 +132,7 @@ def _fallen(graph: Graph, training: Training | None) -> Finding | None:
         return None
     if (shrinking(graph) or 1.0) < 0.5:
         return None  # weight decay: `stalled-training` says so
-    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
+    graph, last = graph.first, graph.last
     layers = graph.layers()
     early, late = (g.reading(layers[-1]).spread for g in (graph, last))
     if (

@@ -28,8 +28,8 @@ def stalled_training(
     """
     if training is None or learns(training):
         return None
-    last = type(graph).of(graph.run, len(graph.run.steps) - 1)
-    moved = matrix_updates(graph) + (matrix_updates(last) if last.step != graph.step else [])
+    last = graph.last
+    moved = [*matrix_updates(graph.first), *matrix_updates(last)]
     if not moved:
         return None
     fading = shrinking(graph)

@@ -58,7 +58,7 @@ def unscaled_input(
     units = None if follower is None else graph.reading(follower).units
     flat = 0.0 if units is None else max(units.saturated_unit_fraction, units.saturated_fraction - 0.5)
     expected = chance(graph.run)
-    high = run.loss is not None and expected is not None and run.loss > 3.0 * expected
+    high = graph.loss is not None and expected is not None and graph.loss > 3.0 * expected
     stuck = training is not None and not learns(training)
     site = graph.site(entered[0])
     return Finding(
@@ -73,7 +73,7 @@ def unscaled_input(
         ),
         reason=(
             f"What enters {site.name or 'the first layer'} {what}, where mean 0 and deviation 1 are wanted"
-            + _consequence(flat, run.loss if high else None, expected, stuck)
+            + _consequence(flat, graph.loss if high else None, expected, stuck)
         ),
         advice="Standardise each column with the mean and deviation of the training set, or put a normalisation first.",
         confidence=0.85 if stuck or high or flat > 0.25 else 0.5,

@@ -28,7 +28,7 @@ def weights_too_large(
     activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
     half and below ten times that of chance, is told so as information.
     """
-    found = scales(graph, everywhere=True)
+    found = scales(graph.first, everywhere=True)
     large = {index: value for index, value in found.items() if value > 1.0}
     layers, ratio = list(large), typical(large)
     sizes = [graph.reading(index).signal for index in graph.run.outputs]
@@ -36,7 +36,7 @@ def weights_too_large(
     if 2 * len(layers) < len(found) or ratio < above or size < outputs:
         return None
     expected = chance(graph.run)
-    awful = graph.run.loss is not None and expected is not None and graph.run.loss > 10.0 * expected
+    awful = graph.loss is not None and expected is not None and graph.loss > 10.0 * expected
     first = layers[0]
     facts = graph.reading(first).weight
     assert facts is not None
@@ -56,8 +56,8 @@ def weights_too_large(
             f"The weights are too large for {operation or 'a linear layer'}: {wants}, found {number(facts.row_square_sum)} / fan_in; "
             f"over {len(layers)} layers the output grows to {number(size)}"
             + (
-                f", and the loss starts at {number(graph.run.loss)} where chance is {number(expected)}."
-                if awful and expected and graph.run.loss
+                f", and the loss starts at {number(graph.loss)} where chance is {number(expected)}."
+                if awful and expected and graph.loss
                 else "."
             )
         ),

@@ -29,7 +29,7 @@ def weights_too_small(
     False alarms: a last layer or a branch that starts at or near 0 is a good start, and so are small weights before a
     normalisation: neither counts. A network that is seen to learn is only told so (information).
     """
-    found = scales(graph)
+    found = scales(graph.first)
     layers, ratio = list(found), typical(found)
     if any(facts.distinct < 1e-6 for index in layers if (facts := graph.reading(index).weight) is not None):
         return None  # constant, not drawn: `rank-collapse`
