@@ -3,6 +3,8 @@ import './style.css'
 import { dress } from './charts/colours'
 import { choice, el } from './element'
 import { dashboard } from './live/dashboard'
+import { learn } from './learn/learn'
+import { useKept } from './learn/source'
 import { report } from './report/report'
 import type { Data } from './view'
 
@@ -28,6 +30,9 @@ function main(): void {
   } else if (given.mode === 'live') {
     document.title = 'Runs · photic'
     page.replaceChildren(header('runs', served), dashboard(given.folder))
+  } else if (given.mode === 'learn') {
+    if (given.answers !== undefined) useKept(given.answers)
+    page.replaceChildren(header('learn', served && given.answers === undefined), learn())
   } else {
     page.replaceChildren(header('no data'), el('main', { id: 'main', tabindex: -1 }, el('h1', {}, 'There is nothing in this page.')))
   }

@@ -14,6 +14,7 @@ from photic.cli.failures import UsageFailure
 def serve_page(folder: Path, *, host: str, port: int, names: Sequence[str], start: str, open_browser: bool) -> int:
     """Serve the runs of a folder and the lessons."""
     from photic.cli.output import console
+    from photic.web.lessons import ROUTES
     from photic.web.server import Address, application, bound, serve
 
     if not folder.is_dir():
@@ -26,7 +27,7 @@ def serve_page(folder: Path, *, host: str, port: int, names: Sequence[str], star
         raise UsageFailure(
             f"{host}:{port} cannot be listened on: {error}; choose another --port, 0 for a free one"
         ) from None
-    app = application(folder, hosts=[host, *names], token=address.token)
+    app = application(folder, hosts=[host, *names], token=address.token, lessons=ROUTES)
     console().print(f"photic: {address.url(start)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
     if open_browser:
         import webbrowser

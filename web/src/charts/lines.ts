@@ -125,7 +125,7 @@ function options(spec: Spec, width: number, tell: (index: number) => void): uPlo
         ...axis,
         label: spec.yLabel,
         size: 56,
-        ...(spec.logarithmic === true ? { splits: (_: uPlot, __: number, low: number, high: number) => powers(low, high), values: (_: uPlot, splits: number[]) => splits.map((value) => `1e${Math.round(Math.log10(value))}`) } : {}),
+        ...(spec.logarithmic === true ? { filter: (_: uPlot, splits: number[]) => splits, splits: (_: uPlot, __: number, low: number, high: number) => powers(low, high), values: (_: uPlot, splits: number[]) => splits.map((value) => `1e${Math.round(Math.log10(value))}`) } : {}),
       },
     ],
     series: [

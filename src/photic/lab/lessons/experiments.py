@@ -1,0 +1,53 @@
+"""Experiments: audit and train the network that the knobs describe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from photic.checkups.setup import seeded
+from photic.checkups.watching import watch
+from photic.diagnosis.diagnose import diagnose
+from photic.diagnosis.units_on_curves import units_on_curves
+from photic.lab.lessons.knobs import Knobs, batches, built
+from photic.probes.audit import measure
+from photic.records.findings import Checkup
+from photic.reports.view import view_of
+from photic.theory.network import predict_run
+
+
+def audited(knobs: Knobs) -> dict[str, Any]:
+    """Return what the page shows of the untrained network, with the time that the audit took in milliseconds."""
+    network, batch = built(knobs)
+    began = time.perf_counter()
+    with seeded(knobs.seed):
+        run = measure(network, batch, F.cross_entropy)
+    prediction = predict_run(run)
+    checkup = Checkup(run, prediction, diagnose(run, prediction))
+    milliseconds = 1000.0 * (time.perf_counter() - began)
+    view = view_of(checkup, title="network", curves=[units_on_curves(run)])["runs"][0]
+    kept = {name: view[name] for name in ("title", "verdict", "healthy", "loss", "profile", "findings", "curves")}
+    if kept["profile"] is not None:
+        kept["profile"] = {**kept["profile"], "blocks": []}
+    return {**kept, "milliseconds": round(milliseconds, 1)}
+
+
+def trained(knobs: Knobs, record: Path, *, stopped: Callable[[], bool]) -> None:
+    """Train the network under a watch that reads every layer at every step, into a store, until done or stopped."""
+    network, _ = built(knobs)
+    optimizer = torch.optim.SGD(network.parameters(), lr=knobs.learning_rate)
+    stream = batches(knobs)
+    with watch(network, optimizer, record=record, every=1):
+        for _ in range(knobs.steps):
+            if stopped():
+                return
+            inputs, labels = next(stream)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(network(inputs), labels)
+            loss.backward()
+            optimizer.step()

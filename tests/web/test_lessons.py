@@ -1,0 +1,111 @@
+"""The lessons: answers agree with formulas, limits are kept, training streams, and the page shows each lesson."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from photic.web.export import key
+from photic.web.lessons import ROUTES, answer
+from photic.web.server import Address, application, bound
+from tests.web.browser import tabs
+
+LESSONS = (
+    "neuron", "backpropagation", "depth", "saturation", "tanh", "xavier", "he", "centring", "normalisation", "residual",
+    "time", "precision", "phases", "free",
+)  # fmt: skip
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    return TestClient(application(tmp_path, lessons=ROUTES), base_url="http://127.0.0.1")
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "gelu", "selu"])
+def test_the_slope_by_formula_is_autograds(activation: str) -> None:
+    found = answer("neuron", {"activation": activation})
+    assert found["formula"] == pytest.approx(found["measured"], abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_every_delta_by_formula_is_autograds(activation: str, seed: int) -> None:
+    for layer in answer("backpropagation", {"activation": activation, "seed": str(seed), "scale": "2"})["layers"]:
+        assert layer["formula"] == pytest.approx(layer["autograd"], abs=1e-12)
+
+
+def test_centring_makes_a_sigmoid_network_keep_its_gradient() -> None:
+    reached = {
+        name: answer("audit", {"initialiser": name, "depth": "20"})["profile"]["reached"]
+        for name in ("default", "xavier", "centred_logistic")
+    }
+    assert reached["default"] < reached["xavier"] < reached["centred_logistic"] == 21
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("audit", {"depth": "1000"}), ("audit", {"width": "-1"}), ("audit", {"activation": "__import__"}), ("audit", {"width": "x"}),
+        ("audit", {"data": "../../etc/passwd"}), ("audit", {"unknown": "1"}), ("time", {"steps": "1e9"}), ("time", {"gain": "nan"}),
+        ("precision", {"epsilon": "inf"}), ("phases", {"activation": "nothing"}), ("nothing", {}), ("train", {"steps": "99999"}),
+    ],
+)  # fmt: skip
+def test_what_is_out_of_bounds_is_refused_in_words(client: TestClient, kind: str, words: dict[str, str]) -> None:
+    found = client.get(f"/api/learn/{kind}", params=words)
+    assert found.status_code == 400 and found.json()["error"]
+
+
+def test_training_streams_every_step_and_ends(client: TestClient) -> None:
+    with client.stream("GET", "/api/learn/train", params={"steps": "12", "depth": "2", "width": "8"}) as stream:
+        text = "".join(stream.iter_text())
+    assert text.startswith("event: start") and text.rstrip().endswith('data: "done"')
+    assert "glance/gradient" in text
+
+
+def test_questions_are_written_as_the_page_writes_them() -> None:
+    given = {"epsilon": 1e-8, "residual": True, "depth": 10, "gain": 1.0, "width": 0.025}
+    assert key("x", given) == "x?depth=10&epsilon=1e-8&gain=1&residual=true&width=0.025"
+
+
+@pytest.fixture(scope="module")
+def served_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    import uvicorn
+
+    address, socket = bound(Address(port=0))
+    app = application(tmp_path_factory.mktemp("none"), lessons=ROUTES)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread.start()
+    yield address.url("")
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def open_tab() -> Iterator[Any]:
+    with tabs() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_each_lesson_is_whole(served_at: str, open_tab: Any, lesson: str) -> None:
+    tab = open_tab(f"{served_at}/learn#{lesson}", width=400 if lesson == "depth" else 1280)
+    tab.page.wait_for_selector(".experiment figure, .experiment table", timeout=20000)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == tab.page.viewport_size["width"]
+    assert tab.violations() == [] and tab.errors == []
+    assert tab.foreign(served_at) == []
+    tab.page.close()
+
+
+def test_a_network_is_trained_from_the_page(served_at: str, open_tab: Any) -> None:
+    tab = open_tab(f"{served_at}/learn#tanh")
+    tab.page.wait_for_selector(".experiment figure", timeout=20000)
+    tab.page.get_by_role("button", name="Train it").click()
+    tab.page.locator(".training [role=status]", has_text="done").wait_for(timeout=60000)
+    assert tab.page.locator(".training .heat canvas").count() >= 1
+    assert tab.errors == []
