@@ -18,7 +18,7 @@ def silenced(given: tuple[str, ...]) -> tuple[str, ...]:
     from photic.records.vocabulary import PROBLEMS
 
     file = next((place / "pyproject.toml" for place in _upwards() if (place / "pyproject.toml").is_file()), None)
-    entries: list[Any] = []
+    entries: Any = []
     if file is not None:
         try:
             entries = (

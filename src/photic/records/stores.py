@@ -38,7 +38,7 @@ class StoreWriter:
         self.dropped = 0
         self.failure = ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        _connect(path).close()
+        _begin(path)
         self._queue: queue.Queue[tuple[str, int, bytes] | tuple[str, str] | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="photic store", daemon=True)
         self._thread.start()
@@ -105,6 +105,17 @@ def _thin(connection: sqlite3.Connection, series: str) -> int:
     gone = steps[1 : len(steps) // 2 : 2]
     connection.executemany("delete from rows where series = ? and step = ?", [(series, step) for step in gone])
     return len(steps) - len(gone)
+
+
+def _begin(path: Path) -> None:
+    """Make the tables; a new store appears under its name when it is whole, so that no reader finds half of one."""
+    if path.exists():
+        _connect(path).close()
+        return
+    made = path.with_name(f"{path.name}.new")
+    made.unlink(missing_ok=True)
+    _connect(made).close()
+    made.replace(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
