@@ -108,3 +108,14 @@ def test_an_objective_that_is_meant_to_rise_below_zero_is_not_diverging() -> Non
 @pytest.mark.parametrize("rate", [1.0, 10.0])
 def test_a_rate_that_throws_the_loss_up_is_too_large_though_it_comes_down_again(rate: float) -> None:
     assert "learning-rate-too-large" in [f.problem for f in found(mlp(16, 4), classes(0), F.cross_entropy, adam(rate))]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("rate", "sick"), [(0.1, True), (1e-3, False)])
+def test_units_that_the_steps_kill_are_dead_units(seed: int, rate: float, sick: bool) -> None:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    batches = [(x[:, :8].abs(), y) for x, y in classes(0)]  # all inputs positive: a long step puts whole units below 0
+    start = photic.check(model, batches, F.cross_entropy, adam(rate), steps=0)
+    assert "dead-units" not in [f.problem for f in start.findings]
+    assert [f.problem for f in found(model, batches, F.cross_entropy, adam(rate))] == (["dead-units"] if sick else [])

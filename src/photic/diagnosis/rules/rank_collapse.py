@@ -130,7 +130,7 @@ def _fallen(graph: Graph, training: Training | None) -> Finding | None:
     """The examples differed at the top at first and are one after some steps that did not lower the loss."""
     if training is None or training.chance is None or learns(training) or training.steps < 10:
         return None
-    if (shrinking(graph) or 1.0) < 0.5:
+    if (shrinking(graph) or 1.0) < 0.5 or graph.run.facts.get("optimizer") == "assumed":
         return None  # weight decay: `stalled-training` says so
     graph, last = graph.first, graph.last
     layers = graph.layers()
