@@ -31,8 +31,6 @@ def start(mode: str, number: int, folder: Path, *words: str) -> subprocess.Compl
 def results(mode: str, number: int, folder: Path, *words: str) -> list[dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     done = start(mode, number, folder, *words)
-    if done.returncode and "SIGABRT" in done.stderr:  # gloo's threads at the interpreter's end, rarely
-        done = start(mode, number, folder, *words)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(number)]
 
