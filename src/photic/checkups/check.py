@@ -24,6 +24,7 @@ from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
 from photic.probes.clipping import clipping
+from photic.probes.neighbours import neighbours
 from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step
@@ -109,6 +110,7 @@ def _trained(
         return start
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     losses: list[float] = []
+    start = dataclasses.replace(start, neighbours=neighbours(twin, first))
     run = _stepped(start, 0, setup, stream, losses)
     if optimizer is None:
         run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})

@@ -15,7 +15,7 @@ from photic.records.vocabulary import SEVERITIES
 
 # What explains what: where the key was found as a warning, the values are its effects and no findings of their own.
 _FADES = ("vanishing-gradient", "stalled-training")
-_BLOWS_UP = ("exploding-gradient", "learning-rate-too-large", "diverging", "stalled-training")
+_BLOWS_UP = ("exploding-gradient", "shattered-gradient", "learning-rate-too-large", "diverging", "stalled-training")
 _EXPLAINS: dict[str, tuple[str, ...]] = {
     "non-finite": (
         "vanishing-gradient",
@@ -46,14 +46,15 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "saturated-gates": ("vanishing-in-time", "exploding-in-time", *_FADES),
     "saturated-attention": _FADES,
     "saturated-activation": ("weights-too-large", "idle-layer", *_FADES),
-    "rank-collapse": ("frozen-by-epsilon", *_FADES),
+    "rank-collapse": ("frozen-by-epsilon", "shattered-gradient", *_FADES),
     "idle-layer": _FADES,
     "weights-too-small": ("dead-units", "rank-collapse", "frozen-by-epsilon", "stalled-training"),
-    "weights-too-large": ("learning-rate-too-large", "diverging", "dead-units", "stalled-training"),
+    "weights-too-large": ("learning-rate-too-large", "shattered-gradient", "diverging", "dead-units", "stalled-training"),
     "missing-normalisation": _BLOWS_UP,
     "post-norm-without-warmup": ("rank-collapse", "learning-rate-too-large", "diverging", *_FADES),
-    "vanishing-gradient": ("rank-collapse", "stalled-training"),
-    "exploding-gradient": ("learning-rate-too-large", "diverging", "stalled-training"),
+    "vanishing-gradient": ("rank-collapse", "shattered-gradient", "stalled-training"),
+    "exploding-gradient": ("learning-rate-too-large", "diverging", "shattered-gradient", "stalled-training"),
+    "shattered-gradient": ("learning-rate-too-large", "stalled-training"),
     "vanishing-in-time": ("stalled-training",),
     "exploding-in-time": ("learning-rate-too-large", "diverging", "stalled-training"),
     "never-zeroed-gradients": ("learning-rate-too-large", "diverging", "stalled-training"),
@@ -69,7 +70,7 @@ _CAUSES_FIRST = (
     "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
     "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",
     "missing-normalisation", "weights-too-large", "vanishing-in-time", "exploding-in-time", "vanishing-gradient",
-    "exploding-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
+    "exploding-gradient", "shattered-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
     "diverging", "idle-layer",
 )  # fmt: skip
 
