@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import photic
-from photic.checkups import watching
+from photic.checkups import verdicts
 from photic.checkups.watching import Watch
 from photic.probes.pace import START_UP, Pace
 from photic.records.stores import StoreReader
@@ -38,6 +38,17 @@ def trained(build: Callable[[], nn.Module], *, steps: int = 40, rate: float = 0.
             F.cross_entropy(model(x), y).backward()
             optimizer.step()
     return watch
+
+
+def test_what_showed_at_the_start_alone_is_named_while_nothing_is_learned() -> None:
+    def normalised() -> nn.Module:
+        layers: list[nn.Module] = []
+        for _ in range(50):
+            layers += [nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(64, 10))
+
+    watch = trained(normalised, steps=40, rate=0.1)
+    assert [finding.problem for finding in watch.findings] == ["exploding-gradient"]
 
 
 def test_a_deep_sigmoid_network_is_found_named_and_told_once() -> None:
@@ -152,7 +163,7 @@ def test_a_fault_of_ours_ends_the_watch_and_not_the_training(monkeypatch: pytest
 
     for place in ("diagnose", "predict_run"):
         with monkeypatch.context() as patch:
-            patch.setattr(watching, place, broken)
+            patch.setattr(verdicts, place, broken)
             with pytest.warns(UserWarning, match="photic stopped watching"):
                 watch = trained(lambda: zoo.Mlp(torch.relu, 3), steps=5)
         assert watch.faults == ["KeyError: 'a fault of ours'"]

@@ -17,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from photic.checkups.tracks import Track, joined, owned
+from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.glances import Glance
 from photic.probes.in_place import InPlaceAudit
@@ -283,7 +284,7 @@ class Watch:
         track.first = track.first or run
         track.last = run
         course = joined(track) or run
-        found = diagnose(course, predict_run(run), ignore=self.ignore, state=len(course.steps) - 1)
+        found = verdict(course, run, self.ignore)
         still = {finding.problem for finding in found.findings}
         self.history.extend((step.step, finding) for finding in track.findings if finding.problem not in still)
         track.seen = {f.problem: track.seen.get(f.problem, 0) + 1 for f in found.findings}

@@ -27,9 +27,9 @@ class Training:
     """What training steps showed.
 
     Attributes:
-        losses: of every step.
+        losses: of the steps that were read, in order; of every step where photic trained.
         first, last: losses at both ends: the median of up to five steps, and the mean of as many (nan if one is).
-        steps: number of steps.
+        steps: number of steps from the first to the last that was read.
         chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for other losses.
     """
 
@@ -88,9 +88,10 @@ def training(case: Case) -> Training | None:
     if len(losses) < 2:
         return None
     count = max(1, min(5, len(losses) // 4))
-    return Training(
-        losses, statistics.median(losses[:count]), sum(losses[-count:]) / count, len(losses), chance(case.run)
-    )
+    first, last = statistics.median(losses[:count]), sum(losses[-count:]) / count
+    readings = case.run.steps
+    steps = max(len(losses), readings[-1].step - readings[0].step + 1 if readings else 0)
+    return Training(losses, first, last, steps, chance(case.run))
 
 
 def chance(run: Run) -> float | None:

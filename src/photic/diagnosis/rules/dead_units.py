@@ -15,7 +15,7 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     """At least `share` of a layer's units are 0, with slope 0, on every example of the batch.
 
     Signs: an activation with a flat zero side (ReLU, ReLU6, hard sigmoid) whose units never leave it, on a batch of
-    at least `rows` examples or positions, at the start; or after some steps that did not lower the loss.
+    at least `rows` examples or positions, at the start; or, on the main path, after some steps that did not lower the loss.
 
     Why it matters: a unit that is off for every example gets no gradient and cannot come back. A layer of them cuts
     the network in two.
@@ -28,7 +28,8 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     killed = not guilty and training is not None and not learns(training) and not ours
     if killed:
         graph = graph.last
-        guilty = _guilty(graph, share, rows)
+        path = graph.main_path()  # a branch beside a skip may die without harm
+        guilty = [(index, fraction) for index, fraction in _guilty(graph, share, rows) if index in path]
     if not guilty:
         return None
     first, fraction = guilty[0]

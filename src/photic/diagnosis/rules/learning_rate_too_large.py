@@ -32,11 +32,11 @@ def learning_rate_too_large(
     if training is None or not training.losses[0] > 0.0:
         return None
     finite = list(itertools.takewhile(math.isfinite, training.losses))
-    broken = len(finite) < training.steps
+    broken = len(finite) < len(training.losses)
     up, known = uphill(graph)
     if len(finite) < (2 if broken else fewest) or 2 * up > known > 0:  # uphill: `diverging`
         return None
-    end = finite[-1:] if broken else finite[-max(2, training.steps // 4) :]
+    end = finite[-1:] if broken else finite[-max(2, len(training.losses) // 4) :]
     graphs = [type(graph).of(graph.run, index) for index in range(len(graph.run.steps))]
     ratios = [value for each in graphs for value in matrix_updates(each) if math.isfinite(value)]
     if not ratios or max(ratios) < step:
