@@ -20,6 +20,8 @@ Random weights, tiny configurations, one thread; made by `python3 dev.py zoo --w
 with that of a plain pass, and nothing was left behind. *Predicted* is the share of the model's operations of which
 mean-field theory expects signal and gain; elsewhere it restarts from the measurement and says why. *Ratio* is the time
 of the audit over that of a plain forward and backward pass of such a tiny network: see `dev.py bench audit` for larger ones.
+*In training*: what `photic.check` warns of in 20 steps under AdamW at 1e-3, Adam at 3e-4 and SGD at 0.01 with momentum, with
+two seeds each.
 
 """
 
@@ -43,7 +45,7 @@ def main() -> int:
     if options.write:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(HEAD + table(rows), encoding="utf-8")
-    return 1 if any(row.different or row.left or row.findings for row in rows) else 0
+    return 1 if any(row.different or row.left or row.findings or row.alarms for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -22,5 +22,6 @@ def test_every_architecture_is_seen_whole_and_left_as_it_was(name: str) -> None:
     assert seen.different == ()
     assert seen.left == ()
     assert seen.findings == ()
+    assert seen.alarms == ()
     assert seen.operations >= 4
     assert name in table([seen])

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from photic.checkups.check import check
 from photic.checkups.setup import seeded
 from photic.diagnosis.diagnose import diagnose
 from photic.lab.architectures import Builder, Built
 from photic.probes import batches
 from photic.probes.audit import measure
 from photic.theory.network import predict_run
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], Any]] = {
+    "AdamW 1e-3": lambda model: torch.optim.AdamW(model.parameters(), 1e-3),
+    "Adam 3e-4": lambda model: torch.optim.Adam(model.parameters(), 3e-4),
+    "SGD 0.01, momentum 0.9": lambda model: torch.optim.SGD(model.parameters(), 0.01, momentum=0.9),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Seen:
         predicted: share of the model's operations of which theory expects something.
         reach: the headline.
         findings: warnings and worse; random weights of a sound architecture should have none.
+        alarms: warnings and worse of `photic.check` in 20 steps on one batch, by the optimizer; there should be none.
         different: parameters whose gradient is not that of a plain pass, bit for bit.
         left: what the audit left behind: hooks, gradients, changed buffers.
         seconds: of one audit.
@@ -41,6 +51,7 @@ class Seen:
     predicted: float
     reach: str
     findings: tuple[str, ...]
+    alarms: tuple[str, ...]
     different: tuple[str, ...]
     left: tuple[str, ...]
     seconds: float
@@ -65,7 +76,7 @@ def survey(name: str, build: Builder, *, seed: int = 0, rounds: int = 3) -> Seen
             measure(model, batch, loss)
             times.append(time.perf_counter() - start)
     if run.stopped:
-        return Seen(name, len(run.sites), (run.stopped,), 0.0, "stopped", (), (), (), times[0], 0.0)
+        return Seen(name, len(run.sites), (run.stopped,), 0.0, "stopped", (), (), (), (), times[0], 0.0)
     gradients: dict[str, Tensor | None] = {parameter.name: None for parameter in run.parameters}
     for parameter, reading in zip(run.parameters, run.steps[0].parameters, strict=True):
         gradients[parameter.name] = None if reading.gradient is None else torch.tensor(reading.gradient.norm)
@@ -80,11 +91,23 @@ def survey(name: str, build: Builder, *, seed: int = 0, rounds: int = 3) -> Seen
         predicted=known / max(1, len(model_sites)),
         reach="" if diagnosis.profile is None else diagnosis.profile.reach,
         findings=tuple(f"{f.problem} at {', '.join(f.sites[:2])}" for f in diagnosis.findings if f.severity != "info"),
+        alarms=_alarms(build, seed),
         different=_different(plain, gradients),
         left=_left(model, before, hooks),
         seconds=statistics.median(times),
         ratio=statistics.median(times) / plain_seconds,
     )
+
+
+def _alarms(build: Builder, seed: int, steps: int = 20) -> tuple[str, ...]:
+    """Return what `photic.check` finds of sensible trainings, two starts each."""
+    found: list[str] = []
+    for start, (name, make) in itertools.product((seed, seed + 1), OPTIMIZERS.items()):
+        with seeded(start):
+            model, batch, loss = build()
+            checkup = check(model, [batch], loss, make, steps=steps)
+        found += [f"{finding.problem} ({name}, seed {start})" for finding in checkup.findings if finding.severity != "info"]
+    return tuple(found)
 
 
 def _plain(built: Built, seed: int, rounds: int) -> tuple[dict[str, Tensor | None], float]:
@@ -141,8 +164,8 @@ def _left(model: nn.Module, before: Mapping[str, Tensor], hooks: Mapping[str, in
 def table(rows: Sequence[Seen]) -> str:
     """Return the survey as a Markdown table."""
     lines = [
-        "| architecture | operations | unseen | predicted | the gradient reaches | findings | time | ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "| architecture | operations | unseen | predicted | the gradient reaches | findings | in training | time | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         reach = row.reach.removeprefix("the gradient reaches ")
@@ -150,6 +173,7 @@ def table(rows: Sequence[Seen]) -> str:
         unseen = "; ".join(row.unseen) or "nothing"
         lines.append(
             f"| {row.name} | {row.operations} | {unseen} | {100 * row.predicted:.0f} % | {reach} | {found} | "
+            f"{'; '.join(row.alarms) or 'none'} | "
             f"{1000 * row.seconds:.0f} ms | {row.ratio:.1f} |"
         )
     return "\n".join(lines) + "\n"
