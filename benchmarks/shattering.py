@@ -147,15 +147,21 @@ def _print(rows: list[dict[str, Any]]) -> None:
     print("cosine           | networks | best loss of four rates: least, median, most | below 1.0 at some rate")
     edges = [(-1.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01)]
     for low, high in edges:
-        best = sorted(min(row["losses"].values()) for row in rows if row["cosine"] is not None and low <= row["cosine"] < high)
+        best = sorted(
+            min(row["losses"].values()) for row in rows if row["cosine"] is not None and low <= row["cosine"] < high
+        )
         if best:
             learnt = sum(loss < 1.0 for loss in best)
-            print(f"{low:5.2f} to {high:5.2f}   | {len(best):8d} | {best[0]:.2f}, {best[len(best) // 2]:.2f}, {best[-1]:.2f} | {learnt}")
+            print(
+                f"{low:5.2f} to {high:5.2f}   | {len(best):8d} | {best[0]:.2f}, {best[len(best) // 2]:.2f}, {best[-1]:.2f} | {learnt}"
+            )
     setups = [(row, name) for row in rows for name in OPTIMIZERS]
     named = [(row, name) for row, name in setups if "shattered-gradient" in row["found"][name]]
     healthy = [(row, name) for row, name in setups if row["losses"][name] < 1.0]
     sick = [(row, name) for row, name in setups if row["losses"][name] > 1.9]
-    print(f"set-ups: {len(healthy)} healthy (loss below 1.0 after {STEPS} steps), {len(sick)} sick (above 1.9; chance is 2.30)")
+    print(
+        f"set-ups: {len(healthy)} healthy (loss below 1.0 after {STEPS} steps), {len(sick)} sick (above 1.9; chance is 2.30)"
+    )
     print(f"shattered-gradient named: {len(named)}, of them healthy {sum(item in healthy for item in named)}")
     print(f"sick with a finding: {sum(bool(row['found'][name]) for row, name in sick)}")
     alarms = [(row, name) for row, name in healthy if row["found"][name]]

@@ -106,7 +106,9 @@ def _alarms(build: Builder, seed: int, steps: int = 20) -> tuple[str, ...]:
         with seeded(start):
             model, batch, loss = build()
             checkup = check(model, [batch], loss, make, steps=steps)
-        found += [f"{finding.problem} ({name}, seed {start})" for finding in checkup.findings if finding.severity != "info"]
+        found += [
+            f"{finding.problem} ({name}, seed {start})" for finding in checkup.findings if finding.severity != "info"
+        ]
     return tuple(found)
 
 
