@@ -119,6 +119,19 @@ class Checkpointed(nn.Module):
         return self.head(checkpoint(self.block, torch.relu(self.stem(x)), use_reentrant=self.reentrant))
 
 
+class Series(nn.Module):
+    """A fused recurrent layer on raw numbers, which carry no gradient."""
+
+    def __init__(self, kind: type[nn.Module], **options: Any) -> None:
+        super().__init__()
+        self.layer = kind(4, 16, **options)
+        self.head = nn.Linear(32 if options.get("bidirectional") else 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x)[0][-1])
+
+
+SERIES = seeded(lambda: (torch.randn(12, 20, 4), torch.randint(3, (20,))))
 SGD: Any = lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)  # noqa: E731
 ADAM: Any = lambda p: torch.optim.Adam(p, 1e-3)  # noqa: E731
 LOOPS: dict[str, Callable[[Any], Trained]] = {
@@ -126,6 +139,9 @@ LOOPS: dict[str, Callable[[Any], Trained]] = {
     "cnn, in place": plainly(lambda: zoo.cnn(), zoo.images(), F.cross_entropy, SGD),
     "lstm": plainly(lambda: zoo.Recurrent(nn.LSTM), zoo.tokens(), zoo.token_loss, ADAM, clip=True),
     "gru": plainly(lambda: zoo.Recurrent(nn.GRU), zoo.tokens(), zoo.token_loss, ADAM),
+    "lstm on raw series": plainly(lambda: Series(nn.LSTM, num_layers=2, dropout=0.3), SERIES, F.cross_entropy, ADAM),
+    "gru on raw series": plainly(lambda: Series(nn.GRU, bidirectional=True), SERIES, F.cross_entropy, ADAM),
+    "rnn on raw series": plainly(lambda: Series(nn.RNN), SERIES, F.cross_entropy, SGD),
     "transformer": plainly(lambda: zoo.transformer(pre=True), zoo.tokens(), zoo.token_loss, ADAM, clip=True),
     "accumulation": plainly(lambda: zoo.Mlp(torch.relu, 4), zoo.vectors(), F.cross_entropy, SGD, accumulate=3),
     "dropout": plainly(lambda: nn.Sequential(nn.Linear(64, 32), nn.Dropout(0.5), nn.Linear(32, 10)), zoo.vectors(), F.cross_entropy, SGD),
@@ -161,4 +177,6 @@ def test_training_is_bit_identical_with_and_without(name: str) -> None:
         24 if name == "gan" and STEPS == 12 else 2 * STEPS if name == "gan" else 12 if name == "closure" else STEPS
     )
     assert watch.run is not None and len(watch.run.sites) >= 3
+    if "raw" in name:
+        assert any(reading.times is not None for reading in watch.run.steps[-1].sites)
     assert watch.findings == () or name in ("mlp", "accumulation"), [f.problem for f in watch.findings]

@@ -43,6 +43,7 @@ class InPlaceAudit:
         self.seconds = 0.0
         self._inside: list[nn.Module] = []
         self._stack = ExitStack()
+        self._stepping = ExitStack()
         self._watcher: Any = None
         self._before: dict[str, Tensor] = {}
         self._leftover: set[int] = set()
@@ -198,10 +199,12 @@ class InPlaceAudit:
         )
         if moves:
             self._before = snapshot(self.model)
+            self._stepping.enter_context(clipping(self._clips))  # some optimizers clip in their step
         self.seconds += time.perf_counter() - start
 
     def after_step(self) -> Run | None:
         """The optimizer has stepped: return the run with the true update of every parameter."""
+        self._stepping.close()
         if self._run is None:
             return None
         start = time.perf_counter()
@@ -239,6 +242,7 @@ class InPlaceAudit:
         False: a torch call is under way, or another mode stands above ours, and nothing can be taken away now. Then
         the audit lets everything pass; call again later.
         """
+        self._stepping.close()
         if self._open:
             self._mute()
             stack = _get_current_function_mode_stack()

@@ -155,7 +155,7 @@ class Recorder:
         before = self._before(call)
         if before is None:
             return call.run()
-        time = None if self.in_place and not _carried(call) else tap(call)
+        time = tap(call) if before.carried_gradient or not self.in_place else None
         self.failing = call
         result = call.run() if time is None else time.call.run()
         self.failing = None
@@ -377,10 +377,6 @@ def _changed(before: _Before, place: int) -> bool:
     if tensor.grad_fn is not before.nodes[place]:
         return True
     return not tensor.is_inference() and tensor._version != before.versions[place]
-
-
-def _carried(call: Call) -> bool:
-    return bool(call.args) and isinstance(call.args[0], Tensor) and call.args[0].requires_grad
 
 
 def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:
