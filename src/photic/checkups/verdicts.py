@@ -12,14 +12,12 @@ from photic.theory.network import predict_run
 
 
 def verdict(course: Run, latest: Run, ignore: Collection[str] = ()) -> Diagnosis:
-    """Judge the last state; where that shows nothing and the loss stands still, the first one, with the course since.
+    """Judge the last state; while the loss stands still, the first one as well, with the course since.
 
     Some causes show at the start alone: BatchNorm's gradient, which exploded, has passed through the first large step and
     looks whole afterwards, and the network never learns.
     """
     prediction = predict_run(latest)
-    now = diagnose(course, prediction, ignore=ignore, state=len(course.steps) - 1)
-    told = any(finding.severity != "info" for finding in (*now.findings, *now.silenced))
-    if told or len(course.steps) < 2 or learns(training(Case(course, prediction))):
-        return now
-    return diagnose(course, prediction, ignore=ignore)
+    last = len(course.steps) - 1
+    stuck = last > 0 and not learns(training(Case(course, prediction)))
+    return diagnose(course, prediction, ignore=ignore, state=(last, 0) if stuck else last)

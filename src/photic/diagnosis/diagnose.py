@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from photic.diagnosis.evidence import Case, Missing, provide
@@ -89,7 +89,7 @@ _BREAKS = (
 
 
 def diagnose(
-    run: Run, prediction: Prediction | None = None, *, ignore: Collection[str] = (), state: int = 0
+    run: Run, prediction: Prediction | None = None, *, ignore: Collection[str] = (), state: int | Sequence[int] = 0
 ) -> Diagnosis:
     """Return what the rules say of a run.
 
@@ -97,9 +97,25 @@ def diagnose(
         run: an audit, or an audit with training steps; a partial run is judged as far as it goes.
         prediction: what theory expects of it; makes the verdict surer, none depends on it.
         ignore: problems to be silenced, `dead-units`, or one at places that match a pattern, `dead-units@encoder.*`.
-        state: index of the step whose state is judged; what needs a course looks at all of them.
+        state: index of the step whose state is judged, or of several: what one of them shows counts, as the first shows
+            it; what needs a course looks at all steps.
     """
-    case = Case(run, prediction, state)
+    states = [state] if isinstance(state, int) else list(state)
+    asked = [_asked(Case(run, prediction, each)) for each in states]
+    findings = list({finding.problem: finding for found, _ in reversed(asked) for finding in found}.values())
+    not_asked = asked[0][1]
+    named = sorted(_roots(findings), key=_rank)
+    return Diagnosis(
+        findings=tuple(finding for finding in named if not _silenced(finding, ignore)),
+        not_asked=tuple(not_asked),
+        profile=depth_profile(run, prediction) if run.steps else None,
+        last_profile=depth_profile(run, step=len(run.steps) - 1) if len(run.steps) > 1 else None,
+        silenced=tuple(finding for finding in named if _silenced(finding, ignore)),
+    )
+
+
+def _asked(case: Case) -> tuple[list[Finding], list[NotAsked]]:
+    """Ask every rule of one state."""
     findings: list[Finding] = []
     not_asked: list[NotAsked] = []
     for rule in rules():
@@ -115,14 +131,7 @@ def diagnose(
             continue
         if finding is not None:
             findings.append(finding)
-    named = sorted(_roots(findings), key=_rank)
-    return Diagnosis(
-        findings=tuple(finding for finding in named if not _silenced(finding, ignore)),
-        not_asked=tuple(not_asked),
-        profile=depth_profile(run, prediction) if run.steps else None,
-        last_profile=depth_profile(run, step=len(run.steps) - 1) if len(run.steps) > 1 else None,
-        silenced=tuple(finding for finding in named if _silenced(finding, ignore)),
-    )
+    return findings, not_asked
 
 
 def _silenced(finding: Finding, ignore: Collection[str]) -> bool:
