@@ -81,6 +81,12 @@ _CAUSES_FIRST = (
 )  # fmt: skip
 
 
+# What steps that are too long leave behind.
+_WRECKS = (
+    "exploding-gradient", "vanishing-gradient", "dead-units", "rank-collapse", "saturated-activation", "saturated-attention",
+    "saturated-gates", "weights-too-large", "missing-normalisation",
+)  # fmt: skip
+
 # What ends in nan after some steps.
 _BREAKS = (
     "exploding-gradient", "learning-rate-too-large", "unscaled-input", "unscaled-target", "weights-too-large",
@@ -103,6 +109,8 @@ def diagnose(
     states = [state] if isinstance(state, int) else list(state)
     asked = [_asked(Case(run, prediction, each)) for each in states]
     findings = list({finding.problem: finding for found, _ in reversed(asked) for finding in found}.values())
+    if len(asked) > 1:
+        findings = _unwrecked(findings, {finding.problem for finding in asked[-1][0]})
     not_asked = asked[0][1]
     named = sorted(_roots(findings), key=_rank)
     return Diagnosis(
@@ -143,6 +151,13 @@ def _silenced(finding: Finding, ignore: Collection[str]) -> bool:
         if not pattern or (finding.sites and all(fnmatchcase(site, pattern) for site in finding.sites)):
             return True
     return False
+
+
+def _unwrecked(findings: list[Finding], began: Collection[str]) -> list[Finding]:
+    """Leave out states that were not there when training began, where steps that are too long explain them."""
+    if not any(f.problem == "learning-rate-too-large" and f.severity != "info" for f in findings):
+        return findings
+    return [finding for finding in findings if finding.problem in began or finding.problem not in _WRECKS]
 
 
 def _roots(findings: list[Finding]) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.optimizers import adaptive
+from photic.diagnosis.optimizers import adaptive, setting
 
 
 def learns(training: Training | None, share: float = 0.9) -> bool:
@@ -69,3 +69,10 @@ def shrinking(graph: Graph) -> float | None:
         if parameter.trainable and parameter.sites and len(parameter.shape) > 1 and early.weight.rms > 0.0
     ]
     return max(factors) if factors and len(graph.run.steps) > 1 else None
+
+
+def decayed(graph: Graph, shrunk: float = 0.5) -> float | None:
+    """Return to what share of its size the weight matrix shrank that shrank least, if that is below `shrunk` under weight decay."""
+    share = shrinking(graph)
+    under_decay = (setting(graph.run, "weight_decay") or 0.0) > 0.0
+    return share if under_decay and share is not None and share < shrunk else None

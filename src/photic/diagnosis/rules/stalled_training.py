@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, matrix_updates, shrinking
+from photic.diagnosis.learning import decayed, learns, matrix_updates
 from photic.diagnosis.optimizers import adaptive, setting
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
@@ -32,8 +32,8 @@ def stalled_training(
     moved = [*matrix_updates(graph.first), *matrix_updates(last)]
     if not moved:
         return None
-    fading = shrinking(graph)
-    if fading is not None and fading < shrunk and (setting(graph.run, "weight_decay") or 0.0) > 0.0:
+    fading = decayed(graph, shrunk)
+    if fading is not None:
         return _finding(
             f"All weight matrices shrink, to {percent(fading)} of their size within {training.steps} steps: the weight decay of "
             f"{number(setting(graph.run, 'weight_decay') or 0.0)} pulls them to 0 faster than the loss can hold them.",

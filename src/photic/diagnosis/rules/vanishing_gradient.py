@@ -8,7 +8,7 @@ from collections import Counter
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, rescued
+from photic.diagnosis.learning import decayed, learns, rescued
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
@@ -46,7 +46,7 @@ def vanishing_gradient(
     (LoRA's second factor, zero-initialised branches) let it through after one step. Frozen layers are no layers here.
     """
     on_path = _above_waking_zeros(graph, [line for line in _lines_on_path(graph, profile) if line.arrival is not None])
-    if len(on_path) < 2:
+    if len(on_path) < 2 or (graph.step > 0 and decayed(graph) is not None):  # pulled to 0: `stalled-training` says so
         return None
     lowest = min(on_path, key=lambda line: line.arrival or 0.0)
     arrival = lowest.arrival or 0.0
