@@ -12,12 +12,13 @@ from photic.theory.network import predict_run
 
 
 def verdict(course: Run, latest: Run, ignore: Collection[str] = ()) -> Diagnosis:
-    """Judge the last state; while the loss stands still, the first one as well, with the course since.
+    """Judge the last state; where that shows something or the loss stands still, the first one as well, with the course since.
 
     Some causes show at the start alone: BatchNorm's gradient, which exploded, has passed through the first large step and
     looks whole afterwards, and the network never learns.
     """
     prediction = predict_run(latest)
     last = len(course.steps) - 1
-    stuck = last > 0 and not learns(training(Case(course, prediction)))
-    return diagnose(course, prediction, ignore=ignore, state=(last, 0) if stuck else last)
+    now = diagnose(course, prediction, ignore=ignore, state=last)
+    sick = any(finding.severity != "info" for finding in now.findings) or not learns(training(Case(course, prediction)))
+    return diagnose(course, prediction, ignore=ignore, state=(last, 0)) if last > 0 and sick else now
