@@ -113,3 +113,20 @@ def test_the_public_names_are_there() -> None:
     assert [site.site for site in prediction.sites] == [site.name for site in run.sites if site.phase == "model"]
     with pytest.raises(AttributeError, match="has no attribute 'mesure'"):
         _ = photic.mesure  # pyright: ignore
+
+
+def test_the_untrained_weights_are_asked_for_the_batches_of_the_last_steps() -> None:
+    model = zoo.seeded(lambda: zoo.Mlp(torch.tanh, 3, variance=1.0))
+    batches = [zoo.vectors(k) for k in range(20)]
+    run = check(model, batches, F.cross_entropy, torch.optim.SGD(model.parameters(), lr=0.1)).run
+    with torch.no_grad():
+        values = [float(F.cross_entropy(model(x), y)) for x, y in batches[-5:]]
+    assert run.untrained == pytest.approx(sum(values) / 5, rel=1e-6)
+
+
+def test_batches_of_unlike_difficulty_do_not_look_like_learning() -> None:
+    model = zoo.seeded(lambda: zoo.Mlp(torch.relu, 3, variance=2.0))
+    batches = [(scale * x, y) for scale in (4.0, 1.0) for x, y in [zoo.vectors()] * 10]  # the loss of the first is high
+    checkup = check(model, batches, F.cross_entropy, torch.optim.Adam(model.parameters(), 1e-8))
+    assert checkup.run.losses[0] > 2 * checkup.run.losses[-1]
+    assert "stalled-training" in [finding.problem for finding in checkup.findings]

@@ -110,7 +110,7 @@ def test_a_rate_that_throws_the_loss_up_is_too_large_though_it_comes_down_again(
     assert "learning-rate-too-large" in [f.problem for f in found(mlp(16, 4), classes(0), F.cross_entropy, adam(rate))]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 2])
 @pytest.mark.parametrize(("rate", "sick"), [(0.1, True), (1e-3, False)])
 def test_units_that_the_steps_kill_are_dead_units(seed: int, rate: float, sick: bool) -> None:
     torch.manual_seed(seed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Any
@@ -22,7 +24,9 @@ from photic.checkups.setup import (
 )
 from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
+from photic.diagnosis.evidence import MOST, ends
 from photic.probes.audit import measure
+from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
 from photic.probes.neighbours import neighbours
 from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
@@ -108,6 +112,8 @@ def _trained(
     start = measure(twin, first, twin_loss, optimizer=twin_optimizer)
     if start.stopped or start.loss is None:
         return start
+    latest: deque[Any] = deque(maxlen=MOST)
+    stream = _kept(stream, latest)
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     losses: list[float] = []
     start = dataclasses.replace(start, neighbours=neighbours(twin, first))
@@ -130,7 +136,31 @@ def _trained(
         else:
             losses += train(setup, stream, 1)
             notes.append("the network ran other operations after training, so only the first step is shown in full")
-    return dataclasses.replace(run, losses=tuple(losses))
+    return dataclasses.replace(run, losses=tuple(losses), untrained=_untrained(model, loss, latest, steps))
+
+
+def _kept(stream: Iterator[Any], latest: deque[Any]) -> Iterator[Any]:
+    for batch in stream:
+        latest.append(batch)
+        yield batch
+
+
+def _untrained(model: nn.Module, loss: LossFunction | None, latest: Collection[Any], steps: int) -> float | None:
+    """Return the mean loss of the weights as they were on the batches of the last steps: batches differ more than five steps do."""
+    count = ends(steps)
+    if steps < 2 or len(latest) < count:
+        return None
+    try:
+        twin, twin_loss, _ = copy_together(model, loss, None)
+        with torch.no_grad():
+            values = [
+                float(scalar_loss(call(twin, inputs), targets, twin_loss, step))
+                for step, (inputs, targets) in enumerate(map(split, list(latest)[-count:]), steps - count)
+            ]
+    except Exception:  # a batch or a loss that does not bear it: then the first losses stand for it
+        return None
+    mean = sum(values) / count
+    return mean if math.isfinite(mean) else None
 
 
 def _same_sites(first: Run, second: Run) -> bool:

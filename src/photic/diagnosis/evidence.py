@@ -14,6 +14,8 @@ from photic.records.predictions import Prediction
 from photic.records.profiles import Profile
 from photic.records.runs import Run
 
+MOST = 5  # losses at each end that stand for it
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -28,7 +30,9 @@ class Training:
 
     Attributes:
         losses: of the steps that were read, in order; of every step where photic trained.
-        first, last: losses at both ends: the median of up to five steps, and the mean of as many (nan if one is).
+        first: loss of the beginning: of the untrained weights on the batches of `last` where that was tried, else the median of
+            as many steps.
+        last: mean loss of the last steps, up to five; nan if one is.
         steps: number of steps from the first to the last that was read.
         chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for other losses.
     """
@@ -87,11 +91,17 @@ def training(case: Case) -> Training | None:
     losses = case.run.losses
     if len(losses) < 2:
         return None
-    count = max(1, min(5, len(losses) // 4))
-    first, last = statistics.median(losses[:count]), sum(losses[-count:]) / count
+    count = ends(len(losses))
+    first = statistics.median(losses[:count]) if case.run.untrained is None else case.run.untrained
+    last = sum(losses[-count:]) / count
     readings = case.run.steps
     steps = max(len(losses), readings[-1].step - readings[0].step + 1 if readings else 0)
     return Training(losses, first, last, steps, chance(case.run))
+
+
+def ends(steps: int) -> int:
+    """Return how many losses at each end of a training stand for it."""
+    return max(1, min(MOST, steps // 4))
 
 
 def chance(run: Run) -> float | None:

@@ -242,6 +242,7 @@ class Run:
         unseen: what could not be seen.
         outputs: indices of the sites that made the model's output.
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
+        untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
@@ -261,6 +262,7 @@ class Run:
     inputs: Moments | None = None
     columns: ColumnFacts | None = None
     neutral_loss: float | None = None
+    untrained: float | None = None
     neighbours: float | None = None
     optimizer: str = ""
     stopped: str = ""
