@@ -294,3 +294,14 @@ def test_gradients_through_pooling_follow_exactly() -> None:
     prediction = predict_run(run)
     for name in ("/max_pool2d#1", "/avg_pool2d#1", "/mean#1"):
         assert prediction.sites[run.site(name).order].gain == pytest.approx(run.reading(name).gain, rel=1e-6)
+
+
+def test_numbers_whose_squares_overflow_are_not_predicted_and_break_nothing() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e120)
+    prediction = predict_run(
+        measure(model, (torch.ones(3, 4, dtype=torch.float64), torch.zeros(3, 4).double()), F.mse_loss)
+    )
+    assert len(prediction.sites) >= 2

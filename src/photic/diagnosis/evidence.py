@@ -105,11 +105,36 @@ def ends(steps: int) -> int:
 
 
 def chance(run: Run) -> float | None:
-    """Return ln C of the first cross-entropy over C classes; None without one."""
+    """Return the loss of one who gives all C classes the same probability; None without a cross-entropy over classes.
+
+    That is ln C, times what the loss is multiplied by and, where it is summed, times the number of examples. Where the loss of
+    outputs that are all 0 was asked for, it is that.
+    """
     feeders = {edge.target: edge.source for edge in run.edges if edge.source >= 0}
     for site in run.sites:
         if site.phase == "loss" and site.operation in ("cross_entropy", "log_softmax", "nll_loss"):
             shape = run.sites[feeders[site.order]].shape if site.order in feeders else ()
             if len(shape) > 1 and shape[1] > 1:
-                return math.log(shape[1])
+                if run.neutral_loss is not None and run.neutral_loss > 0.0:
+                    return run.neutral_loss
+                return math.log(shape[1]) * _multiple(run, site.order, math.prod(shape) / shape[1])
     return None
+
+
+def _multiple(run: Run, index: int, examples: float) -> float:
+    """Return what the mean over the examples is multiplied by, as far as one way of plain factors leads up from a site."""
+    factor = 1.0
+    while True:
+        if "sum" in (run.sites[index].operation, run.sites[index].settings.get("reduction")):
+            factor *= examples
+        above = [edge.target for edge in run.edges if edge.source == index]
+        if len(above) != 1 or sum(edge.target == above[0] for edge in run.edges) != 1:
+            return factor
+        index = above[0]
+        kind, other = run.sites[index].operation, run.sites[index].settings.get("other")
+        if kind in ("mul", "div"):
+            if not isinstance(other, (int, float)) or other <= 0:
+                return factor
+            factor *= other if kind == "mul" else 1.0 / other
+        elif kind not in ("nll_loss", "mean", "sum"):
+            return factor

@@ -101,6 +101,8 @@ _SETTINGS: dict[str, tuple[tuple[int, str], ...]] = {
     "dropout": ((1, "p"), (2, "train")),
     "softmax": ((1, "dim"),),
     "log_softmax": ((1, "dim"),),
+    "cross_entropy": ((3, "reduction"),),
+    "nll_loss": ((3, "reduction"),),
     "cat": ((1, "dim"),),
     "stack": ((1, "dim"),),
     "transpose": ((1, "dim0"), (2, "dim1")),
@@ -171,6 +173,8 @@ def settings_of(
             value = items[0] if len(set(items)) == 1 else "x".join(map(str, items))
         if isinstance(value, (bool, int, float, str)):
             found[name] = int(value) if isinstance(value, bool) else value
+    if isinstance(found.get("reduction"), int):
+        found["reduction"] = ("none", "mean", "sum")[int(found["reduction"])]
     if reflected:
         found["reflected"] = 1
     if operation.startswith("conv"):

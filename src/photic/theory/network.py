@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from photic.activations import find
 from photic.records.predictions import Prediction, SitePrediction
-from photic.records.runs import Run
+from photic.records.runs import Moments, Run
 from photic.records.sites import INPUT, Site
 from photic.theory.finite_width import band, kappa
 from photic.theory.padding import Shape, Taps, backward, forward, taps_of
@@ -67,7 +67,7 @@ def _forward(
     shapes: dict[int, Shape] = {}
     origins = _origins(run, feeders)
     if run.inputs is not None:
-        signals[INPUT] = Signal.of(run.inputs.mean, run.inputs.rms**2)
+        _measured(signals, INPUT, run.inputs)
     scales = _normalisation_scales(run)
     for site in run.sites:
         reading = readings[site.order]
@@ -90,8 +90,14 @@ def _forward(
         else:
             reasons[site.order] = found if isinstance(found, str) else "its signal is taken from the measurement"
             if reading.signal is not None:  # restart from the measured signal
-                signals[site.order] = Signal.of(reading.signal.mean, reading.signal.rms**2)
+                _measured(signals, site.order, reading.signal)
     return passages, signals, reasons
+
+
+def _measured(signals: dict[int, Signal], index: int, moments: Moments) -> None:
+    """Take a signal from its measurement; not one that has overflowed or is about to, of which nothing can be predicted."""
+    if moments.rms < 1e100:
+        signals[index] = Signal.of(moments.mean, moments.rms**2)
 
 
 def _origins(run: Run, feeders: Mapping[int, Sequence[int]]) -> dict[int, frozenset[int]]:
@@ -168,7 +174,8 @@ def _backward(
         if target in unknown:
             measured = readings[target].gradient
             if measured is not None and top_gradient is not None and top_gradient.norm > 0.0:
-                squares[target] = (measured.norm / top_gradient.norm) ** 2  # restart from the measured transport
+                ratio = measured.norm / top_gradient.norm
+                squares[target] = ratio * ratio  # restart from the measured transport
                 betas.setdefault(target, 0.0)
                 layers.setdefault(target, 0)
             else:
@@ -183,7 +190,7 @@ def _backward(
             if source < 0:
                 continue
             border, shape = _border_back(run, target, source, shapes)
-            squares[source] = squares.get(source, 0.0) + gain**2 * border * squares[target]
+            squares[source] = squares.get(source, 0.0) + gain * gain * border * squares[target]
             shapes.setdefault(source, shape)
             facts = readings[target].weight
             extra = _kappa_below(run, feeders, signals, source) / facts.fan_in if facts is not None else 0.0

@@ -1,0 +1,42 @@
+"""The loss of one who knows nothing, however the loss is written, summed or scaled."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic.diagnosis.evidence import chance
+from photic.probes.audit import measure
+from tests.zoo import seeded
+
+LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float]] = {
+    "mean": (F.cross_entropy, 1.0),
+    "module": (nn.CrossEntropyLoss(reduction="sum"), 10.0),
+    "scaled": (lambda o, t: 1000.0 * F.cross_entropy(o, t), 1000.0),
+    "summed": (lambda o, t: F.cross_entropy(o, t, reduction="sum") / 4, 2.5),
+    "summed later": (lambda o, t: F.cross_entropy(o, t, reduction="none").sum(), 10.0),
+    "averaged later": (lambda o, t: F.cross_entropy(o, t, reduction="none").mean(), 1.0),
+    "in two": (lambda o, t: F.nll_loss(F.log_softmax(o, 1), t) / 3, 1.0 / 3.0),
+    "with a penalty": (lambda o, t: 2.0 * F.cross_entropy(o, t) + o.square().mean(), 2.0),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_it_is_ln_c_in_the_units_of_the_loss(name: str) -> None:
+    loss, multiple = LOSSES[name]
+    model, x, y = seeded(lambda: (nn.Linear(8, 4), torch.randn(10, 8), torch.randint(4, (10,))))
+    run = measure(model, (x, y), loss)
+    assert chance(run) == pytest.approx(multiple * math.log(4.0), rel=1e-5)
+    watched = dataclasses.replace(run, neutral_loss=None)  # the watch makes no pass of its own
+    assert chance(watched) == pytest.approx(multiple * math.log(4.0), rel=1e-5)
+
+
+def test_other_losses_have_none() -> None:
+    model, x = seeded(lambda: (nn.Linear(8, 4), torch.randn(10, 8)))
+    assert chance(measure(model, (x, x[:, :4]), F.mse_loss)) is None

@@ -1,0 +1,51 @@
+"""Variants of a training: they do what they say, and the verdict on them is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from photic.checkups.setup import endless
+from photic.checkups.training import train
+from photic.lab.clinic.case import Case, cases
+from photic.lab.clinic.scoreboard import examine
+from photic.lab.clinic.variants import VARIANTS, larger
+
+CASES = {case.name: case for case in cases()}
+SAMPLE = ("sigmoid-10-digits", "sigmoid-10-digits-cured", "tanh-large-weights", "decay-too-strong", "rate-typed-wrong")
+
+
+@pytest.mark.parametrize("variant", ["loss x 1000", "loss / 1000", "inside another module", "activations as calls"])
+@pytest.mark.parametrize("name", ["sigmoid-10-digits", "decay-too-strong", "rate-typed-wrong"])
+def test_the_steps_are_the_same(name: str, variant: str) -> None:
+    case = CASES[name]
+    plain, other = case.build(0), VARIANTS[variant](case.build(0))
+    assert other is not None
+    for setup in (plain, other):
+        train(setup, endless(setup.batches), 5)
+    for own, theirs in zip(plain.model.parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_four_batches_become_one() -> None:
+    setup = CASES["sigmoid-10-digits"].build(0)
+    joined = larger(setup)
+    assert joined is not None
+    x, _ = next(setup.batches())
+    wide, targets = next(joined.batches())
+    assert isinstance(wide, Tensor) and len(wide) == len(targets) == 4 * len(x) and torch.equal(wide[: len(x)], x)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", SAMPLE)
+def test_the_verdict_stays(name: str, variant: str) -> None:
+    case: Case = CASES[name]
+    alter = VARIANTS[variant]
+    if alter(case.build(0)) is None:
+        pytest.skip("does not apply")
+    altered = dataclasses.replace(case, build=lambda seed: alter(case.build(seed)))  # type: ignore[arg-type, return-value]
+    other = examine(altered)
+    assert not other.failed and other.problems[:1] == examine(case).problems[:1]
