@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -15,6 +16,8 @@ def clinic(
     watch: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     verify: Annotated[bool, Parameter(negative="")] = False,
+    rivals: Annotated[bool, Parameter(negative="")] = False,
+    plot: Path | None = None,
     processes: int = 2,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -37,6 +40,10 @@ def clinic(
         Seed of weights and batches.
     verify
         Train every case to its end on three seeds instead, and say whether it is what it says (about ten minutes).
+    rivals
+        Ask the published rules of other tools as well, which may see the whole training (about a minute).
+    plot
+        With --rivals: draw detections against false alarms into this file (PNG, SVG or PDF).
     processes
         Cases at once, each on one thread.
     json
@@ -51,21 +58,13 @@ def clinic(
     chosen = [c for c in cases() if only in c.name and (split == "all" or c.part == split)]
     if not chosen:
         raise UsageFailure(f"no case of the part {split!r} has {only!r} in its name; there are {len(cases())} cases")
+    if plot is not None and not rivals:
+        raise UsageFailure("--plot draws the comparison with other tools: add --rivals")
+    if rivals:
+        from photic.cli.rivals import compared
+
+        return compared(chosen, steps, seed, processes, json, plot)
     return _verify(chosen, processes, json) if verify else _score(chosen, steps, watch, seed, processes, json)
-
-
-def _pool(work: Any, items: list[Any], processes: int, quiet: bool) -> list[Any]:
-    import multiprocessing
-
-    from photic.cli.output import progress
-
-    tell = progress(quiet)
-    found: list[Any] = []
-    with multiprocessing.get_context("spawn").Pool(max(1, processes)) as pool:
-        for index, item in enumerate(pool.imap(work, items, chunksize=1)):
-            found.append(item)
-            tell("cases", (index + 1) / len(items))
-    return found
 
 
 def _examined(item: tuple[str, int, bool, int]) -> Any:
@@ -82,13 +81,14 @@ def _score(chosen: list[Any], steps: int, watched: bool, seed: int, processes: i
     import json as encoder
 
     from photic.cli.output import console
+    from photic.cli.pools import pooled
     from photic.lab.clinic.scoreboard import score
     from photic.lab.clinic.verify import stored
 
     known = stored()
     dropped = [c.name for c in chosen if c.name in known and not known[c.name].holds]
     kept = [c for c in chosen if c.name not in dropped]
-    rows = _pool(_examined, [(c.name, steps, watched, seed) for c in kept], processes, as_json)
+    rows = pooled(_examined, [(c.name, steps, watched, seed) for c in kept], processes, as_json)
     parts = sorted({row.part for row in rows}, reverse=True)
     scores = [score(rows, part) for part in parts]
     if as_json:
@@ -146,12 +146,13 @@ def _verify(chosen: list[Any], processes: int, as_json: bool) -> int:
     import json as encoder
 
     from photic.cli.output import console
+    from photic.cli.pools import pooled
     from photic.lab.clinic.case import CURED, cases
     from photic.lab.clinic.verify import SEEDS, Outcome, judged, store, stored
 
     names = {case.name for case in chosen} | {case.name + CURED for case in chosen}
     everything = [case for case in cases() if case.name in names]
-    found = _pool(_trained, [(case.name, seed) for case in everything for seed in SEEDS], processes, as_json)
+    found = pooled(_trained, [(case.name, seed) for case in everything for seed in SEEDS], processes, as_json)
     outcomes = {
         case.name: Outcome(
             tuple(round(s, 4) for n, _, s, _ in found if n == case.name),

@@ -70,6 +70,7 @@ class Within(nn.Module):
         self.network = network
 
     def forward(self, *given: Any, **named: Any) -> Any:
+        """Pass everything on."""
         return self.network(*given, **named)
 
 
@@ -86,6 +87,7 @@ class Written(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
+        """Call the function."""
         return self.function(x)
 
 

@@ -1,0 +1,1 @@
+"""The published rules of other tools, restated from their sources, on the same trainings."""
