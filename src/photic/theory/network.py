@@ -82,6 +82,8 @@ def _forward(
             border, shapes[site.order] = _border(run, site, sources, shapes)
             apart = len(sources) == 2 and not origins[sources[0]] & origins[sources[1]]
             found = passage(Scene(site, reading, known, sizes, *scales.get(site.order, (1.0, 0.0)), border, apart))
+            if isinstance(found, Passage) and not all(map(math.isfinite, (*(found.signal or ()), *found.gains))):
+                found = "its numbers are not finite"
         if isinstance(found, Passage):
             passages[site.order] = found
         made = found.signal if isinstance(found, Passage) else None
@@ -175,7 +177,7 @@ def _backward(
             measured = readings[target].gradient
             if measured is not None and top_gradient is not None and top_gradient.norm > 0.0:
                 ratio = measured.norm / top_gradient.norm
-                squares[target] = ratio * ratio  # restart from the measured transport
+                squares[target] = ratio * ratio  # restart from the measured transport; nan where that is none
                 betas.setdefault(target, 0.0)
                 layers.setdefault(target, 0)
             else:
@@ -198,6 +200,8 @@ def _backward(
             layers[source] = max(layers.get(source, 0), layers[target] + (facts is not None))
     found: dict[int, tuple[float, float, float]] = {}
     for index, square in squares.items():
+        if not math.isfinite(square):
+            continue
         width = band(betas[index], layers[index])
         root = math.sqrt(square)
         found[index] = (

@@ -1,0 +1,48 @@
+"""Drawn networks are left as they are, and the harness would notice if they were not. `dev.py bench fuzz` draws thousands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from photic.checkups.watching import Watch
+from tests.hosting import same, wrong
+from tests.hosts import draw
+
+# The last four once broke something: predictions of what is not finite.
+SEEDS = [*range(24), 133, 229, 364, 979]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_of_a_host_changes(seed: int) -> None:
+    host = draw(seed)
+    assert wrong(host) == [], host.words
+
+
+def test_the_harness_sees_a_changed_bit_and_nan_is_nan() -> None:
+    x = torch.tensor([1.0, float("nan")])
+    assert same(x, x.clone()) and not same(x, torch.tensor([1.0 + 2**-23, float("nan")]))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_harness_sees_a_watch_that_meddles(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped = Watch._stepped
+
+    def meddling(self: Watch, optimizer: torch.optim.Optimizer, *given: Any) -> None:
+        stepped(self, optimizer, *given)
+        torch.rand(1)
+
+    monkeypatch.setattr(Watch, "_stepped", meddling)
+    assert "the watch changed the numbers" in wrong(draw(0))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_harness_sees_a_watch_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(Watch, "_judge", failing)
+    assert any("the watch failed: KeyError" in fault for fault in wrong(draw(0)))
