@@ -6,17 +6,19 @@ import json
 import queue
 import sqlite3
 import struct
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no checksums
 _TABLES = """
-create table if not exists facts (name text primary key, value text not null);
-create table if not exists rows (series text not null, step integer not null, data blob not null, primary key (series, step));
+create table if not exists facts (name text primary key, value text not null, crc integer);
+create table if not exists rows (series text not null, step integer not null, data blob not null, crc integer, primary key (series, step));
 """
 MOST_ROWS = 4000  # of one series; beyond it every second older row is left out
 _WAITING = 256
@@ -71,7 +73,7 @@ class StoreWriter:
     def _work(self) -> None:
         try:
             connection = _connect(self.path)
-            counts: dict[str, int] = {}
+            counts = dict(connection.execute("select series, count(*) from rows group by series"))
             ended = False
             while not ended:
                 items = [self._queue.get()]
@@ -82,17 +84,29 @@ class StoreWriter:
                         if item is None:
                             ended = True
                         elif len(item) == 2:
-                            connection.execute("insert or replace into facts values (?, ?)", item)
+                            connection.execute("insert or replace into facts values (?, ?, ?)", (*item, _sum(*item)))
                         else:
-                            connection.execute("insert or replace into rows values (?, ?, ?)", item)
+                            connection.execute("insert or replace into rows values (?, ?, ?, ?)", (*item, _sum(*item)))
                             counts[item[0]] = counts.get(item[0], 0) + 1
                             if counts[item[0]] > self.most:
                                 counts[item[0]] = _thin(connection, item[0])
+                    told = json.dumps(counts)  # so that a reader of a damaged file can say how much is missing
+                    connection.execute(
+                        "insert or replace into facts values (?, ?, ?)", ("rows", told, _sum("rows", told))
+                    )
             connection.close()
         except sqlite3.Error as error:  # a full disk ends the record, not the training
             self.failure = f"{type(error).__name__}: {error}"
             while self._queue.get() is not None:
                 pass
+
+
+def _sum(*parts: str | int | bytes) -> int:
+    """Return the CRC-32 of a row or a fact with its key: a flipped bit is found, and no number invented."""
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part if isinstance(part, bytes) else f"{part}|".encode(), found)
+    return found
 
 
 def _float32(value: float) -> float:
@@ -124,11 +138,21 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("pragma journal_mode = truncate")  # network mounts know no shared memory
     connection.execute("pragma synchronous = normal")
     connection.executescript(_TABLES)
+    for table in ("facts", "rows"):
+        if not _has_sums(connection, table):
+            connection.execute(f"alter table {table} add column crc integer")
     return connection
 
 
+def _has_sums(connection: sqlite3.Connection, table: str) -> bool:
+    return any(column[1] == "crc" for column in connection.execute(f"pragma table_info({table})"))
+
+
 class StoreReader:
-    """Reads a store, also while it is written.
+    """Reads a store, also while it is written, and of a damaged one what can be trusted.
+
+    Attributes:
+        damage: what is wrong with the file, in words; '' where nothing was noticed.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -139,29 +163,102 @@ class StoreReader:
         if not path.exists():
             raise FileNotFoundError(path)
         self.path = path
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10.0)
+        self.damage = ""
+        self._missing: dict[str, int] = {}
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
-            version = int(self.facts().get("schema_version", 0))
+            self._open(path)
         except sqlite3.Error as error:
-            raise ValueError(f"{path} is no photic store: {error}") from None
-        if version > SCHEMA_VERSION:
+            whole = _padded(path.read_bytes())
+            if whole is None:
+                raise ValueError(f"{path} is no photic store: {error}") from None
+            self._copy = tempfile.TemporaryDirectory()
+            copy = Path(self._copy.name) / "padded.sqlite"
+            copy.write_bytes(whole)
+            self.damage = f"{len(whole) - path.stat().st_size} bytes are missing at its end"
+            try:
+                self._open(copy)
+            except sqlite3.Error as second:
+                self.close()
+                raise ValueError(f"{path} is no photic store, or too little of one: {second}") from None
+        version = self.facts().get("schema_version", 0)
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            self.close()
             raise ValueError(f"{path} has schema {version}, this photic reads up to {SCHEMA_VERSION}; update photic")
+
+    def _open(self, path: Path) -> None:
+        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10.0)
+        self._connection.text_factory = lambda given: given.decode("utf-8", "replace")
+        try:
+            self._sums = "crc" if _has_sums(self._connection, "rows") else "null"
+            list(self._connection.execute("select rowid from facts limit 1"))
+        except sqlite3.Error:
+            self._connection.close()
+            raise
+
+    @property
+    def lost(self) -> int:
+        """How many rows and facts were written and could not be read so far, or not with the numbers they had."""
+        return sum(self._missing.values())
+
+    def _read(self, query: str, given: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._connection.execute(query, given)
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise
+            self.damage = self.damage or f"SQLite says: {error}"
 
     def facts(self) -> Mapping[str, Any]:
         """Return all facts."""
-        return {name: json.loads(value) for name, value in self._connection.execute("select name, value from facts")}
+        found: dict[str, Any] = {}
+        bad = 0
+        for name, value, crc in self._read(f"select name, value, {self._sums} from facts"):
+            if isinstance(name, str) and isinstance(value, str) and crc in (None, _sum(name, value)):
+                found[name] = json.loads(value)
+            else:
+                bad += 1
+        self._missing["facts"] = bad
+        return found
 
     def series(self) -> tuple[str, ...]:
         """Return the names of the series."""
-        return tuple(row[0] for row in self._connection.execute("select distinct series from rows order by series"))
+        return tuple(row[0] for row in self._read("select distinct series from rows order by series"))
 
     def rows(self, series: str, *, after: int = -1) -> list[tuple[int, tuple[float, ...]]]:
         """Return (step, values) of a series in order, those after a step."""
-        query = "select step, data from rows where series = ? and step > ? order by step"
-        return [
-            (int(step), struct.unpack(f"<{len(data) // 4}f", data))
-            for step, data in self._connection.execute(query, (series, after))
-        ]
+        query = f"select step, data, {self._sums} from rows where series = ? and step > ? order by step"
+        found: dict[int, tuple[float, ...]] = {}
+        bad = 0
+        for step, data, crc in self._read(query, (series, after)):
+            good = _good(series, step, data, crc)
+            bad += not good
+            if good:
+                found[step] = _values(data)
+        if after < 0:
+            counts = self.facts().get("rows", {}) if self._sums == "crc" else {}
+            wanted = counts.get(series, len(found) + bad)
+            if self.damage or len(found) < wanted:
+                found |= self._salvaged(series)
+            self._missing[series] = max(0, wanted - len(found))
+        return sorted(found.items())
+
+    def _salvaged(self, series: str) -> dict[int, tuple[float, ...]]:
+        """Return what a walk over the table finds, past pages that cannot be read."""
+        query = f"select rowid, series, step, data, {self._sums} from rows not indexed where rowid >= ?"
+        found: dict[int, tuple[float, ...]] = {}
+        start, failures = 1, 0
+        while failures < 320:
+            try:
+                for rowid, name, step, data, crc in self._connection.execute(query, (start,)):
+                    start, failures = max(start, rowid) + 1, 0
+                    if name == series and _good(series, step, data, crc):
+                        found[step] = _values(data)
+                break
+            except sqlite3.DatabaseError:
+                start += 1 if failures < 300 else 2 ** (failures - 300)
+                failures += 1
+        return found
 
     def version(self) -> int:
         """Return a number that changes when another process has written."""
@@ -179,3 +276,22 @@ class StoreReader:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+
+def _good(series: str, step: Any, data: Any, crc: Any) -> bool:
+    return isinstance(step, int) and isinstance(data, bytes) and crc in (None, _sum(series, step, data))
+
+
+def _values(data: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"<{len(data) // 4}f", data[: len(data) // 4 * 4])
+
+
+def _padded(data: bytes) -> bytes | None:
+    """Return a file that was cut, filled with zeros to the length in its header; None where it is not cut, or no SQLite file."""
+    if not data.startswith(b"SQLite format 3\0") or len(data) < 512:
+        return None
+    size = int.from_bytes(data[16:18], "big")
+    length = (65536 if size == 1 else size) * int.from_bytes(data[28:32], "big")
+    return data.ljust(length, b"\0") if len(data) < length < 2**33 else None

@@ -74,6 +74,7 @@ def view_of(
         runs, treatment = [_network(record, title, both[0], with_source)], None
     if store is not None:
         runs[0] |= course(store)
+        runs[0]["notes"] = [*runs[0]["notes"], *damage_of(store)]
     return {"mode": "report", "runs": runs, "treatment": treatment}
 
 
@@ -186,6 +187,12 @@ def course(store: StoreReader) -> dict[str, Any]:
     }
 
 
+def damage_of(store: StoreReader) -> list[str]:
+    """Return in words what could not be read of a store; ask after reading."""
+    lost = [f"{store.lost} rows of the record could not be read and are left out"] if store.lost else []
+    return [*lost, *([f"the record is damaged: {store.damage}"] if store.damage else [])]
+
+
 def heat_of(
     store: StoreReader, series: str, facts: Mapping[str, Any], *, after: int = -1, most: int = 1_000_000
 ) -> dict[str, Any] | None:
@@ -209,7 +216,7 @@ def view_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
 
 def network_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
     """Return one network of the page from its store alone."""
-    facts = store.facts()
+    facts, seen = store.facts(), course(store)
     findings = findings_of(facts)
     bad = [finding for finding in findings if finding["severity"] != "info"]
     return {
@@ -228,8 +235,8 @@ def network_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:
         "unseen": [],
         "assumptions": [],
         "curves": [],
-        "notes": _texts([str(facts["cost"])] if facts.get("cost") else [], False),
-        **course(store),
+        "notes": [*_texts([str(facts["cost"])] if facts.get("cost") else [], False), *damage_of(store)],
+        **seen,
     }
 
 
