@@ -29,10 +29,10 @@ from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import Case, cases
 from photic.probes import batches as batch_forms
 from photic.probes.audit import measure
+from photic.remedies.arms import treated_setup
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
-from photic.remedies.trials import treated_setup
 
 ROOT = Path(__file__).parent.parent
 FRESH = 7  # the seed of the verdict
@@ -41,8 +41,8 @@ AUTOTRAINER = ("relu-activation", "tanh-activation", "he", "xavier", "layer-norm
 AUTOTRAINER += ("lower-learning-rate", "adam-epsilon")
 
 
-def plain_loop(setup: Setup, steps: int) -> list[float]:
-    """Return the losses of the plain loop, to the first that is not finite."""
+def plain_loop(setup: Setup, steps: int, judged: Any = None) -> list[float]:
+    """Return the losses of the plain loop, to the first that is not finite; by the user's own loss where a remedy changed it."""
     model, batches, loss, optimizer = setup
     losses: list[float] = []
     with seeded(FRESH):
@@ -50,11 +50,13 @@ def plain_loop(setup: Setup, steps: int) -> list[float]:
         for _ in range(steps):
             inputs, targets = batch_forms.split(next(stream))
             optimizer.zero_grad()
-            value = batch_forms.scalar_loss(batch_forms.call(model, inputs), targets, loss, 0)
+            output = batch_forms.call(model, inputs)
+            value = batch_forms.scalar_loss(output, targets, loss, 0)
             if value.requires_grad:
                 value.backward()
             optimizer.step()
-            losses.append(float(value.detach()))
+            own = value if judged is None else batch_forms.scalar_loss(output, targets, judged, 0)
+            losses.append(float(own.detach()))
             if not math.isfinite(losses[-1]):
                 break
     return losses
@@ -104,11 +106,12 @@ def judge(case: Case, steps: int | None) -> dict[str, Any]:
     row |= {
         "remedy": treatment.remedy,
         "cost": (time.perf_counter() - began) / once,
+        "runs": treatment.record.runs,
         "tried": len(treatment.trials) - 1,
     }
     row["found"] = [f.problem for f in treatment.record.before.findings if f.severity != "info"]
     if treatment.accepted:
-        row["repaired"] = repaired(plain_loop(treatment.setup(seed=FRESH), count), control, count)
+        row["repaired"] = repaired(plain_loop(treatment.setup(seed=FRESH), count, material.loss), control, count)
     if not case.sick:
         return row
     run = measure(setup.model, next(iter(material.training)), setup.loss, optimizer=setup.optimizer)
@@ -130,7 +133,9 @@ def judge(case: Case, steps: int | None) -> dict[str, Any]:
 
 def _cures(material: Material, prescription: Prescription, control: list[float], steps: int) -> bool:
     try:
-        return repaired(plain_loop(treated_setup(material, prescription, seed=FRESH), steps), control, steps)
+        return repaired(
+            plain_loop(treated_setup(material, prescription, seed=FRESH), steps, material.loss), control, steps
+        )
     except Exception:
         return False
 
@@ -154,6 +159,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "found": sum(bool(row["found"]) for row in sick),
             "autotrainer": sum(row["autotrainer"] for row in sick),
             "random": sum(row["random"] for row in sick),
+            "median runs": round(statistics.median(row["runs"] for row in sick), 1) if sick else None,
             "median cost": round(statistics.median(row["cost"] for row in sick), 1) if sick else None,
             "healthy": len(healthy),
             "healthy untouched": sum(not row["remedy"] for row in healthy),

@@ -17,12 +17,12 @@ from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import cases
 from photic.probes.audit import measure
+from photic.remedies.arms import treated_setup
 from photic.remedies.carry_out import carry_out
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.range_test import with_rate
-from photic.remedies.trials import treated_setup
 
 
 def regression(scale: float = 1.0, shift: float = 0.0, rate: float = 0.1) -> Material:
@@ -175,8 +175,8 @@ def test_a_connection_around_a_layer_adds_what_entered_it() -> None:
 def test_the_range_test_finds_a_rate_that_was_typed_wrong() -> None:
     material = regression(rate=1e-6)
     material = replace(material, training=tuple((x / x.std(0), y) for x, y in material.training))
-    found = with_rate(Prescription(search_rate=True), material, seed=0)
-    assert found.rate >= 1e3 and not found.search_rate
+    found, made = with_rate(Prescription(search_rate=True), material, seed=0)
+    assert found.rate >= 1e3 and not found.search_rate and made % 15 == 0
 
 
 def test_what_no_line_of_the_model_says_is_given_as_lines_to_paste() -> None:

@@ -43,7 +43,7 @@ def outcomes(treatment: Treatment) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def sigmoid_treatment() -> Treatment:
-    return treat(deep_sigmoid.build, digits(), F.cross_entropy, optimizer=sgd, steps=200)
+    return treat(deep_sigmoid.build, digits(), F.cross_entropy, optimizer=sgd, steps=200, thorough=True)
 
 
 def test_the_deep_sigmoid_network_is_cured_in_three_ways_and_xavier_alone_is_refused(
@@ -113,7 +113,9 @@ def test_he_cures_relu_with_default_weights() -> None:
     def slower(model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=0.05)
 
-    treatment = treat(lambda: zoo.Mlp(torch.relu, 14), digits(), F.cross_entropy, optimizer=slower, steps=150)
+    treatment = treat(
+        lambda: zoo.Mlp(torch.relu, 14), digits(), F.cross_entropy, optimizer=slower, steps=150, thorough=True
+    )
     assert outcomes(treatment)["he"] == "accepted"
     assert "kaiming_normal_" in treatment.patch + treatment.paste
 

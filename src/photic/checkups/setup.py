@@ -132,23 +132,35 @@ def default_optimizer(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
 
 
+Generators = tuple[Any, Tensor, Any]
+
+
+def generators() -> Generators:
+    """Return the states of Python's, torch's and (where it is loaded) numpy's generators."""
+    numpy: Any = sys.modules.get("numpy")
+    return random.getstate(), torch.get_rng_state(), numpy.random.get_state() if numpy is not None else None
+
+
+def restore(states: Generators) -> None:
+    """Put the generators back to what `generators` returned."""
+    random.setstate(states[0])
+    torch.set_rng_state(states[1])
+    if states[2] is not None:
+        sys.modules["numpy"].random.set_state(states[2])
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed Python's, numpy's and torch's generators inside the block and put them back afterwards."""
-    numpy: Any = sys.modules.get("numpy")
-    python, cpu = random.getstate(), torch.get_rng_state()
-    numpy_state: Any = numpy.random.get_state() if numpy is not None else None
+    before = generators()
     random.seed(seed)
     torch.manual_seed(seed)
-    if numpy is not None:
-        numpy.random.seed(seed % 2**32)
+    if before[2] is not None:
+        sys.modules["numpy"].random.seed(seed % 2**32)
     try:
         yield
     finally:
-        random.setstate(python)
-        torch.set_rng_state(cpu)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
+        restore(before)
 
 
 def copy_together(

@@ -74,6 +74,7 @@ def demonstrate(folder: Path, progress: Progress) -> Demonstration:
         F.cross_entropy,
         optimizer=deep_sigmoid.optimizer,
         steps=TRIAL_STEPS,
+        thorough=True,
         progress=lambda stage, share: progress(stage, 0.5 * min(share, 0.99)),
     )
     accepted = [trial.remedy for trial in treatment.trials if trial.outcome == "accepted"]

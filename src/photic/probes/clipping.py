@@ -10,8 +10,8 @@ import torch.nn.utils.clip_grad as clip_grad
 
 
 @contextmanager
-def clipping(tell: Callable[[float, Any], None]) -> Iterator[None]:
-    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found.
+def clipping(tell: Callable[[float, Any], None], *, limit: float | None = None) -> Iterator[None]:
+    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found; or let it clip to `limit`.
 
     All forms of it end in one inner function of torch's, which is looked up when it is called; where a torch has none,
     clipping is not seen.
@@ -23,7 +23,7 @@ def clipping(tell: Callable[[float, Any], None]) -> Iterator[None]:
 
     def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
         tell(max_norm, total_norm)
-        return original(parameters, max_norm, total_norm, *args, **kwargs)
+        return original(parameters, max_norm if limit is None else limit, total_norm, *args, **kwargs)
 
     clip_grad.__dict__["_clip_grads_with_norm_"] = told
     try:

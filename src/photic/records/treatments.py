@@ -21,7 +21,7 @@ class Trial:
         remedy: hyphenated name; `untreated` for the control.
         title: what was done, in a few words: `Xavier weights by the activation that follows`.
         changes: `training` | `weights` | `function`; '' for the control.
-        outcome: `accepted` cured; `refused` did not; `stopped` was halved away; `failed` raised an error;
+        outcome: `accepted` cured; `refused` did not; `stopped` was left behind by better ones, or out of time; `failed` raised an error;
             `not-applicable` could not be applied. `control` is the untreated run.
         reason: why this outcome, in one sentence with the numbers.
         losses: training loss of every step.
@@ -33,6 +33,7 @@ class Trial:
         seconds: wall time of the trial.
         profile: depth profile of the treated network before training.
         seeds: number of seeds that it was trained with.
+        effects: what an accepted remedy costs, in words: `1,280 parameters more`.
     """
 
     remedy: str
@@ -50,6 +51,7 @@ class Trial:
     seconds: float = 0.0
     profile: Profile | None = None
     seeds: int = 1
+    effects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class TreatmentRecord:
         patch: unified diff of the user's source, '' when there is none.
         paste: lines to paste where no source line is known, '' when there is a patch.
         notes: what the reader must know: which seeds vary, what was refused and why.
+        runs: training steps of all trials together, in runs of one trial; the untreated one is among them.
     """
 
     before: Checkup
@@ -73,6 +76,7 @@ class TreatmentRecord:
     patch: str
     paste: str = ""
     notes: tuple[str, ...] = ()
+    runs: float = 0.0
 
     def _repr_html_(self) -> str:
         return picture(self)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.initialisers.drawing import fill_normal
@@ -15,8 +14,7 @@ from photic.initialisers.initialise import initialise
 from photic.initialisers.recurrent import chrono, orthogonal_recurrence
 from photic.probes.calls import Call, watching
 from photic.remedies.prescription import LayerInitialisation, Prescription
-
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+from photic.remedies.substitutes import Connected, Substitute, substitutes_of
 
 
 def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch: Any = None) -> None:
@@ -33,11 +31,35 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         chrono(model, generator, longest=prescription.longest)
     elif prescription.recurrence == "orthogonal":
         orthogonal_recurrence(model, generator)
+    elif prescription.recurrence == "default":
+        _draw_as_torch_does(model, seed)
     if prescription.scheme:
         initialise(model, prescription.scheme, batch=batch, seed=seed)
-    substitutes = _substitutes(prescription)
+    for name in prescription.blocks:
+        block = model.get_submodule(name)
+        block.__dict__["forward"] = Connected(block.forward)
+    substitutes = substitutes_of(prescription)
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)
+
+
+def changes_loss(prescription: Prescription) -> bool:
+    """Whether calls of the loss function are substituted."""
+    return any(name.startswith("<loss>") for name in substitutes_of(prescription))
+
+
+def substitute_loss(prescription: Prescription, model: nn.Module, loss: Any) -> Any:
+    """Return the loss with those of its calls substituted that the prescription names; the loss itself where it names none."""
+    substitutes = {name: one for name, one in substitutes_of(prescription).items() if name.startswith("<loss>")}
+    return _SubstitutedLoss(model, loss, substitutes) if substitutes and loss is not None else loss
+
+
+def _draw_as_torch_does(model: nn.Module, seed: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in model.modules():
+            if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+                module.reset_parameters()
 
 
 def draw(layer: LayerInitialisation, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
@@ -58,78 +80,6 @@ def draw(layer: LayerInitialisation, parameters: Mapping[str, Tensor], generator
             bias.copy_(layer.shift * weight.flatten(1).sum(1)) if layer.scheme == "centred" else bias.zero_()
 
 
-Substitute = Callable[[Call], Any]
-
-
-def _substitutes(prescription: Prescription) -> dict[str, Substitute]:
-    found: dict[str, Substitute] = {}
-    for name, operation in prescription.activations.items():
-        found[name] = _Replace(operation)
-    for name in prescription.normalised:
-        found[name] = _normalise_first
-    for name in prescription.removed:
-        found[name] = _hand_through
-    for name in prescription.straight:
-        found[name] = _straight_through
-    for name, factor in prescription.factors.items():
-        found[name] = _Scale(factor)
-    for layer, activation in prescription.residual:
-        branch = _Branch()
-        found[layer], found[activation] = branch.enter, branch.leave
-    return found
-
-
-class _Replace:
-    """Calls another activation on the same input."""
-
-    def __init__(self, operation: str) -> None:
-        self.operation = operation
-
-    def __call__(self, call: Call) -> Any:
-        return _ACTIVATIONS[self.operation](call.args[0])
-
-
-def _normalise_first(call: Call) -> Any:
-    x: Tensor = call.args[0]
-    normal = F.group_norm(x, 1) if x.ndim >= 4 else F.layer_norm(x, x.shape[-1:])
-    return call.function(normal, *call.args[1:], **call.kwargs)
-
-
-def _hand_through(call: Call) -> Any:
-    return call.args[0]
-
-
-def _straight_through(call: Call) -> Any:
-    x: Tensor = call.args[0]
-    return x + (call.run() - x).detach()
-
-
-class _Scale:
-    """Multiplies the first argument."""
-
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
-
-    def __call__(self, call: Call) -> Any:
-        return call.function(call.args[0] * self.factor, *call.args[1:], **call.kwargs)
-
-
-class _Branch:
-    """Adds what entered a layer to what leaves its activation, where the shapes agree."""
-
-    def __init__(self) -> None:
-        self.entered: Tensor | None = None
-
-    def enter(self, call: Call) -> Any:
-        self.entered = call.args[0]
-        return call.run()
-
-    def leave(self, call: Call) -> Any:
-        skip, self.entered = self.entered, None
-        value: Tensor = call.run()
-        return value if skip is None or skip.shape != value.shape else value + skip
-
-
 class _SubstitutedForward:
     """The model's forward with some of its calls substituted. Survives deepcopy and pickling of the model."""
 
@@ -141,6 +91,22 @@ class _SubstitutedForward:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with watching(self.model, self.visit):
             return self.forward(*args, **kwargs)
+
+    def visit(self, call: Call) -> Any:
+        substitute = self.substitutes.get(call.name)
+        return call.run() if substitute is None else substitute(call)
+
+
+class _SubstitutedLoss:
+    """The user's loss with some of its calls substituted."""
+
+    def __init__(self, model: nn.Module, loss: Callable[..., Any], substitutes: dict[str, Substitute]) -> None:
+        self.model, self.loss, self.substitutes = model, loss, substitutes
+
+    def __call__(self, output: Any, targets: Any) -> Any:
+        with watching(self.model, self.visit) as watcher:
+            watcher.phase = "loss"
+            return self.loss(output, targets)
 
     def visit(self, call: Call) -> Any:
         substitute = self.substitutes.get(call.name)

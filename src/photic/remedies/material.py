@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from photic.checkups.setup import (
     Batches,
@@ -20,8 +20,10 @@ from photic.checkups.setup import (
     make_optimizer,
     seeded,
 )
+from photic.probes.calls import tensors_in
 
 HELD_BACK = 8
+FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Material:
         build: as the user gave it: a callable or a module.
         batches: the user's own batches, for the treated set-up.
         training: batches to train on, repeated when they end.
-        held_back: batches that no trial trains on.
+        held_back: batches that no trial trains on; where there are few, cut into pieces of at least 4 examples, so that
+            the spread of the loss over them is known.
         loss: the user's loss.
         optimizer: callable `model -> optimizer`, a live optimizer of `build`, or None.
     """
@@ -60,7 +63,8 @@ class Material:
                 "Split the batch, or pass a callable that yields more"
             )
         back = min(HELD_BACK, max(1, len(taken) // 5))
-        return cls(build, source, tuple(taken[:-back]), tuple(taken[-back:]), loss, optimizer)
+        held_back = [piece for batch in taken[-back:] for piece in pieces(batch, HELD_BACK // back)]
+        return cls(build, source, tuple(taken[:-back]), tuple(held_back), loss, optimizer)
 
     def fresh(self, seed: int) -> Setup:
         """Return a fresh, untrained set-up. Where `build` seeds itself, `seed` changes nothing in the weights."""
@@ -76,3 +80,25 @@ class Material:
         """Yield the training batches for ever, starting at a place that the seed chooses."""
         start = (seed * len(self.training) // 3) % len(self.training)
         return itertools.islice(itertools.cycle(self.training), start, None)
+
+
+def pieces(batch: Any, count: int) -> list[Any]:
+    """Return the batch in `count` pieces along the first axis, of at least 4 examples each; whole where that has no one length."""
+    tensors = tensors_in(batch)
+    lengths = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors}
+    length = lengths.pop() if len(lengths) == 1 else 0
+    count = min(count, length // FEWEST)
+    if count < 2:
+        return [batch]
+    edges = [length * index // count for index in range(count + 1)]
+    return [_rows(batch, start, end) for start, end in itertools.pairwise(edges)]
+
+
+def _rows(value: Any, start: int, end: int) -> Any:
+    if isinstance(value, Tensor):
+        return value[start:end]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_rows(item, start, end) for item in value)  # pyright: ignore
+    if isinstance(value, dict):
+        return {key: _rows(item, start, end) for key, item in value.items()}  # pyright: ignore
+    return value

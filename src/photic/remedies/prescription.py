@@ -41,10 +41,18 @@ class Prescription:
         activations: site name to the operation that takes its place: `{"/sigmoid#1": "tanh"}`.
         normalised: sites before which the signal is normalised over its features (LayerNorm without parameters).
         removed: sites that hand their input through: a `detach` that severs.
+        revealed: sites that run under `no_grad` and are to be recorded all the same.
+        choices: (argmax, embedding) sites: what is looked up keeps its value, and the scores get the gradient of a softmax.
+        guards: site name to (smallest, largest) value of its first argument, None for no limit.
+        masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
+        blocks: modules whose input is added to their output, where the shapes agree.
+        balance: sum site to (argument, factor): that argument of the sum is multiplied.
         clip: largest norm of the gradient at a step; None leaves it as it is.
+        clip_limit: the limit of the clipping that the optimizer's step does already; None leaves it.
         rate: factor on the learning rate; 1 leaves it as it is.
         recurrence: how recurrent layers are drawn anew: `chrono` spreads the memory of LSTM and GRU units over
-            `longest` steps, `orthogonal` makes recurrent matrices orthogonal; '' leaves them as they are.
+            `longest` steps, `orthogonal` makes recurrent matrices orthogonal, `default` draws all as torch does; '' leaves
+            them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
         residual: (layer, activation) sites: the layer's input is added to the activation's output.
@@ -66,9 +74,18 @@ class Prescription:
     activations: dict[str, str] = field(default_factory=dict[str, str])
     normalised: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    revealed: tuple[str, ...] = ()
+    choices: tuple[tuple[str, str], ...] = ()
+    guards: dict[str, tuple[float | None, float | None]] = field(
+        default_factory=dict[str, "tuple[float | None, float | None]"]
+    )
+    masked_rows: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
+    balance: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     clip: float | None = None
+    clip_limit: float | None = None
     rate: float = 1.0
-    recurrence: Literal["", "chrono", "orthogonal"] = ""
+    recurrence: Literal["", "chrono", "orthogonal", "default"] = ""
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()

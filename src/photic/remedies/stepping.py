@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from photic.probes.clipping import clipping
 from photic.remedies.prescription import Prescription
 
 
@@ -18,10 +19,15 @@ def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimize
     for group in groups:
         group["lr"] = group["lr"] * prescription.rate
         group.update({name: value for name, value in prescription.settings.items() if name in group})
+    optimizer.defaults.update(
+        {name: value for name, value in prescription.settings.items() if name in optimizer.defaults}
+    )
     if prescription.loss_scale != 1.0:
         optimizer.register_step_pre_hook(_Unscale(prescription.loss_scale))
     if prescription.clip is not None:
         optimizer.register_step_pre_hook(_Clip(prescription.clip))
+    if prescription.clip_limit is not None:
+        optimizer.__dict__["step"] = _OtherLimit(optimizer, prescription.clip_limit)
     if prescription.warmup > 1:
         optimizer.register_step_pre_hook(_WarmUp(prescription.warmup))
     if prescription.zeroed:
@@ -58,6 +64,17 @@ class _Clip:
 
     def __call__(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         nn.utils.clip_grad_norm_(_held(optimizer), self.limit)
+
+
+class _OtherLimit:
+    """The optimizer's own step, in which `clip_grad_norm_` clips to another limit."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, limit: float) -> None:
+        self.optimizer, self.limit = optimizer, limit
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with clipping(lambda *_: None, limit=self.limit):
+            return type(self.optimizer).step(self.optimizer, *args, **kwargs)
 
 
 class _WarmUp:

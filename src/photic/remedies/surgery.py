@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 def register_modules(model: nn.Module) -> None:
@@ -43,8 +44,25 @@ class _Widened:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         wide = [_wide(value) for value in args]
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast("cpu", enabled=False), _NoNarrowing():
             return self.forward(*wide, **{name: _wide(value) for name, value in kwargs.items()})
+
+
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+class _NoNarrowing(TorchFunctionMode):
+    """Casts to half precision inside the forward become casts to float32."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (Tensor.half, Tensor.bfloat16):
+            return args[0].float()
+        if func in (Tensor.to, Tensor.type):
+            args = tuple(torch.float32 if any(item is half for half in _HALVES) else item for item in args)
+        if any(kwargs.get("dtype") is half for half in _HALVES):
+            kwargs["dtype"] = torch.float32
+        return func(*args, **kwargs)
 
 
 def _wide(value: Any) -> Any:

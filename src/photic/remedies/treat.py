@@ -11,17 +11,15 @@ from photic.checkups.check import check
 from photic.checkups.setup import LossFunction, Setup
 from photic.diagnosis.graph import Graph
 from photic.records.findings import Checkup
-from photic.records.treatments import Outcome, TreatmentRecord, Trial
+from photic.records.treatments import TreatmentRecord, Trial
+from photic.remedies.arms import Arm, Score, alarms, treated_setup
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
-from photic.remedies.range_test import with_rate
 from photic.remedies.registry import Remedy, remedies_for
-from photic.remedies.trials import Arm, Score, alarms, judge, run_arm, treated_setup
+from photic.remedies.search import Search, closed
 
 Progress = Callable[[str, float], None]
-_SMALLER = {"training": 0, "weights": 1, "function": 2, "": 3}
-AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 
 
 class Treatment:
@@ -101,13 +99,15 @@ def treat(
     score: Score | None = None,
     seeds: Sequence[int] = (0, 1),
     minutes: float | None = None,
+    thorough: bool = False,
     progress: Progress | None = None,
 ) -> Treatment:
     """Find what is wrong with a network, try what may cure it, and keep what is proven to.
 
-    Every remedy is tried on a fresh copy, with the same seeds, batches and number of steps as the untreated control.
-    Those that look no better than the control after a quarter of the steps are stopped; the rest is trained in full, and
-    what seems to cure is repeated with every seed before it is accepted. Nothing of the user's is changed.
+    Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
+    trained for an eighth of the steps, the best three for a third, the best to the end; what seems to cure there is
+    repeated with every seed before it is accepted. Where nothing cures by itself, what helped is tried in pairs. Nothing
+    of the user's is changed.
 
     Args:
         build: zero-argument callable that returns the module, or a module (which is copied).
@@ -118,6 +118,7 @@ def treat(
         score: `score(model) -> float`, more is better; shown beside the loss.
         seeds: each accepted remedy cures with all of them.
         minutes: stop trying when they are over; what was proven by then counts.
+        thorough: train every remedy that applies to the end, to compare them; several may be accepted then.
         progress: told what is being done and the share done.
 
     Raises:
@@ -131,112 +132,77 @@ def treat(
     before = check(untreated.model, list(material.training), untreated.loss, untreated.optimizer)
     problems = alarms(before.diagnosis)
     notes = list(before.notes)
+
+    def nothing(note: str, trials: Sequence[Trial] = ()) -> Treatment:
+        record = TreatmentRecord(before, None, tuple(trials), "", "", "", (*notes, note))
+        return Treatment(record, material, {})
+
     if before.run.stopped:
-        notes.append(f"the network could not be run, so nothing was tried: {before.run.stopped}")
-        return Treatment(TreatmentRecord(before, None, (), "", "", "", tuple(notes)), material, {})
+        return nothing(f"the network could not be run, so nothing was tried: {before.run.stopped}")
     if not problems:
-        notes.append("the network is healthy: nothing was tried and nothing changed")
-        return Treatment(TreatmentRecord(before, None, (), "", "", "", tuple(notes)), material, {})
-    graph = Graph.of(before.run)
-    chosen, trials = _prescribe(graph, problems)
+        return nothing("the network is healthy: nothing was tried and nothing changed")
+    chosen, unfit = _prescribe(Graph.of(before.run), [f.problem for f in before.findings if f.problem in problems])
     if not chosen:
-        notes.append(f"nothing in the catalogue treats {', '.join(sorted(problems))}")
-        return Treatment(TreatmentRecord(before, None, tuple(trials), "", "", "", tuple(notes)), material, {})
+        return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems))}", unfit)
+    work = steps * (2.0 + len(chosen))
+
+    def say(what: str) -> None:
+        tell(what, min(search.trained / work, 0.99))
 
     def out_of_time() -> bool:
         return minutes is not None and time.perf_counter() - began > 60.0 * minutes
 
-    quarter = max(10, steps // 4)
-    work = quarter * (len(chosen) + 1) + 2 * steps * (len(chosen) + 1)
-    spent = [0]
-
-    def arm(prescription: Prescription | None, title: str, count: int, seed: int) -> Arm:
-        tell(title, min(spent[0] / work, 0.99))
-        result = run_arm(material, prescription, steps=count, seed=seed, score=score)
-        spent[0] += count
-        return result
-
-    controls = {seed: arm(None, f"train untreated, seed {seed}", steps, seed) for seed in seeds}
-    prescriptions: dict[str, Prescription] = {}
-    for remedy, prescription in chosen:
-        if out_of_time():
-            trials.append(_closed(remedy, "stopped", f"the {minutes:g} minutes were over"))
-            continue
-        try:
-            if prescription.search_rate:
-                tell(f"range test of {remedy.name}", min(spent[0] / work, 0.99))
-                prescription = with_rate(prescription, material, seed=seeds[0])
-            prescriptions[remedy.name] = prescription
-            trials.append(_try(remedy, prescription, controls, problems, seeds, steps, quarter, arm))
-        except Exception as error:
-            trials.append(_closed(remedy, "failed", f"{type(error).__name__}: {error}"))
-    trials = [_control_trial(controls[seeds[0]]), *trials]
-    best = _best(trials, controls[seeds[0]])
+    search = Search(material, problems, seeds, steps, score, thorough, say, out_of_time)
+    search.run(chosen)
+    control = search.controls[seeds[0]]
+    trials = (_control_trial(control, score), *unfit, *search.trials)
+    runs = search.trained / steps
+    notes.append(f"{search.trained} training steps in all, {runs:.1f} runs of {steps}")
+    best = search.best
     if best is None:
-        nearest = min(
-            (t for t in trials if t.held_back_loss is not None and t.outcome == "refused"),
-            key=lambda t: t.held_back_loss or math.inf,
-            default=None,
-        )
-        notes.append(f"nothing in the catalogue cured it; nearest: {nearest.remedy if nearest else 'none'}")
-        return Treatment(
-            TreatmentRecord(before, None, tuple(trials), "", "", "", tuple(notes)), material, prescriptions
-        )
-    tell(f"check the network with {best}", 0.99)
-    cured = treated_setup(material, prescriptions[best], seed=seeds[0])
+        notes.append(_nearest(search.trials))
+        record = TreatmentRecord(before, None, trials, "", "", "", tuple(notes), runs)
+        return Treatment(record, material, search.prescriptions)
+    tell(f"check the network with {best.name}", 0.99)
+    prescription = search.prescriptions[best.name]
+    cured = treated_setup(material, prescription, seed=seeds[0])
     after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer)
-    patch, paste = write_patch(prescriptions[best], before.run, build, cured.model)
+    patch, paste = write_patch(prescription, before.run, build, cured.model)
     notes.append(
         f"seeds {', '.join(map(str, seeds))} vary the order of batches, the remedy's draws, and the weights unless `build` seeds itself"
     )
-    record = TreatmentRecord(before, after, tuple(trials), best, patch, paste, tuple(notes))
+    record = TreatmentRecord(before, after, trials, best.name, patch, paste, tuple(notes), runs)
     tell("done", 1.0)
-    return Treatment(record, material, prescriptions)
+    return Treatment(record, material, search.prescriptions)
 
 
-def _prescribe(graph: Graph, problems: set[str]) -> tuple[list[tuple[Remedy, Prescription]], list[Trial]]:
+def _prescribe(graph: Graph, problems: Sequence[str]) -> tuple[list[tuple[Remedy, Prescription]], list[Trial]]:
+    """Return what applies, remedies of the first finding first, and what does not with the reason."""
+
+    def cause(remedy: Remedy) -> int:
+        return min(place for place, problem in enumerate(problems) if problem in remedy.treats)
+
     chosen: list[tuple[Remedy, Prescription]] = []
     trials: list[Trial] = []
-    for remedy in remedies_for(problems):
+    for remedy in sorted(remedies_for(set(problems)), key=cause):
         prescription = remedy.prescribe(graph)
         if isinstance(prescription, str):
-            trials.append(_closed(remedy, "not-applicable", prescription))
+            trials.append(closed(remedy, "not-applicable", prescription))
         else:
             chosen.append((remedy, prescription))
     return chosen, trials
 
 
-def _try(
-    remedy: Remedy,
-    prescription: Prescription,
-    controls: dict[int, Arm],
-    problems: set[str],
-    seeds: Sequence[int],
-    steps: int,
-    quarter: int,
-    arm: Callable[[Prescription | None, str, int, int], Arm],
-) -> Trial:
-    first = seeds[0]
-    if steps > quarter:
-        short = arm(prescription, f"try {remedy.name}", quarter, first)
-        still = alarms(short.start) & problems
-        if still and short.held_back and short.losses[-1] > 0.98 * controls[first].losses[min(quarter, steps) - 1]:
-            # The mechanism is still there and the loss does not move: no need for the rest.
-            return judge(remedy, problems, [(controls[first], short)])
-    pairs = [(controls[first], arm(prescription, f"train with {remedy.name}", steps, first))]
-    verdict = judge(remedy, problems, pairs)
-    if verdict.outcome != "accepted":
-        return verdict
-    for seed in seeds[1:]:
-        pairs.append((controls[seed], arm(prescription, f"train with {remedy.name}, seed {seed}", steps, seed)))
-    return judge(remedy, problems, pairs)
+def _nearest(trials: Sequence[Trial]) -> str:
+    """Say that nothing cured, and what came nearest and why it was refused."""
+    tried = [t for t in trials if t.outcome == "refused" and t.held_back_loss is not None]
+    if not tried:
+        return "nothing in the catalogue cured it; nearest: none"
+    nearest = min(tried, key=lambda t: t.held_back_loss if t.held_back_loss is not None else math.inf)
+    return f"nothing in the catalogue cured it; nearest: {nearest.remedy} ({nearest.reason})"
 
 
-def _closed(remedy: Remedy, outcome: Outcome, reason: str) -> Trial:
-    return Trial(remedy.name, remedy.title, remedy.changes, outcome, reason)
-
-
-def _control_trial(control: Arm) -> Trial:
+def _control_trial(control: Arm, score: Score | None) -> Trial:
     profile = control.start.profile
     return Trial(
         remedy="untreated",
@@ -244,27 +210,11 @@ def _control_trial(control: Arm) -> Trial:
         changes="",
         outcome="control",
         reason=profile.reach if profile is not None else "",
-        losses=control.losses,
-        held_back_loss=control.mean_held_back if control.held_back else None,
-        score=control.score,
+        losses=tuple(control.losses),
+        held_back_loss=control.mean() if control.whole else None,
+        score=control.scored(score),
         reached=None if profile is None else profile.reached,
         layers=None if profile is None else len(profile.layers),
         seconds=control.seconds,
         profile=profile,
     )
-
-
-def _best(trials: Sequence[Trial], control: Arm) -> str | None:
-    """Return the smallest change among the accepted that keeps most of the best improvement; of several the first tried.
-
-    The most specific remedies are tried first, so a cure of the cause stands before one that covers it.
-    """
-    accepted = [trial for trial in trials if trial.outcome == "accepted" and trial.held_back_loss is not None]
-    if not accepted:
-        return None
-    best = min(trial.held_back_loss or 0.0 for trial in accepted)
-    start = control.losses[0] if control.losses and math.isfinite(control.losses[0]) else best
-    reference = control.mean_held_back if control.held_back else start  # broken off: what it began with
-    bar = best + AS_GOOD * max(reference - best, 0.0)
-    good = [trial for trial in accepted if (trial.held_back_loss or 0.0) <= bar]
-    return min(good, key=lambda trial: _SMALLER[trial.changes]).remedy

@@ -17,6 +17,7 @@ def treat(
     *,
     steps: int = 200,
     minutes: float | None = None,
+    thorough: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     input: Annotated[str, Parameter(name="--input")] = "",
     write: Annotated[bool, Parameter(negative="")] = False,
@@ -35,6 +36,8 @@ def treat(
         Training steps of one trial.
     minutes
         Stop trying when they are over.
+    thorough
+        Train every remedy that applies to the end, to compare them, instead of the most promising ones.
     seed
         Seed for building the model and for drawn inputs.
     input
@@ -59,6 +62,7 @@ def treat(
             optimizer=loaded.optimizer,
             steps=steps,
             minutes=minutes,
+            thorough=thorough,
             progress=progress(quiet=output.json),
         )
     except (TypeError, ValueError, RuntimeError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
@@ -22,20 +24,11 @@ def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Find
     """
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
-    for site in graph.run.sites:
-        if site.operation != "add" or site.phase != "model":
-            continue
-        sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
-        if len(sources) != 2:
-            continue
-        sizes = [_size(graph, source) for source in sources]
-        if min(sizes) <= 0.0 or min(sizes) >= quiet * max(sizes):
-            continue
-        branch, way = (sources[0], sources[1]) if sizes[0] < sizes[1] else (sources[1], sources[0])
-        layers = _branch(graph, branch, way)
-        later = _size(last, branch) / max(_size(last, way), 1e-300)
-        if layers and later < quiet and later < grows * min(sizes) / max(sizes):
-            found += [(layer, min(sizes) / max(sizes)) for layer in layers]
+    for pair in unequal_sums(graph, quiet):
+        later = _size(last, pair.branch) / max(_size(last, pair.way), 1e-300)
+        part = pair.quiet / pair.loud
+        if pair.layers and later < quiet and later < grows * part:
+            found += [(layer, part) for layer in pair.layers]
     if not found:
         return None
     places = sorted({index for index, _ in found})
@@ -55,6 +48,38 @@ def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Find
         confidence=0.8,
         sources=("zhang2019", "wang2022deepnet"),
     )
+
+
+@dataclass(frozen=True)
+class Unequal:
+    """A sum of two values of which one is not heard: its site, the place of the quiet argument, and both sizes (rms)."""
+
+    site: int
+    place: int
+    branch: int
+    way: int
+    quiet: float
+    loud: float
+    layers: tuple[int, ...]
+
+
+def unequal_sums(graph: Graph, quiet: float = 1e-3) -> list[Unequal]:
+    """Return the sums of the model in which one of two values is less than `quiet` of the other."""
+    found: list[Unequal] = []
+    for site in graph.run.sites:
+        if site.operation != "add" or site.phase != "model":
+            continue
+        sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        if len(sources) != 2:
+            continue
+        sizes = [_size(graph, source) for source in sources]
+        if min(sizes) <= 0.0 or min(sizes) >= quiet * max(sizes):
+            continue
+        place = sizes.index(min(sizes))
+        branch, way = sources[place], sources[1 - place]
+        layers = tuple(_branch(graph, branch, way))
+        found.append(Unequal(site.order, place, branch, way, sizes[place], sizes[1 - place], layers))
+    return found
 
 
 def _size(graph: Graph, index: int) -> float:

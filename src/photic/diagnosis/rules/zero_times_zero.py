@@ -6,6 +6,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
+from photic.records.sites import Parameter
 
 
 @rule(sources=("hu2022lora", "bachlechner2021"))
@@ -21,6 +22,33 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     False alarms: one factor at 0 is a good start (LoRA's second factor, ReZero's gate, a branch's last layer): the other
     lets its gradient through. Parameters that no example used have no gradient at all and do not count.
     """
+    parameters = stuck_parameters(graph)
+    if len(parameters) < fewest:
+        return None
+    places = sorted({site for parameter in parameters for site in parameter.sites})
+    linked = [index for index in places if (graph.descendants([index]) | graph.ancestors([index])) & set(places)]
+    if not linked:
+        return None
+    weights = [index for index in linked if graph.site(index).kind == "weight"] or linked
+    names = [graph.site(index).name for index in weights]
+    return Finding(
+        problem="zero-times-zero",
+        severity="critical",
+        sites=tuple(names),
+        where=graph.site(weights[0]).where,
+        evidence=(Evidence("parameters that are 0 and have a gradient of 0", float(len(parameters)), "tensors"),),
+        reason=(
+            f"{listed([parameter.name for parameter in parameters])} are all 0 and meet each other: the gradient of each is a "
+            "multiple of the other, so it is exactly 0, and none of them ever moves."
+        ),
+        advice="Start one of the two at 0 and draw the other at random (He, Xavier).",
+        confidence=0.97,
+        sources=("hu2022lora", "bachlechner2021"),
+    )
+
+
+def stuck_parameters(graph: Graph) -> list[Parameter]:
+    """Return the trained matrices and gates that are exactly 0 and get a gradient of exactly 0, first and last."""
     stuck = list(range(len(graph.run.parameters)))
     for index in (0, len(graph.run.steps) - 1):
         here = type(graph).of(graph.run, index)
@@ -40,26 +68,4 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
             and reading.gradient.nonfinite == 0
         ]
         stuck = [place for place in stuck if place in zero]
-    if len(stuck) < fewest:
-        return None
-    parameters = [graph.run.parameters[place] for place in stuck]
-    places = sorted({site for parameter in parameters for site in parameter.sites})
-    linked = [index for index in places if (graph.descendants([index]) | graph.ancestors([index])) & set(places)]
-    if not linked:
-        return None
-    weights = [index for index in linked if graph.site(index).kind == "weight"] or linked
-    names = [graph.site(index).name for index in weights]
-    return Finding(
-        problem="zero-times-zero",
-        severity="critical",
-        sites=tuple(names),
-        where=graph.site(weights[0]).where,
-        evidence=(Evidence("parameters that are 0 and have a gradient of 0", float(len(stuck)), "tensors"),),
-        reason=(
-            f"{listed([parameter.name for parameter in parameters])} are all 0 and meet each other: the gradient of each is a "
-            "multiple of the other, so it is exactly 0, and none of them ever moves."
-        ),
-        advice="Start one of the two at 0 and draw the other at random (He, Xavier).",
-        confidence=0.97,
-        sources=("hu2022lora", "bachlechner2021"),
-    )
+    return [graph.run.parameters[place] for place in stuck]

@@ -12,7 +12,7 @@ from photic.remedies.registry import remedy
     treats=("frozen-by-epsilon", "zero-epsilon"), changes="training", sources=("kingma2015", "wortsman2023"), rank=1
 )
 def adam_epsilon(graph: Graph) -> Prescription | str:
-    """An epsilon a thousandth of the gradients' size, at most 1e-8.
+    """An epsilon a thousandth of the gradients' size, at most 1e-8; 1e-4 where float16 weights would round it to 0.
 
     What it changes: Adam's epsilon in every group.
 
@@ -27,5 +27,6 @@ def adam_epsilon(graph: Graph) -> Prescription | str:
     )
     if not sizes:
         return "no parameter got a gradient"
-    epsilon = min(1e-8, 1e-3 * sizes[len(sizes) // 2])
+    half = any(p.dtype == "float16" and p.trainable and p.owned is not False for p in graph.run.parameters)
+    epsilon = 1e-4 if half else min(1e-8, 1e-3 * sizes[len(sizes) // 2])
     return Prescription(settings={"eps": epsilon}, why=f"epsilon {epsilon:.2g} lies below the gradients and above 0")

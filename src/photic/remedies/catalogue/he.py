@@ -17,6 +17,7 @@ from photic.remedies.roles import initialisation
         "saturated-activation",
         "weights-too-small",
         "weights-too-large",
+        "rank-collapse",
     ),
     changes="weights",
     sources=("he2015",),

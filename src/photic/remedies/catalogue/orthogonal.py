@@ -14,6 +14,7 @@ from photic.remedies.registry import remedy
         "exploding-gradient",
         "weights-too-small",
         "weights-too-large",
+        "rank-collapse",
         "saturated-activation",
         "shattered-gradient",
     ),

@@ -9,7 +9,7 @@ from photic.remedies.registry import remedy
 
 
 @remedy(
-    treats=("vanishing-gradient", "shattered-gradient", "rank-collapse", "missing-normalisation"),
+    treats=("vanishing-gradient", "shattered-gradient", "rank-collapse", "missing-normalisation", "exploding-gradient"),
     changes="function",
     sources=("he2016",),
     rank=5,

@@ -17,6 +17,7 @@ from photic.remedies.roles import initialisation
         "dead-units",
         "weights-too-small",
         "weights-too-large",
+        "rank-collapse",
     ),
     changes="weights",
     sources=("glorot2010",),

@@ -1,0 +1,169 @@
+"""Substitutes: what is called in place of a site while a treated forward runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic.probes.calls import Call
+from photic.remedies.prescription import Prescription
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+
+Substitute = Callable[[Call], Any]
+
+
+def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
+    """Return what is called in place of each site that a prescription names."""
+    found: dict[str, Substitute] = {}
+    for name, operation in prescription.activations.items():
+        found[name] = _Replace(operation)
+    for name in prescription.normalised:
+        found[name] = _normalise_first
+    for name in prescription.removed:
+        found[name] = _hand_through
+    for name in prescription.straight:
+        found[name] = _straight_through
+    for name, factor in prescription.factors.items():
+        found[name] = _Scale(factor)
+    for name in prescription.revealed:
+        found[name] = _recorded
+    for name in prescription.masked_rows:
+        found[name] = _no_empty_row
+    for name, limits in prescription.guards.items():
+        found[name] = _Guard(*limits)
+    for name, (place, factor) in prescription.balance.items():
+        found[name] = _Balance(place, factor)
+    for scores, lookup in prescription.choices:
+        choice = _Choice()
+        found[scores], found[lookup] = choice.enter, choice.leave
+    for layer, activation in prescription.residual:
+        branch = _Branch()
+        found[layer], found[activation] = branch.enter, branch.leave
+    return found
+
+
+class _Replace:
+    """Calls another activation on the same input."""
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+
+    def __call__(self, call: Call) -> Any:
+        return _ACTIVATIONS[self.operation](call.args[0])
+
+
+def _normalise_first(call: Call) -> Any:
+    x: Tensor = call.args[0]
+    normal = F.group_norm(x, 1) if x.ndim >= 4 else F.layer_norm(x, x.shape[-1:])
+    return call.function(normal, *call.args[1:], **call.kwargs)
+
+
+def _hand_through(call: Call) -> Any:
+    return call.args[0]
+
+
+def _straight_through(call: Call) -> Any:
+    x: Tensor = call.args[0]
+    return x + (call.run() - x).detach()
+
+
+class _Scale:
+    """Multiplies the first argument."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, call: Call) -> Any:
+        return call.function(call.args[0] * self.factor, *call.args[1:], **call.kwargs)
+
+
+class _Branch:
+    """Adds what entered a layer to what leaves its activation, where the shapes agree."""
+
+    def __init__(self) -> None:
+        self.entered: Tensor | None = None
+
+    def enter(self, call: Call) -> Any:
+        self.entered = call.args[0]
+        return call.run()
+
+    def leave(self, call: Call) -> Any:
+        skip, self.entered = self.entered, None
+        value: Tensor = call.run()
+        return value if skip is None or skip.shape != value.shape else value + skip
+
+
+def _recorded(call: Call) -> Any:
+    with torch.enable_grad():
+        return call.run()
+
+
+def _no_empty_row(call: Call) -> Any:
+    """A softmax in which a row without any finite score gives zeros."""
+    scores: Tensor = call.args[0]
+    axis = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else -1)
+    empty = torch.isneginf(scores).all(-1 if axis is None else axis, keepdim=True)
+    value = call.function(scores.masked_fill(empty, 0.0), *call.args[1:], **call.kwargs)
+    return value.masked_fill(empty, 0.0)
+
+
+class _Guard:
+    """Keeps the first argument between two limits."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def __call__(self, call: Call) -> Any:
+        return call.function(call.args[0].clamp(self.low, self.high), *call.args[1:], **call.kwargs)
+
+
+class _Balance:
+    """Multiplies one argument of a sum."""
+
+    def __init__(self, place: int, factor: float) -> None:
+        self.place, self.factor = place, factor
+
+    def __call__(self, call: Call) -> Any:
+        args = list(call.args)
+        args[self.place] = args[self.place] * self.factor
+        return call.function(*args, **call.kwargs)
+
+
+class _Choice:
+    """Looks up what argmax chose, and passes the scores the gradient that the softmax-weighted sum would have."""
+
+    def __init__(self) -> None:
+        self.scores: Tensor | None = None
+
+    def enter(self, call: Call) -> Any:
+        self.scores = call.args[0]
+        return call.run()
+
+    def leave(self, call: Call) -> Any:
+        value: Tensor = call.run()
+        scores, self.scores = self.scores, None
+        table: Any = next((item for item in call.args if isinstance(item, nn.Parameter)), None)
+        if scores is None or table is None or scores.shape[-1] != table.shape[0]:
+            return value
+        soft = scores.softmax(-1) @ table
+        return value + (soft - soft.detach()) if soft.shape == value.shape else value
+
+
+class Connected:
+    """A module's forward with its input added to its output, where their shapes agree."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return x + f(x)."""
+        value = self.forward(*args, **kwargs)
+        x = args[0] if args else None
+        if isinstance(x, Tensor) and isinstance(value, Tensor) and (x.shape, x.dtype) == (value.shape, value.dtype):
+            return x + value
+        return value
