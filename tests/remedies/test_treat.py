@@ -245,6 +245,84 @@ class Net(nn.Module):
 def build():
     return Net()
 """,
+    "a function as an attribute": """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, act=torch.sigmoid):
+        super().__init__()
+        self.act = act
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(8))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = self.act(layer(x))
+        return self.head(x)
+
+
+def build():
+    return Net()
+""",
+    "a configuration": """
+from dataclasses import dataclass
+
+import torch.nn as nn
+
+
+@dataclass
+class Config:
+    width: int = 64
+    depth: int = 8
+    smooth: bool = True
+
+
+class Net(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        act = nn.Sigmoid if config.smooth else nn.ReLU
+        self.body = nn.Sequential()
+        for i in range(config.depth):
+            self.body.append(nn.Linear(64 if i == 0 else config.width, config.width))
+            self.body.append(act())
+        self.head = nn.Linear(config.width, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def build():
+    return Net(Config())
+""",
+    "inherited": """
+import torch
+from torch import nn
+
+
+class Base(nn.Module):
+    depth = 8
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(self.depth))
+        self.head = nn.Linear(64, 10)
+
+    def encode(self, x):
+        for layer in self.layers:
+            x = torch.sigmoid(layer(x))
+        return x
+
+
+class Net(Base):
+    def forward(self, x):
+        return self.head(self.encode(x))
+
+
+def build():
+    return Net()
+""",
 }
 TRAIN = """
 import sys, torch, torch.nn.functional as F

@@ -6,13 +6,40 @@ from photic.remedies.prescription import Prescription
 
 
 def setup_lines(prescription: Prescription) -> list[str]:
-    """Return the lines; empty where the prescription has nothing but weights, calls, clipping and a rate."""
+    """Return the lines; empty where the prescription has nothing but weights and calls."""
     p = prescription
     lines: list[str] = []
     if p.scheme:
         lines.append(f'photic.initialise(model, "{p.scheme}", batch=batch)')
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
+    if p.revealed:
+        lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")
+    for scores, lookup in p.choices:
+        lines += [
+            f"# {scores} and {lookup}: with `scores` what argmax takes and `table` the embedding,",
+            "soft = scores.softmax(-1) @ table.weight",
+            "chosen = table(scores.argmax(-1)) + soft - soft.detach()",
+        ]
+    for name, (low, high) in p.guards.items():
+        limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
+        lines.append(f"# {name}: call it on x.clamp({limits})")
+    for name in p.masked_rows:
+        lines += [
+            f"# {name}: a row of scores without any finite one",
+            "empty = torch.isneginf(scores).all(-1, keepdim=True)",
+            "weights = scores.masked_fill(empty, 0.0).softmax(-1).masked_fill(empty, 0.0)",
+        ]
+    if p.blocks:
+        lines.append(f"# for each of {p.blocks[0]} to {p.blocks[-1]}: x = x + block(x) where it is called")
+    lines += [
+        f"# {name}: multiply its {('first', 'second')[place]} argument by {factor:.3g}"
+        for name, (place, factor) in p.balance.items()
+    ]
+    if p.clip_limit is not None:
+        lines.append(
+            f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
+        )
     lines += [f"# {activation}: add what entered {layer} to its output" for layer, activation in p.residual]
     if p.standardised_input:
         lines += [
@@ -41,6 +68,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(
             f"scaler = torch.amp.GradScaler(init_scale={p.loss_scale:g})  # scale(loss).backward(), step, update"
         )
+    if p.clip is not None:
+        lines.append(f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip:.3g})  # before step()")
+    if p.rate != 1.0:
+        lines += ["for group in optimizer.param_groups:", f'    group["lr"] *= {p.rate:.3g}']
     if p.gradient_unit != 1.0:
         lines.append(f"loss = {p.gradient_unit:.3g} * loss  # before backward()")
     if p.settings:

@@ -12,6 +12,7 @@ from libcst.metadata import PositionProvider
 _CLASSES = {
     "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "softsign": "Softsign", "hardtanh": "Hardtanh", "elu": "ELU",
     "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU", "softplus": "Softplus", "mish": "Mish",
+    "softmax": "Softmax", "log_softmax": "LogSoftmax",
 }  # fmt: skip
 
 
@@ -61,9 +62,10 @@ class ActivationEdit(cst.CSTTransformer):
         if on_line and name == self.operation:
             self.found.update(line for line in self.lines if position.start.line <= line <= position.end.line)
             return self._edited(updated_node)
-        if self.modules and name == _CLASSES.get(self.operation, "") and not self.normalise and self.becomes:
+        if self.modules and name == _CLASSES.get(self.operation, "") and not self.normalise:
             self.made += 1
-            return updated_node.with_changes(func=_renamed(updated_node.func, _CLASSES[self.becomes]), args=[])
+            other = _CLASSES[self.becomes] if self.becomes else "Identity"
+            return updated_node.with_changes(func=_renamed(updated_node.func, other), args=[])
         return updated_node
 
     def _edited(self, call: cst.Call) -> cst.BaseExpression:
@@ -83,6 +85,44 @@ class ActivationEdit(cst.CSTTransformer):
         if isinstance(call.func, cst.Name):
             return call.with_changes(func=cst.parse_expression(f"torch.{self.becomes}"), args=call.args[:1])
         return call.with_changes(func=_renamed(call.func, self.becomes), args=call.args[:1])
+
+
+class ReferenceEdit(cst.CSTTransformer):
+    """Replaces what is not called by its name: `act=torch.sigmoid`, `kind = nn.Sigmoid if logistic else nn.Tanh`.
+
+    An entry of a dict stays: there the name under which it is kept would no longer fit. `made` counts the places.
+    """
+
+    def __init__(self, operation: str, becomes: str) -> None:
+        super().__init__()
+        self.names = {operation: becomes, _CLASSES.get(operation, ""): _CLASSES.get(becomes, "")}
+        self.made = 0
+        self._left: set[cst.CSTNode] = set()
+
+    def visit_Call(self, node: cst.Call) -> None:
+        """Leave what is called by its name."""
+        self._left.add(node.func)
+
+    def visit_DictElement(self, node: cst.DictElement) -> bool:
+        """Leave the entries of dicts."""
+        return False
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        """Leave imports."""
+        return False
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
+        """Rename `torch.sigmoid`, `F.sigmoid`, `nn.Sigmoid`."""
+        name = original_node.attr.value
+        if original_node in self._left or not self.names.get(name) or _root(original_node) not in _NAMESPACES:
+            return updated_node
+        self.made += 1
+        if _root(original_node) == "F":
+            return cst.parse_expression(f"torch.{self.names[name]}")
+        return updated_node.with_changes(attr=cst.Name(self.names[name]))
+
+
+_NAMESPACES = ("torch", "nn", "F")
 
 
 def _root(value: cst.BaseExpression) -> str:

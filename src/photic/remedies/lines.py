@@ -93,6 +93,12 @@ def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
 
 
 def _recurrent(prescription: Prescription, model: str) -> list[str]:
+    if prescription.recurrence == "default":
+        return [
+            f"for layer in {model}.modules():",
+            "    if isinstance(layer, (torch.nn.RNNBase, torch.nn.RNNCellBase)):",
+            "        layer.reset_parameters()",
+        ]
     if prescription.recurrence == "orthogonal":
         return [
             f"for layer in {model}.modules():",

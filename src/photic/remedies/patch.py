@@ -15,7 +15,7 @@ from torch import nn
 
 from photic.records.runs import Run
 from photic.remedies.around import setup_lines
-from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion
+from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion, ReferenceEdit
 from photic.remedies.lines import weight_lines
 from photic.remedies.prescription import Prescription
 
@@ -26,27 +26,18 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
     Patched are the lines that call the activation, and the `__init__` of the model's class, or the function that
     builds the model where the class is torch's own. Exactly one of the two is not ''.
     """
-    around = setup_lines(prescription)
-    if around:
-        return "", "\n".join([f"# {prescription.why}", *around]) + "\n"
-    if prescription.clip is not None:
-        return (
-            "",
-            f"# {prescription.why}\ntorch.nn.utils.clip_grad_norm_(model.parameters(), {prescription.clip:.3g})  # before step()",
-        )
-    if prescription.rate != 1.0:
-        return (
-            "",
-            f'# {prescription.why}\nfor group in optimizer.param_groups:\n    group["lr"] *= {prescription.rate:g}\n',
-        )
-    target = _place(build, model)
+    if setup_lines(prescription):  # no line of the model says it
+        return "", _paste(prescription, run)
+    target = _place(build, model) or _lines_of(prescription, run)
+    if target is not None and not (prescription.layers or prescription.recurrence):
+        target = _lines_of(prescription, run) or target
     if target is not None:
         path, owner, name = target
         before = Path(path).read_text(encoding="utf-8")
         after = _patched(before, path, owner, name, prescription, run)
         if after is not None and after != before:
             return _diff(before, after, path), ""
-    return "", _paste(prescription)
+    return "", _paste(prescription, run)
 
 
 def apply_patch(patch: str, folder: str | os.PathLike[str] = ".") -> Path:
@@ -92,15 +83,25 @@ def _applied(before: list[str], hunks: list[str], path: Path) -> list[str]:
 
 def _place(build: Any, model: nn.Module) -> tuple[str, str, str] | None:
     """Return file, 'class' or 'function', and name of what the weights' initialisation belongs to."""
-    kind = type(model)
-    if not kind.__module__.startswith("torch."):
-        path = _source_file(kind)
-        return None if path is None or "." in kind.__qualname__ else (path, "class", kind.__name__)
+    for kind in type(model).__mro__:  # the class that makes the layers may be one that the model's inherits from
+        if kind.__module__.startswith("torch."):
+            break
+        if "__init__" in vars(kind):
+            path = _source_file(kind)
+            return None if path is None or "." in kind.__qualname__ else (path, "class", kind.__name__)
     build = inspect.unwrap(build) if callable(build) else build
     if inspect.isfunction(build) and build.__name__ != "<lambda>":
         path = _source_file(build)
         return None if path is None else (path, "function", build.__name__)
     return None
+
+
+def _lines_of(prescription: Prescription, run: Run) -> tuple[str, str, str] | None:
+    """Return the one file in which all changed calls stand."""
+    wanted = [*prescription.activations, *prescription.normalised, *prescription.removed]
+    files = {run.site(name).where.rpartition(":")[0] for name in wanted}
+    path = files.pop() if len(files) == 1 else ""
+    return (path, "", "") if path and Path(path).is_file() else None
 
 
 def _source_file(thing: Callable[..., Any] | type) -> str | None:
@@ -119,9 +120,13 @@ def _patched(text: str, path: str, owner: str, name: str, prescription: Prescrip
         edit = _activation_edit(prescription, run, path, wanted)
         if edit is None:
             return None
-        tree = MetadataWrapper(tree).visit(edit)
+        edited = MetadataWrapper(tree).visit(edit)
         if not edit.complete:
-            return None
+            reference = ReferenceEdit(edit.operation, edit.becomes)
+            edited = tree.visit(reference)
+            if not edit.becomes or reference.made != 1:
+                return None
+        tree = edited
     if prescription.layers or prescription.recurrence:
         insertion = Insertion(owner, name, lambda variable: weight_lines(prescription, run, variable))
         tree = tree.visit(insertion)
@@ -153,8 +158,8 @@ def _activation_edit(prescription: Prescription, run: Run, path: str, wanted: li
     return ActivationEdit(operations.pop(), becomes, lines, modules, normalise=bool(prescription.normalised))
 
 
-def _paste(prescription: Prescription) -> str:
-    said = [f"# {prescription.why}"]
+def _paste(prescription: Prescription, run: Run) -> str:
+    said = [f"# {prescription.why}", *setup_lines(prescription)]
     for name, operation in prescription.activations.items():
         said.append(f"# {name}: call torch.{operation} here")
     said += [
@@ -163,7 +168,16 @@ def _paste(prescription: Prescription) -> str:
     said += [f"# {name}: leave it out" for name in prescription.removed]
     if prescription.layers or prescription.recurrence:
         said += weight_lines(prescription, None, "model")[1:]
-    return "\n".join(said) + "\n"
+    places = {site.name: site.where for site in run.sites if site.where}
+    return "\n".join(_placed(line, places) for line in said) + "\n"
+
+
+def _placed(line: str, places: dict[str, str]) -> str:
+    """Return a comment that begins with a site's name with the site's line in the source after the name."""
+    name, colon, rest = line.removeprefix("# ").partition(": ")
+    where = places.get(name, "") if line.startswith("# ") and colon else ""
+    path, _, number = where.rpartition(":")
+    return f"# {name} ({os.path.relpath(path)}:{number}): {rest}" if path and Path(path).is_file() else line
 
 
 def _diff(before: str, after: str, path: str) -> str:
