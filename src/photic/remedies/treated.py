@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
+
 from photic.checkups.setup import Setup
 from photic.remedies.carry_out import carry_out, substitute_loss
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.stepping import change_optimizer
-from photic.remedies.surgery import compute_in_float32, register_modules
+from photic.remedies.surgery import compute_in, gate_recurrence, register_modules
 from photic.remedies.units import ScaledBackward, standardise_input, standardise_output
 
 
@@ -16,8 +18,9 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     setup = material.fresh(seed)
     if prescription is None:
         return setup
-    if prescription.float32:
-        compute_in_float32(setup.model)
+    if prescription.precision:
+        compute_in(setup.model, getattr(torch, prescription.precision))
+    gate_recurrence(setup.model, prescription.gated, seed=seed)
     carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
     if prescription.registered:
         register_modules(setup.model)
