@@ -103,7 +103,13 @@ def test_what_has_no_recurrent_layer_is_refused_in_words() -> None:
     assert found["lower-learning-rate"] == "no optimizer with a learning rate was given"
 
 
-def test_a_tenth_of_a_learning_rate_that_overshoots_cures() -> None:
+def test_a_learning_rate_that_overshoots_is_lowered_as_far_as_the_step_was_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from photic.remedies import treat as module
+
+    chosen = tuple(r for r in remedies() if r.name == "lower-learning-rate")
+    monkeypatch.setattr(module, "remedies_for", lambda _: chosen)
     x, y = zoo.vectors()
     treatment = photic.treat(
         lambda: seeded(lambda: zoo.Mlp(torch.relu, 4, variance=2.0)),
@@ -115,8 +121,8 @@ def test_a_tenth_of_a_learning_rate_that_overshoots_cures() -> None:
     )
     assert [f.problem for f in treatment.record.before.findings] == ["learning-rate-too-large"]
     assert treatment.remedy == "lower-learning-rate", treatment.report()
-    assert 'group["lr"] *= 0.1' in treatment.paste
-    assert treatment.setup().optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+    assert 'group["lr"] *= 0.01' in treatment.paste  # a step of 62 % is to be one of 3 %: a power of ten below 1/20
+    assert treatment.setup().optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
 def test_a_network_that_cannot_be_run_is_not_called_healthy() -> None:

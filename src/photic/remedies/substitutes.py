@@ -21,8 +21,10 @@ def pre_normalised(prescription: Prescription, model: nn.Module) -> dict[str, Su
     """Return the substitutes that move each normalisation of a sum before its branch."""
     found: dict[str, Substitute] = {}
     for name, entrances in prescription.pre_norm:
-        found |= dict.fromkeys(entrances, PreNormalised(model.get_submodule(name)))
-        found[name] = last_normalisation if name == prescription.pre_norm[-1][0] else _hand_through
+        module = model.get_submodule(name)
+        found |= {**dict.fromkeys(entrances, PreNormalised(module)), name: _hand_through}
+        if name == prescription.pre_norm[-1][0]:
+            found[name] = _layer_normalised if isinstance(module, nn.LayerNorm) else _rms_normalised
     return found
 
 
@@ -142,10 +144,12 @@ class PreNormalised:
         return call.function(x, *call.args[1:], **call.kwargs)
 
 
-def last_normalisation(call: Call) -> Any:
-    """The last sum before the head, normalised without parameters."""
-    x: Tensor = call.args[0]
-    return F.layer_norm(x, x.shape[-1:]) if call.function is F.layer_norm else F.rms_norm(x, x.shape[-1:])
+def _layer_normalised(call: Call) -> Any:
+    return F.layer_norm(call.args[0], call.args[0].shape[-1:])
+
+
+def _rms_normalised(call: Call) -> Any:
+    return F.rms_norm(call.args[0], call.args[0].shape[-1:])
 
 
 class _Branch:

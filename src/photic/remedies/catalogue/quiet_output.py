@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.roles import matrices
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 from photic.remedies.roles import initialisation
 
+LOUD = 2.0  # fan_in * Var[w]; Xavier has about 1
+
 
 @remedy(
-    treats=("weights-too-large", "exploding-gradient", "diverging"), changes="weights", sources=("yang2021",), rank=3
+    treats=("weights-too-large", "exploding-gradient", "learning-rate-too-large", "diverging"),
+    changes="weights",
+    sources=("yang2021",),
+    rank=3,
 )
 def quiet_output(graph: Graph) -> Prescription | str:
     """The output layer at Var[w] = 1 / fan_in^2, as muP has it, so that the network starts without opinions.
@@ -22,11 +29,10 @@ def quiet_output(graph: Graph) -> Prescription | str:
     found = matrices(graph)
     if len(found) < 2:
         return "the network has no output layer above another layer"
-    fan_in = graph.site(found[-1]).settings.get("in_features")
-    shape = next((p.shape for p, _ in graph.parameters.get(found[-1], []) if len(p.shape) >= 2), ())
-    inputs = fan_in if isinstance(fan_in, int) else shape[1] if len(shape) > 1 else 0
-    if inputs < 2:
-        return "the output layer's inputs are not known"
+    facts = graph.reading(found[-1]).weight
+    if facts is None or facts.row_square_sum <= LOUD:
+        return "the output layer is as quiet as Xavier's already"
+    inputs = next(math.prod(p.shape[1:]) for p, _ in graph.parameters[found[-1]] if len(p.shape) >= 2)
     return Prescription(
         layers=(initialisation(graph, found[-1], "centred", scale=1.0 / inputs),),
         why="a quiet output layer: Var[w] = 1 / fan_in^2 (Yang et al. 2021)",
