@@ -40,11 +40,11 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
     return "", _paste(prescription, run)
 
 
-def apply_patch(patch: str, folder: str | os.PathLike[str] = ".") -> Path:
-    """Apply a patch made by `write_patch`, keep the old file beside it as `NAME.orig`, and return the file's path.
+def patched(patch: str, folder: str | os.PathLike[str] = ".") -> tuple[Path, str]:
+    """Return the file that a patch made by `write_patch` is for, and its text with the patch applied; nothing is written.
 
     Raises:
-        ValueError: if the patch is empty, or the file has changed since it was made; then nothing is written.
+        ValueError: if the patch is empty, or the file has changed since it was made.
     """
     lines = patch.splitlines(keepends=True)
     if len(lines) < 3 or not lines[1].startswith("+++ "):
@@ -52,9 +52,18 @@ def apply_patch(patch: str, folder: str | os.PathLike[str] = ".") -> Path:
     name = lines[1][4:].strip()
     path = Path(folder) / (name.removeprefix("b/") if name.startswith("b/") else name)
     before = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    after = _applied(before, lines[2:], path)
-    path.with_name(path.name + ".orig").write_text("".join(before), encoding="utf-8")
-    path.write_text("".join(after), encoding="utf-8")
+    return path, "".join(_applied(before, lines[2:], path))
+
+
+def apply_patch(patch: str, folder: str | os.PathLike[str] = ".") -> Path:
+    """Apply a patch made by `write_patch`, keep the old file beside it as `NAME.orig`, and return the file's path.
+
+    Raises:
+        ValueError: if the patch is empty, or the file has changed since it was made; then nothing is written.
+    """
+    path, after = patched(patch, folder)
+    path.with_name(path.name + ".orig").write_bytes(path.read_bytes())
+    path.write_text(after, encoding="utf-8")
     return path
 
 

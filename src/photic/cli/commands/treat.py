@@ -59,6 +59,7 @@ def treat(
     from photic.remedies.patch import apply_patch
     from photic.remedies.treat import treat as cure
 
+    told = progress(quiet=output.json)
     loaded = load(target, shape=input, seed=seed)
     try:
         treatment = cure(
@@ -71,11 +72,21 @@ def treat(
             thorough=thorough,
             workers=workers,
             keep=keep,
-            progress=progress(quiet=output.json),
+            progress=told,
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetFailure(f"{target} could not be treated: {error}") from error
-    output.hand_over(treatment.record, to=save)
+    record = treatment.record
+    if record.patch:
+        from dataclasses import replace
+
+        from photic.cli.proof import prove
+
+        told("train the patched file in a fresh process", 0.99)
+        proof = prove(record, target, shape=input, seed=seed, steps=steps)
+        record = replace(record, notes=(*record.notes, proof))
+    told("done", 1.0)
+    output.hand_over(record, to=save)
     if not output.json:
         for note in loaded.notes:
             console().print(f"note: {note}", style="dim", markup=False)
