@@ -266,6 +266,46 @@ class Net(nn.Module):
 def build():
     return Net()
 """,
+    "a dict of activations": """
+import torch
+from torch import nn
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+class Net(nn.Module):
+    def __init__(self, activation: str):
+        super().__init__()
+        self.act = ACTIVATIONS[activation]
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(8))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = self.act(layer(x))
+        return self.head(x)
+
+
+def build():
+    return Net(activation='sigmoid')
+""",
+    "a sequential": """
+from collections import OrderedDict
+
+from torch import nn
+
+
+def build():
+    model = nn.Sequential(
+        OrderedDict(
+            one=nn.Linear(64, 64), a=nn.Sigmoid(), two=nn.Linear(64, 64), b=nn.Sigmoid(),
+            three=nn.Linear(64, 64), c=nn.Sigmoid(), four=nn.Linear(64, 64), d=nn.Sigmoid(),
+            five=nn.Linear(64, 64), e=nn.Sigmoid(), six=nn.Linear(64, 64), f=nn.Sigmoid(),
+            head=nn.Linear(64, 10),
+        )
+    )
+    return model
+""",
     "a configuration": """
 from dataclasses import dataclass
 

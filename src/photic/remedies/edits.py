@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import libcst as cst
+from libcst import matchers
 from libcst import matchers as m
 from libcst.metadata import PositionProvider
 
@@ -123,6 +124,46 @@ class ReferenceEdit(cst.CSTTransformer):
 
 
 _NAMESPACES = ("torch", "nn", "F")
+
+
+class KeyEdit(cst.CSTTransformer):
+    """Replaces the key under which an activation is looked up: `Net(act="sigmoid")` where a dict has both.
+
+    The dict maps words to functions or modules: `{"sigmoid": torch.sigmoid, "tanh": torch.tanh}`; it stays. `made` counts
+    the words replaced; 0 where no dict has both.
+    """
+
+    def __init__(self, tree: cst.Module, operation: str, becomes: str) -> None:
+        super().__init__()
+        wanted = [{name, _CLASSES.get(name, "")} for name in (operation, becomes)]
+        self.old, self.new, self.made = "", "", 0
+        for found in matchers.findall(tree, matchers.Dict()):
+            assert isinstance(found, cst.Dict)
+            old, new = (self._key(found, names) for names in wanted)
+            if old and new:
+                self.old, self.new = old, new
+
+    @staticmethod
+    def _key(entries: cst.Dict, names: set[str]) -> str:
+        for entry in entries.elements:
+            if isinstance(entry, cst.DictElement) and isinstance(entry.key, cst.SimpleString):
+                value = entry.value.func if isinstance(entry.value, cst.Call) else entry.value
+                if isinstance(value, (cst.Attribute, cst.Name)):
+                    last = value.attr.value if isinstance(value, cst.Attribute) else value.value
+                    if last in names and _root(value) in (*_NAMESPACES, last):
+                        return entry.key.value
+        return ""
+
+    def visit_Dict(self, node: cst.Dict) -> bool:
+        """Leave the dict."""
+        return False
+
+    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
+        """Replace the word."""
+        if not self.old or original_node.raw_value != self.old[1:-1]:
+            return updated_node
+        self.made += 1
+        return updated_node.with_changes(value=f"{original_node.quote}{self.new[1:-1]}{original_node.quote}")
 
 
 def _root(value: cst.BaseExpression) -> str:

@@ -15,7 +15,7 @@ from torch import nn
 
 from photic.records.runs import Run
 from photic.remedies.around import setup_lines
-from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion, ReferenceEdit
+from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion, KeyEdit, ReferenceEdit
 from photic.remedies.lines import weight_lines
 from photic.remedies.prescription import Prescription
 
@@ -131,9 +131,8 @@ def _patched(text: str, path: str, owner: str, name: str, prescription: Prescrip
             return None
         edited = MetadataWrapper(tree).visit(edit)
         if not edit.complete:
-            reference = ReferenceEdit(edit.operation, edit.becomes)
-            edited = tree.visit(reference)
-            if not edit.becomes or reference.made != 1:
+            edited = _referred(tree, edit.operation, edit.becomes) if edit.becomes else None
+            if edited is None:
                 return None
         tree = edited
     if prescription.layers or prescription.recurrence:
@@ -165,6 +164,15 @@ def _activation_edit(prescription: Prescription, run: Run, path: str, wanted: li
         return None  # one line or class serves a site that must stay
     becomes = next(iter(set(prescription.activations.values())), "")
     return ActivationEdit(operations.pop(), becomes, lines, modules, normalise=bool(prescription.normalised))
+
+
+def _referred(tree: cst.Module, operation: str, becomes: str) -> cst.Module | None:
+    """Return the source with another activation where it is handed on or looked up by name; None unless at one place."""
+    for edit in (ReferenceEdit(operation, becomes), KeyEdit(tree, operation, becomes)):
+        edited = tree.visit(edit)
+        if edit.made == 1:
+            return edited
+    return None
 
 
 def _paste(prescription: Prescription, run: Run) -> str:
