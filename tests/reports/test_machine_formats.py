@@ -139,7 +139,9 @@ def test_annotations_are_lines_that_githubs_runner_reads(sick: Checkup) -> None:
             assert found, line
             properties = dict(part.split("=", 1) for part in found[2].split(","))
             assert properties.keys() <= {"file", "line", "title"} and "title" in properties
-            assert all(re.fullmatch(r"[^%,:\r\n]*(%(25|0D|0A|3A|2C)[^%,:\r\n]*)*", value) for value in properties.values())
+            assert all(
+                re.fullmatch(r"[^%,:\r\n]*(%(25|0D|0A|3A|2C)[^%,:\r\n]*)*", value) for value in properties.values()
+            )
 
 
 @pytest.mark.parametrize(("form", "start"), [("sarif", "{"), ("github", "::"), ("junit", "<?xml")])
