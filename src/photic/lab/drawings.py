@@ -59,18 +59,28 @@ def curves_over_layers(
     found = parts[0]
     with canvas(rows=1, columns=1, width=6.4, height=4.0) as (figure, axes):
         axis = axes[0][0]
+        dashes: dict[str, str] = {}
         for index, (name, label) in enumerate(lines):
             values = found[name]
             xs = found.get(f"{name} x", found.get("x", list(range(1, len(values) + 1))))
             theory = "theory" in label
+            bare = label.lstrip("_")
+            shown = "theory" if bare == "theory" or bare.startswith("theory, ") or bare.endswith(", theory") else label
+            dash = dashes.get(shown) or (("--", ":", "-.")[len(dashes) % 3] if theory else "-")
+            entry = f"_{shown}" if shown in dashes else shown  # one entry in the legend for all lines of a name
+            dashes |= {shown: dash} if theory else {}
             axis.plot(
-                xs, values, color="#444444" if theory else COLOURS[index % 7], ls="--" if theory else "-", lw=1.4,
-                marker=None if theory or len(values) > 40 else MARKS[index % 7], ms=3.5, label=label,
+                xs, values, color="#444444" if theory else COLOURS[index % 7], ls=dash, lw=1.4,
+                marker=None if theory or len(values) > 40 else MARKS[index % 7], ms=3.5, label=entry,
             )  # fmt: skip
         if log:
             axis.set_yscale("log")
+            low, high = axis.get_ylim()
+            if high < 100.0 * low:
+                axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
         axis.set_xlabel(x)
         axis.set_ylabel(y)
         axis.set_title(title, loc="left")
-        axis.legend(frameon=False, fontsize=8)
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
         return store(figure, path)

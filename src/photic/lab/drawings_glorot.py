@@ -28,16 +28,22 @@ def _outline(axis: Any, heights: Sequence[float], width: float, **looks: Any) ->
 def histograms(parts: Sequence[Numbers], path: Path, *, what: str) -> Path:
     """Draw the histograms of every layer: standard initialisation above, normalised below, as in figures 6 to 8."""
     found = parts[0]
-    width, label = {
-        "activations": (1.0, "activation"),
-        "gradients": (0.1, "derivative of the cost by a pre-activation, one image"),
-        "weight gradients": (0.01, "derivative of the mean cost by a weight"),
+    label = {
+        "activations": "activation",
+        "gradients": "derivative of the cost by a pre-activation, one image",
+        "weight gradients": "derivative of the mean cost by a weight",
     }[what]
     first = 2 if what == "weight gradients" else 1
     with canvas(rows=2, columns=1, width=6.4, height=5.6) as (figure, axes):
         for row, weights in zip(axes, ("standard", "normalized"), strict=True):
             for layer, heights in enumerate(found[f"{weights} {what}"]):
-                _outline(row[0], heights, width, color=COLOURS[layer], label=f"layer {layer + first}")
+                _outline(
+                    row[0],
+                    heights,
+                    found[f"{weights} {what} width"],
+                    color=COLOURS[layer],
+                    label=f"layer {layer + first}",
+                )
             row[0].set_title(f"tanh, {weights.replace('z', 's')} initialisation", loc="left")
             row[0].set_ylabel("density")
             row[0].set_yscale("log" if what != "activations" else "linear")

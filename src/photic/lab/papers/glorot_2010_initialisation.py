@@ -95,16 +95,16 @@ def distributions(seed: int, size: Size) -> Numbers:
         linears = [layer.weight for layer in model if isinstance(layer, nn.Linear)][1:5]
         loss = F.cross_entropy(h, labels, reduction="sum")
         gradients = torch.autograd.grad(loss, [*kept["pre"], *linears])
-        for title, values, width in (
-            ("activations", kept["activations"], 1.0),
-            ("gradients", gradients[:5], 0.1),
-            ("weight gradients", [g / 300 for g in gradients[5:]], 0.01),
+        for title, values in (
+            ("activations", kept["activations"]),
+            ("gradients", gradients[:5]),
+            ("weight gradients", [g / 300 for g in gradients[5:]]),
         ):
-            rows = [
-                np.histogram(value.detach().numpy().ravel(), bins=101, range=(-width, width), density=True)[0]
-                for value in values
-            ]
+            arrays = [value.detach().numpy().ravel() for value in values]
+            width = 1.0 if title == "activations" else max(float(np.abs(array).max()) for array in arrays)
+            rows = [np.histogram(array, bins=101, range=(-width, width), density=True)[0] for array in arrays]
             found[f"{weights} {title}"] = [[float(x) for x in row] for row in rows]
+            found[f"{weights} {title} width"] = width
     return found
 
 
