@@ -130,7 +130,9 @@ def test_a_course_trains_and_reads_its_layers_as_autograd_does_and_is_kept(
 
 def test_table_1_groups_as_two_proportions_do() -> None:
     """Glorot's MNIST column: 1.64 % against 2.21 % of 10,000 has z = 2.93, two-sided p = 0.0034; by statsmodels' formula."""
-    from photic.lab.papers.glorot_2010_initialisation import two_proportions
+    from photic.lab.error_rates import best_group, two_proportions
 
     assert two_proportions(0.0164, 0.0221, 10_000) == pytest.approx(0.0034, abs=2e-4)
     assert two_proportions(0.02, 0.02, 10_000) == pytest.approx(1.0)
+    column = {"a": 1.64, "b": 1.76, "c": 2.21}
+    assert best_group(column, 10_000) == ["a", "b"] and best_group(column, 1000) == ["a", "b", "c"]

@@ -23,6 +23,7 @@ from photic.lab.drawings_glorot import (
     percentiles,
     weight_gradients,
 )
+from photic.lab.error_rates import best_group
 from photic.lab.online import MODULES, VARIANCES, course, images, network
 from photic.lab.tracing import plain, trace
 from photic.theory.moments import mean_square, slope_square
@@ -203,19 +204,6 @@ def gallery(seed: int, size: Size) -> Numbers:
     }
 
 
-def two_proportions(one: float, other: float, count: int) -> float:
-    """Return the two-sided p of two error rates on `count` examples each being equal, by the pooled normal test."""
-    pooled = (one + other) / 2.0
-    z = abs(one - other) / math.sqrt(2.0 * pooled * (1.0 - pooled) / count)
-    return math.erfc(z / math.sqrt(2.0))
-
-
-def _best_group(column: dict[str, float], count: int) -> list[str]:
-    """Return the rows that do not differ from the best of their column at p = 0.005."""
-    best = min(column.values())
-    return [name for name, error in column.items() if two_proportions(error / 100, best / 100, count) >= 0.005]
-
-
 def online(seed: int, size: Size) -> Numbers:
     """Five hidden layers of 300 units, SGD at 0.03 on batches of 10, online: 10,000 updates, 60,000 in the full size."""
     updates, every = (60_000, 1500) if size == "full" else (10_000, 500)
@@ -234,7 +222,7 @@ def online(seed: int, size: Size) -> Numbers:
     )
     found["softsign's largest percentile"] = max(found["Softsign course"]["percentiles"][-1])
     found["column"] = {name: 100.0 * found[name] for name in _CONFIGURATIONS}
-    found["best group"] = _best_group(found["column"], 3000)
+    found["best group"] = best_group(found["column"], 3000)
     found["apart"] = len(_CONFIGURATIONS) - len(found["best group"])
     for name in ("Tanh", "Tanh N"):
         drift = np.array(found[f"{name} course"]["weight gradients"])[-10:].mean(0)
@@ -254,7 +242,7 @@ def table(seed: int, size: Size) -> Numbers:
     """Which rows of table 1 differ from the best of their column at p = 0.005, on test sets of 10,000."""
     found: Numbers = {"columns": {"Shapeset-3x2": _SHAPESET, **_TABLE}}
     for dataset, column in found["columns"].items():
-        group = _best_group(column, 10_000)
+        group = best_group(column, 10_000)
         found[f"{dataset} best group"] = group
         found[dataset] = len(column) - len(group)
         found[f"{dataset} normalized apart"] = float(any(name.endswith("N") and name not in group for name in column))
