@@ -47,10 +47,12 @@ def rank(folder: Path, audits: int) -> None:
     def exchange(vector: Tensor) -> None:
         start = time.perf_counter()
         dist.barrier(group=handle._group)
-        together = time.perf_counter()
+        together, used = time.perf_counter(), time.process_time()
         dist.all_reduce(vector, group=handle._group)
-        done = time.perf_counter()
-        found.append({"waiting": together - start, "collective": done - together, "numbers": float(vector.numel())})
+        done, processor = time.perf_counter(), time.process_time() - used  # gloo's threads included
+        found.append(
+            {"waiting": together - start, "collective": done - together, "processor": processor, "numbers": float(vector.numel())}
+        )  # fmt: skip
 
     def merge(*given: Any, **named: Any) -> Any:
         start = time.thread_time()
@@ -89,7 +91,7 @@ def measured(ranks: int, audits: int) -> dict[str, float]:
         parts = [json.loads((Path(folder) / f"{one}.json").read_text())[1:] for one in range(ranks)]
     slowest = {
         name: [1000.0 * max(step[name] for step in steps) for steps in zip(*parts, strict=True)]
-        for name in ("collective", "waiting", "packing")
+        for name in ("collective", "processor", "waiting", "packing")
     }
     return {
         "ranks": ranks,
@@ -98,6 +100,7 @@ def measured(ranks: int, audits: int) -> dict[str, float]:
         "collective_ms": statistics.median(slowest["collective"]),
         "collective_best_ms": min(slowest["collective"]),
         "collective_worst_ms": max(slowest["collective"]),
+        "processor_ms": statistics.median(slowest["processor"]),
         "waiting_ms": statistics.median(slowest["waiting"]),
         "packing_ms": statistics.median(slowest["packing"]),
     }
@@ -119,9 +122,10 @@ def main() -> None:
         return
     for row in rows:
         print(
-            f"{row['ranks']} ranks, {LAYERS} layers, {row['numbers']:,.0f} numbers: collective {row['collective_ms']:.2f} ms (median of "
-            f"{row['audits']} audits; {row['collective_best_ms']:.2f} to {row['collective_worst_ms']:.2f}), waiting for the slowest rank "
-            f"{row['waiting_ms']:.1f} ms, putting the numbers together {row['packing_ms']:.1f} ms"
+            f"{row['ranks']} ranks, {LAYERS} layers, {row['numbers']:,.0f} numbers: collective {row['collective_ms']:.2f} ms "
+            f"(median of {row['audits']} audits; {row['collective_best_ms']:.2f} to {row['collective_worst_ms']:.2f}; "
+            f"{row['processor_ms']:.2f} of a processor), waiting for the slowest rank {row['waiting_ms']:.1f} ms, "
+            f"putting the numbers together {row['packing_ms']:.1f} ms of a processor"
         )
 
 
