@@ -135,7 +135,7 @@ def error_curves(parts: Sequence[Numbers], path: Path, *, theirs: Mapping[str, f
 
 
 def groups(parts: Sequence[Numbers], path: Path) -> Path:
-    """Draw table 1: what does not differ from the best of its column at p = 0.005 is bold and shaded; ours beside theirs."""
+    """Draw table 1: what does not differ from the best of its column at p = 0.005 is bold; ours beside theirs."""
     printed, ours = parts
     columns: dict[str, tuple[Mapping[str, float], Sequence[str]]] = {
         f"Shapeset-3x2, ours\n({ours['updates'][-1]:,} updates)": (ours["column"], ours["best group"])
@@ -157,8 +157,6 @@ def groups(parts: Sequence[Numbers], path: Path) -> Path:
                 cell.set_height(1.5 * cell.get_height())
             elif column >= 0 and rows[row - 1] in list(columns.values())[column][1]:
                 cell.set_text_props(weight="bold")
-                cell.set_facecolor("#E3EEF7")
-                cell.set_fill(True)
         axis.set_title(
             "Test error in %; bold: as good as the best of the column (two proportions, p = 0.005)",
             loc="left",
