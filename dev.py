@@ -276,7 +276,8 @@ def engines(arguments: list[str]) -> int:
         if failure:
             shutil.rmtree(environment, ignore_errors=True)
             raise SystemExit(f"{failure}\n[dev] the engines could not be installed; pip's words are above")
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    patient = {"RAY_raylet_start_wait_time_s": "300", "RAY_worker_register_timeout_seconds": "300"}  # on busy machines
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", **patient}
     tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_engines.py", *arguments]
     return subprocess.run(tests, cwd=ROOT, env=quiet, check=False).returncode
 

@@ -47,7 +47,7 @@ def talk(folder: Path, conversation: Any) -> Any:
         async with mcp.Client(parameters) as client:
             return await conversation(client)
 
-    return asyncio.run(asyncio.wait_for(main(), 300))
+    return asyncio.run(asyncio.wait_for(main(), 900))
 
 
 @pytest.mark.filterwarnings("ignore")  # the SDK's own

@@ -8,6 +8,7 @@ import pickle
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,6 +115,29 @@ def test_what_cannot_be_loaded_is_refused_with_what_to_do(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert run(["check", target]) == 3
     assert words in capsys.readouterr().err
+
+
+def test_a_model_of_timm_is_built_without_its_weights_and_a_broken_timm_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """timm is never in our environments: its torchvision breaks a CPU torch. A stand-in has its one function."""
+    asked: list[tuple[str, bool]] = []
+
+    def create_model(name: str, *, pretrained: bool) -> nn.Module:
+        asked.append((name, pretrained))
+        if name != "resnet18":
+            raise RuntimeError(f"Unknown model ({name})")
+        return nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
+    assert run(["check", "timm:resnet18", "--input", "float32[8,3,4,4]", "--steps", "0", "--json"]) in (0, 1)
+    record = json.loads(capsys.readouterr().out)["record"]
+    assert [s["operation"] for s in record["run"]["sites"]].count("linear") == 2 and ("resnet18", False) in asked
+    assert run(["check", "timm:wobble", "--input", "float32[8,3,4,4]"]) == 3
+    assert "timm:wobble: Unknown model (wobble)" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert run(["check", "timm:resnet18"]) == 3
+    assert "needs a working timm" in capsys.readouterr().err
 
 
 def test_a_function_may_give_the_batch(tmp_path: Path, model: str) -> None:

@@ -50,6 +50,25 @@ def test_accumulated_and_clipped_gradients_are_those_of_a_plain_loop(activation:
     assert handle.healthy == (activation is torch.relu)
 
 
+@pytest.mark.parametrize("way", ["bf16", "compiled"])
+def test_mixed_precision_and_compiled_models_train_the_same_bits_and_are_read(way: str) -> None:
+    """Clipped to CLIP, so what the optimizer used has that norm; under torch.compile only parameters are read."""
+    options = {"mixed_precision": "bf16"} if way == "bf16" else {}
+    watched, unwatched = plain.build(), plain.build()
+    if way == "compiled":
+        watched, unwatched = (torch.compile(model, backend="eager") for model in (watched, unwatched))
+    handle = train(watched, watched=True, **options)
+    train(unwatched, watched=False, **options)
+    assert plain.same_weights(watched, unwatched)
+    assert not handle.faults and handle.steps == plain.STEPS
+    assert handle.run is not None or (way == "compiled" and "compiled" in " ".join(handle.notes))
+    for step in handle.run.steps if handle.run is not None else ():
+        used = sum(r.gradient.norm**2 for r in step.parameters) ** 0.5
+        before = sum(r.before_clipping**2 for r in step.parameters) ** 0.5
+        assert used == pytest.approx(plain.CLIP, rel=1e-3) and before > plain.CLIP
+        assert all(r.gradient.norm > 0.0 and r.update_ratio > 0.0 for r in step.parameters)
+
+
 def test_engines_that_keep_their_gradients_are_refused() -> None:
     accelerator = SimpleNamespace(distributed_type=SimpleNamespace(value="DEEPSPEED"))
     with pytest.raises(RuntimeError, match="keeps the gradients in its engine"):

@@ -127,8 +127,20 @@ def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(tmp_path: Path
     assert result["steps"] == [0, 2] and time.perf_counter() - start_time < 120
 
 
-def test_fsdp1_and_a_single_process_are_refused() -> None:
-    from photic.integrations.distributed import watch
+def test_fsdp1_deepspeed_and_a_single_process_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from photic.integrations import distributed
 
     with pytest.raises(RuntimeError, match=r"not initialised; in a single process use `photic.watch`"):
-        watch(torch.nn.Linear(2, 2))
+        distributed.watch(torch.nn.Linear(2, 2))
+
+    class FullyShardedDataParallel(torch.nn.Linear):  # the real one needs ranks; it is told by its name
+        pass
+
+    class DeepSpeedEngine(torch.nn.Linear):  # as it would not install here
+        pass
+
+    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
+    with pytest.raises(RuntimeError, match=r"DeepSpeedEngine keeps the gradients in its engine, .* use DDP or FSDP2"):
+        distributed.watch(DeepSpeedEngine(2, 2))
+    with pytest.raises(RuntimeError, match=r"FSDP1 keeps its parameters in flat buffers .* use `fully_shard`"):
+        distributed.watch(torch.nn.Sequential(FullyShardedDataParallel(2, 2)))

@@ -85,6 +85,40 @@ def test_other_settings_train_the_same_bits_and_are_read(options: dict[str, Any]
     assert plain.numbers(callback.watch.run) if options.get("gradient_clip_val") != 0.0 else callback.watch.run.steps
 
 
+@pytest.mark.parametrize("way", ["compiled", "manual"])
+def test_compiled_models_and_loops_by_hand_train_the_same_bits_and_are_read(way: str) -> None:
+    class ByHand(Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__(net)
+            self.automatic_optimization = False
+
+        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            loss = super().training_step(batch, index)
+            self.manual_backward(loss)
+            optimizer.step()
+            return loss
+
+    options = {"accumulate_grad_batches": 1, "gradient_clip_val": None}
+    nets, callback = [plain.build(), plain.build()], PhoticCallback()
+    for net, callbacks in zip(nets, ([callback], [])):
+        inner: Any = torch.compile(net, backend="eager") if way == "compiled" else net
+        fit((ByHand if way == "manual" else Module)(inner), *callbacks, **options)
+    assert plain.same_weights(*nets)
+    watch = callback.watch
+    assert watch is not None and not watch.faults and watch.steps == plain.STEPS * plain.ACCUMULATE
+    if way == "compiled" and watch.run is None:
+        assert "compiled" in " ".join(watch.notes)  # what is not read is said, and stops no training
+        return
+    assert watch.run is not None
+    x, y = plain.data()
+    fresh = plain.build()
+    own = torch.autograd.grad(F.cross_entropy(fresh(x[: plain.ROWS]), y[: plain.ROWS]), list(fresh.parameters()))
+    for reading, gradient in zip(watch.run.steps[0].parameters, own, strict=True):
+        assert reading.gradient is not None and reading.gradient.norm == pytest.approx(float(gradient.norm()), rel=1e-5)
+
+
 def test_an_exception_in_the_fit_keeps_the_record(tmp_path: Path) -> None:
     class Stumbles(Module):
         def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:

@@ -67,6 +67,22 @@ def test_gradients_are_read_before_and_after_clipping(tmp_path: Path) -> None:
     assert before == pytest.approx(step.clip_norm, rel=1e-6) and before > 2 * after
 
 
+@pytest.mark.parametrize("options", [{"bf16": True}, {"torch_compile": True, "torch_compile_backend": "eager"}])
+def test_mixed_precision_and_compiled_models_train_the_same_bits_and_are_read(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    watched, unwatched, callback = plain.build(plain.WithLoss), plain.build(plain.WithLoss), PhoticCallback()
+    train(watched, tmp_path, callback, **options)
+    train(unwatched, tmp_path, **options)
+    assert plain.same_weights(watched, unwatched)
+    watch = callback.watch
+    assert watch is not None and watch.run is not None and not watch.faults and watch.steps == plain.STEPS
+    for step in watch.run.steps:
+        used = sum(r.gradient.norm**2 for r in step.parameters if r.gradient) ** 0.5
+        assert used == pytest.approx(plain.CLIP, rel=1e-3)
+        assert all(r.gradient and r.gradient.norm > 0.0 and r.update_ratio for r in step.parameters)
+
+
 def test_a_model_that_is_not_the_trained_one_is_told_at_once(tmp_path: Path) -> None:
     class Swapped(PhoticCallback):
         def on_train_begin(self, *given: Any, model: Any, **others: Any) -> None:

@@ -92,6 +92,13 @@ def test_a_full_claim_stays_open_in_the_quick_size_and_keeps_its_stored_result()
     )
 
 
+def test_the_seconds_are_those_of_the_quick_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(100))
+    monkeypatch.setattr("time.process_time", lambda: float(next(ticks)))
+    assert reproduce(made()).seconds == 3.0  # one tick for each seed
+    assert reproduce(made(size="full"), size="full").seconds == 0.0
+
+
 def test_the_scoreboard_survives_its_document_and_makes_the_promised_json() -> None:
     board = scoreboard([reproduce(made(low=1.0))])
     assert documents.from_json(documents.to_json(board)) == board

@@ -61,6 +61,29 @@ def test_a_stack_trains_each_network_as_if_it_were_alone(activation: str, optimi
         assert torch.allclose(losses, torch.tensor(alone(net, 30)), rtol=4e-4, atol=4e-4)
 
 
+def test_a_stack_gives_the_verdict_of_training_alone() -> None:
+    """Trained or not, from far below to far above the critical variance, after 150 steps: rounding that chaos amplifies
+    changes a loss, not whether a network learned."""
+    nets = [
+        network(seed, depth=10, weight_variance=variance, bias_variance=0.05, learning_rate=0.02)
+        for seed, variance in enumerate((0.25, 0.5, 1.0, 1.76, 3.0))
+    ]
+    images, labels = digits()[1]
+    together = accuracies(nets, train(nets, batches(150)), (images, labels))
+    verdicts: list[bool] = []
+    for net, accuracy in zip(nets, together.tolist(), strict=True):
+        model = module(net)
+        optimizer = make_optimizer(net, model.parameters())
+        for x, y in batches(150):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        own = float((model(images).argmax(1) == labels).double().mean())
+        verdicts.append(own > 0.5)
+        assert (accuracy > 0.5) == verdicts[-1], (net.weight_variance, accuracy, own)
+    assert True in verdicts and False in verdicts
+
+
 def test_a_network_has_the_same_initial_values_in_every_stack_and_as_a_module() -> None:
     net = network(3, bias_variance=0.1)
     weights, biases = initial(net)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,27 @@ def test_a_killed_sweep_goes_on_where_it_stopped_and_ends_with_the_same_bits(
     assert len(trained) == len(GRID.stacks()) + 1  # the one that died is trained again, nothing else twice
     sweep(GRID)
     assert len(trained) == len(GRID.stacks()) + 1
+
+
+def test_a_sweep_killed_by_the_system_leaves_whole_results_and_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL after the first result, as an out-of-memory killer would; the sweep is then asked for again."""
+    grid = Grid(weight_variances=(0.5, 1.76), depths=tuple(range(2, 12)), widths=(48,), steps=80)
+    program = f"from photic.lab.sweep import Grid, sweep; sweep({grid!r})"
+    environment = {**os.environ, "PHOTIC_CACHE": str(tmp_path / "killed")}
+    killed = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    while not list((tmp_path / "killed").glob("sweeps/*.json")):
+        assert killed.poll() is None
+        time.sleep(0.005)
+    killed.kill()
+    killed.wait()
+    kept = len(list((tmp_path / "killed").glob("sweeps/*.json")))
+    assert 1 <= kept < len(grid.stacks()) == 10  # else nothing was left to do
+    monkeypatch.setenv("PHOTIC_CACHE", str(tmp_path / "killed"))
+    again = sweep(grid)
+    monkeypatch.setenv("PHOTIC_CACHE", str(tmp_path / "whole"))
+    assert documents.to_json(again) == documents.to_json(sweep(grid))
 
 
 def test_stacks_hold_the_whole_grid_in_its_order_narrow_ones_together_wide_ones_alone() -> None:

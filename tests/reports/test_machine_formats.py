@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -49,6 +51,36 @@ def test_sarif_has_what_the_standard_requires(sick: Checkup) -> None:
     assert rules[part["results"][0]["ruleIndex"]]["shortDescription"]["text"] == "It vanishes."
 
 
+def stopped(checkup: Checkup) -> Checkup:
+    """As if the run had stopped: its invocation carries a notification."""
+    return dataclasses.replace(checkup, run=dataclasses.replace(checkup.run, stopped="ValueError: shapes differ"))
+
+
+def nowhere(checkup: Checkup) -> Checkup:
+    """Findings without a line and without a site, with words that JSON must escape, on a path with a space."""
+    bare = Finding("odd, name", "info", (), "", (), 'says "no"\n', "mend\u2028it", 0.5)
+    placed = Finding("dead-units", "critical", ("a.b",), "my models/net é.py:3", (), "dead", "mend", 1.0)
+    return dataclasses.replace(checkup, diagnosis=dataclasses.replace(checkup.diagnosis, findings=(bare, placed)))
+
+
+@pytest.mark.parametrize("change", [lambda checkup: checkup, stopped, nowhere], ids=["as it is", "stopped", "nowhere"])
+def test_sarif_is_valid_by_the_standards_own_schema(sick: Checkup, healthy: Checkup, change: Any) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(__file__).parent / "sarif-2.1.0.schema.json").read_text())
+    checker = jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker())
+    for checkup in (sick, healthy):
+        log = json.loads(sarif(change(checkup), version="1.2.3", documentation={}))
+        assert [f"{list(e.absolute_path)}: {e.message}" for e in checker.iter_errors(log)] == []
+    log["runs"][0]["invocations"][0].pop("executionSuccessful")  # the schema would have noticed
+    assert not checker.is_valid(log)
+
+
+def test_uris_of_sarif_are_references_that_can_be_resolved(sick: Checkup) -> None:
+    """RFC 3986: what is neither reserved nor unreserved is escaped, and no scheme is read into a path."""
+    location = json.loads(sarif(nowhere(sick), version="1", documentation={}))["runs"][0]["results"][1]["locations"][0]
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == "my%20models/net%20%C3%A9.py"
+
+
 def test_a_fingerprint_outlives_other_numbers_and_lines(sick: Checkup) -> None:
     def marks(checkup: Checkup) -> list[str]:
         results = json.loads(sarif(checkup, version="1", documentation={}))["runs"][0]["results"]
@@ -75,6 +107,41 @@ def test_junit_counts_what_it_lists(sick: Checkup, healthy: Checkup) -> None:
         assert int(suite.get("skipped", "")) == len(suite.findall("testcase/skipped"))
         assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
         assert (int(suite.get("failures", "")) == 0) == checkup.healthy
+
+
+def test_junit_has_the_form_that_ci_servers_read(sick: Checkup, healthy: Checkup) -> None:
+    """By the schema of Jenkins' xunit plugin (junit-10.xsd): elements, their attributes, one outcome per case."""
+    allowed = {"testsuite": {"name", "tests", "failures", "errors", "skipped"}, "testcase": {"classname", "name"},
+               "failure": {"type", "message"}, "error": {"type", "message"}, "skipped": {"message"}, "system-out": set[str]()}  # fmt: skip
+    for checkup in (sick, healthy, stopped(sick), nowhere(sick)):
+        suite = ElementTree.fromstring(junit(checkup))
+        assert suite.tag == "testsuite" and suite.get("name")
+        for element in suite.iter():
+            assert set(element.keys()) <= allowed[element.tag], element.tag
+        for case in suite:
+            assert case.tag == "testcase" and case.get("classname") and case.get("name")
+            assert sum(part.tag in ("failure", "error", "skipped") for part in case) <= 1
+        assert int(suite.get("errors", "")) == len(suite.findall("testcase/error"))
+
+
+def test_junit_is_xml_whatever_an_error_says(sick: Checkup) -> None:
+    """XML 1.0 has no control characters, not even escaped: terminal colours and zero bytes come from other people's errors."""
+    broken = dataclasses.replace(sick, run=dataclasses.replace(sick.run, stopped="\x1b[31mbad\x00 <&> \ud800 end"))
+    error = ElementTree.fromstring(junit(broken)).find("testcase/error")
+    assert error is not None and error.get("message") == "\ufffd[31mbad\ufffd <&> \ufffd end"
+
+
+def test_annotations_are_lines_that_githubs_runner_reads(sick: Checkup) -> None:
+    """The runner's grammar: `::command key=value,key=value::data`, one line each; %, CR, LF, `:` and `,` are escaped."""
+    for checkup in (sick, stopped(sick), nowhere(sick)):
+        for line in annotations(checkup).split("\n"):
+            found = re.fullmatch(r"::(error|warning|notice) ([^:]*)::([^\r\n]*)", line)
+            assert found, line
+            properties = dict(part.split("=", 1) for part in found[2].split(","))
+            assert properties.keys() <= {"file", "line", "title"} and "title" in properties
+            assert all(
+                re.fullmatch(r"[^%,:\r\n]*(%(25|0D|0A|3A|2C)[^%,:\r\n]*)*", value) for value in properties.values()
+            )
 
 
 @pytest.mark.parametrize(("form", "start"), [("sarif", "{"), ("github", "::"), ("junit", "<?xml")])

@@ -22,6 +22,7 @@ from photic.probes.shards import local, shards
 from photic.records.findings import Finding
 from photic.records.runs import Run
 
+_ENGINES = {"DeepSpeedEngine", "PipelineEngine", "MegatronModule"}
 _UNREGISTERED = re.compile(r"(.*)\.<unregistered [\dx]*>")
 
 
@@ -139,13 +140,19 @@ def watch(
             the training goes on as it would without.
 
     Raises:
-        RuntimeError: if torch.distributed is not initialised, or the model is FSDP1's, whose flat parameters cannot be read.
+        RuntimeError: if torch.distributed is not initialised, or the model is FSDP1's, whose flat parameters cannot be read,
+            or an engine's that keeps the gradients to itself (DeepSpeed, Megatron).
     """
     if not (dist.is_available() and dist.is_initialized()):
         raise RuntimeError("torch.distributed is not initialised; in a single process use `photic.watch`")
-    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    if "FullyShardedDataParallel" in kinds:
         raise RuntimeError(
             "FSDP1 keeps its parameters in flat buffers that photic cannot read; use `fully_shard` (FSDP2)"
+        )
+    if engine := next(iter(sorted(kinds & _ENGINES)), ""):
+        raise RuntimeError(
+            f"{engine} keeps the gradients in its engine, where photic cannot read them; use DDP or FSDP2"
         )
     bare: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     first = dist.get_rank() == 0

@@ -64,14 +64,12 @@ class Figure:
     Attributes:
         title: what it shows.
         experiments: whose numbers, of the first seed, it is drawn from.
-        draw: called with those numbers and the file to write.
-        size: the size at which they must have been run.
+        draw: called with those numbers, at the size that was asked for, and the file to write.
     """
 
     title: str
     experiments: tuple[Experiment, ...]
     draw: Callable[[Sequence[Numbers], Path], Path]
-    size: Size = "quick"
 
 
 @dataclass(frozen=True, kw_only=True)

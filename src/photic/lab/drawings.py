@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from photic.lab.claims import Numbers
@@ -28,7 +28,7 @@ def layers_over_time(parts: Sequence[Numbers], path: Path) -> Path:
         axis.set_xlabel("updates (batches of 10)")
         axis.set_ylabel("activation: mean and deviation")
         axis.set_title("sigmoid, four hidden layers: the top one is pushed to 0", loc="left")
-        axis.legend(frameon=False, ncols=2)
+        figure.legend(loc="outside lower center", frameon=False, ncols=4)
         return store(figure, path)
 
 
@@ -42,45 +42,6 @@ def surfaces(parts: Sequence[Numbers], path: Path) -> Path:
             axis.set_title(f"{name}: {100 * found[f'{name} flat']:.0f} % nearly flat", loc="left")
             axis.set_xlabel("weight of layer 2")
         axes[0][0].set_ylabel("weight of layer 1")
-        return store(figure, path)
-
-
-def histograms(parts: Sequence[Numbers], path: Path, *, what: str) -> Path:
-    """Draw the histograms of every layer: standard initialisation above, normalised below, as in figures 6 to 8."""
-    found = parts[0]
-    width = {"activations": 1.0, "gradients": 0.1, "weight gradients": 0.01}[what]
-    first = 2 if what == "weight gradients" else 1
-    with canvas(rows=2, columns=1, width=6.4, height=5.6) as (figure, axes):
-        for row, weights in zip(axes, ("standard", "normalized"), strict=True):
-            rows = found[f"{weights} {what}"]
-            centres = [width * (2 * (i + 0.5) / len(rows[0]) - 1) for i in range(len(rows[0]))]
-            for layer, heights in enumerate(rows):
-                row[0].plot(centres, heights, color=COLOURS[layer], lw=1.4, label=f"layer {layer + first}")
-            row[0].set_title(f"tanh, {weights} initialisation", loc="left")
-            row[0].set_ylabel("density")
-            row[0].set_yscale("log" if what != "activations" else "linear")
-            row[0].legend(frameon=False, fontsize=8)
-        axes[1][0].set_xlabel({"activations": "activation", "gradients": "derivative of the cost by a pre-activation, one image"}.get(
-            what, "derivative of the mean cost by a weight"))  # fmt: skip
-        return store(figure, path)
-
-
-def error_curves(parts: Sequence[Numbers], path: Path, *, theirs: Mapping[str, float]) -> Path:
-    """Draw test error over updates, one curve per configuration, with the paper's final error in the legend."""
-    with canvas(rows=1, columns=1, width=6.4, height=4.2) as (figure, axes):
-        axis = axes[0][0]
-        found = parts[0]
-        for index, (name, final) in enumerate(theirs.items()):
-            errors = [100 * error for error in found[f"{name} errors"]]
-            smooth = [
-                sum(errors[max(0, i - 2) : i + 3]) / len(errors[max(0, i - 2) : i + 3]) for i in range(len(errors))
-            ]
-            axis.plot(found["updates"], smooth, color=COLOURS[index], lw=1.6, label=f"{name} (paper: {final:g} %)")
-        axis.axhline(100 * 5 / 6, color="#888888", lw=0.8, ls=":", label="chance")
-        axis.set_xlabel("updates (batches of 10, online)")
-        axis.set_ylabel("test error, %")
-        axis.set_title("Shapeset-3x2, five layers of 300 units (paper: 1,000 units, 5 million updates)", loc="left")
-        axis.legend(frameon=False)
         return store(figure, path)
 
 
@@ -98,18 +59,28 @@ def curves_over_layers(
     found = parts[0]
     with canvas(rows=1, columns=1, width=6.4, height=4.0) as (figure, axes):
         axis = axes[0][0]
+        dashes: dict[str, str] = {}
         for index, (name, label) in enumerate(lines):
             values = found[name]
             xs = found.get(f"{name} x", found.get("x", list(range(1, len(values) + 1))))
             theory = "theory" in label
+            bare = label.lstrip("_")
+            shown = "theory" if bare == "theory" or bare.startswith("theory, ") or bare.endswith(", theory") else label
+            dash = dashes.get(shown) or (("--", ":", "-.")[len(dashes) % 3] if theory else "-")
+            entry = f"_{shown}" if shown in dashes else shown  # one entry in the legend for all lines of a name
+            dashes |= {shown: dash} if theory else {}
             axis.plot(
-                xs, values, color="#444444" if theory else COLOURS[index % 7], ls="--" if theory else "-", lw=1.4,
-                marker=None if theory or len(values) > 40 else MARKS[index % 7], ms=3.5, label=label,
+                xs, values, color="#444444" if theory else COLOURS[index % 7], ls=dash, lw=1.4,
+                marker=None if theory or len(values) > 40 else MARKS[index % 7], ms=3.5, label=entry,
             )  # fmt: skip
         if log:
             axis.set_yscale("log")
+            low, high = axis.get_ylim()
+            if high < 100.0 * low:
+                axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
         axis.set_xlabel(x)
         axis.set_ylabel(y)
         axis.set_title(title, loc="left")
-        axis.legend(frameon=False, fontsize=8)
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
         return store(figure, path)

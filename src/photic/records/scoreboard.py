@@ -51,7 +51,7 @@ class PaperResult:
         key: key of references.bib.
         title: of the paper.
         claims: in the paper's order.
-        seconds: CPU time of the experiments when they were run; 0 where they were not.
+        seconds: CPU time of the quick size's experiments when they were run; 0 where they were not.
         figures: numbers of the figures that can be drawn.
     """
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 from photic.records.findings import Checkup, Finding
 from photic.reports.verdict import verdict
+
+_FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # in XML 1.0, also escaped
 
 
 def junit(checkup: Checkup) -> str:
@@ -28,7 +31,8 @@ def junit(checkup: Checkup) -> str:
     suite.set("errors", str(int(bool(checkup.run.stopped))))
     suite.set("skipped", str(len(checkup.not_asked)))
     ElementTree.indent(suite)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode")
+    text = ElementTree.tostring(suite, encoding="unicode")
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _text(finding: Finding) -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from photic.records.findings import Checkup, Finding
 
@@ -53,7 +54,7 @@ def _result(finding: Finding, rule: int) -> dict[str, Any]:
     known = place(finding)
     if known is not None:
         location["physicalLocation"] = {
-            "artifactLocation": {"uri": known[0]},
+            "artifactLocation": {"uri": _uri(known[0])},
             "region": {"startLine": known[1]},
         }
     # The fingerprint tells a finding again when lines have moved; numbers are left out, they change with every run.
@@ -70,6 +71,11 @@ def _result(finding: Finding, rule: int) -> dict[str, Any]:
             "evidence": [f"{item.name} = {item.value:.6g} {item.unit}" for item in finding.evidence],
         },
     }
+
+
+def _uri(path: str) -> str:
+    """Return a path as a URI reference: relative to the repository, or `file:` where the path is absolute."""
+    return Path(path).as_uri() if Path(path).is_absolute() else quote(path)
 
 
 def _invocation(checkup: Checkup) -> dict[str, Any]:

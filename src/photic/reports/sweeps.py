@@ -56,7 +56,7 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> Any:
     depths = [min(6.0 * scale.correlation_scale, 1e4) for scale in theory]
     axis.plot([s.weight_variance for s in theory], depths, color="white", lw=3.2)
     axis.plot([s.weight_variance for s in theory], depths, color="black", lw=1.8, label="6 depth scales")
-    if panel[0] in sweep.critical:
+    if _edges(xs)[0] < sweep.critical.get(panel[0], 0.0) < _edges(xs)[-1]:
         axis.axvline(sweep.critical[panel[0]], color="white", lw=2.6)
         axis.axvline(sweep.critical[panel[0]], color="black", lw=1.4, ls="--", label="critical")
     axis.set_xscale("log")

@@ -66,7 +66,7 @@ def reproduce(
         size: Size = "full" if full else "quick"
         chosen = _chosen("" if all else paper)
         if figure:
-            return _draw(chosen[0], figure, out, quiet=json)
+            return _draw(chosen[0], figure, out, size=size, quiet=json)
         told = progress(quiet=json)
         results = [run(one, size=size, seeds=seeds, progress=told) for one in chosen]
         board = scoreboard(results)
@@ -97,7 +97,7 @@ def _chosen(key: str) -> tuple[Paper, ...]:
         raise UsageFailure(str(error.args[0])) from error
 
 
-def _draw(paper: Paper, number: str, out: Path, *, quiet: bool) -> int:
+def _draw(paper: Paper, number: str, out: Path, *, size: Size, quiet: bool) -> int:
     from photic.cli.failures import UsageFailure
     from photic.cli.output import progress, said
     from photic.lab.reproduction import numbers
@@ -110,7 +110,7 @@ def _draw(paper: Paper, number: str, out: Path, *, quiet: bool) -> int:
     parts = []
     for index, experiment in enumerate(found.experiments):
         tell(f"{paper.key}, figure {number}: {experiment.__name__.replace('_', ' ')}", index / len(found.experiments))
-        parts.append(numbers(paper, experiment, 0, found.size))
+        parts.append(numbers(paper, experiment, 0, size))
     tell("done", 1.0)
     try:
         said(found.draw(parts, out / f"{paper.key}-figure-{number}.png"))

@@ -110,7 +110,7 @@ FIGURES = {
     "1": Figure(
         title="the length map", experiments=(lengths,),
         draw=lambda parts, path: curves_over_layers(
-            parts, path, title="tanh, fan_in Var[w] = 4, Var[b] = 0.09", x="layer", y="mean square of the pre-activations",
+            parts, path, log=False, title="tanh, fan_in Var[w] = 4, Var[b] = 0.09", x="layer", y="mean square of the pre-activations",
             lines=tuple((f"{name}{kind}", f"{name} input{kind and ', theory'}") for name in ("short", "long") for kind in ("", " theory"))),
     ),
 }  # fmt: skip

@@ -1,0 +1,165 @@
+"""Drawings of Glorot and Bengio's figures: distributions by layer, at the start, on the way and at the end; and table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from photic.lab.claims import Numbers
+from photic.lab.drawings import COLOURS, MARKS
+from photic.reports.canvas import canvas, store
+
+_TITLES = {
+    "Sigmoid": "sigmoid, standard initialisation",
+    "Tanh": "tanh, standard initialisation",
+    "Softsign": "softsign, standard initialisation",
+    "Softsign N": "softsign, normalised initialisation",
+    "Tanh N": "tanh, normalised initialisation",
+}
+
+
+def _outline(axis: Any, heights: Sequence[float], width: float, **looks: Any) -> None:
+    """Draw a histogram from -width to width as a line that ends where the values end."""
+    centres = [width * (2 * (i + 0.5) / len(heights) - 1) for i in range(len(heights))]
+    axis.plot(centres, [height if height > 0.0 else float("nan") for height in heights], lw=1.4, **looks)
+
+
+def histograms(parts: Sequence[Numbers], path: Path, *, what: str) -> Path:
+    """Draw the histograms of every layer: standard initialisation above, normalised below, as in figures 6 to 8."""
+    found = parts[0]
+    label = {
+        "activations": "activation",
+        "gradients": "derivative of the cost by a pre-activation, one image",
+        "weight gradients": "derivative of the mean cost by a weight",
+    }[what]
+    first = 2 if what == "weight gradients" else 1
+    with canvas(rows=2, columns=1, width=6.4, height=5.6) as (figure, axes):
+        for row, weights in zip(axes, ("standard", "normalized"), strict=True):
+            for layer, heights in enumerate(found[f"{weights} {what}"]):
+                _outline(
+                    row[0],
+                    heights,
+                    found[f"{weights} {what} width"],
+                    color=COLOURS[layer],
+                    label=f"layer {layer + first}",
+                )
+            row[0].set_title(f"tanh, {weights.replace('z', 's')} initialisation", loc="left")
+            row[0].set_ylabel("density")
+            row[0].set_yscale("log" if what != "activations" else "linear")
+            row[0].legend(frameon=False, fontsize=8)
+        axes[1][0].set_xlabel(label)
+        return store(figure, path)
+
+
+def last_histograms(parts: Sequence[Numbers], path: Path, *, courses: Sequence[str]) -> Path:
+    """Draw the histograms of the activations after the last update, one panel per configuration, as in figure 4."""
+    found = parts[0]
+    with canvas(rows=len(courses), columns=1, width=6.4, height=2.8 * len(courses)) as (figure, axes):
+        for row, name in zip(axes, courses, strict=True):
+            for layer, heights in enumerate(found[f"{name} course"]["histograms"]):
+                _outline(row[0], heights, 1.0, color=COLOURS[layer], label=f"layer {layer + 1}")
+            row[0].set_title(f"{_TITLES[name]}, after {found['updates'][-1]:,} updates", loc="left")
+            row[0].set_ylabel("density")
+            row[0].set_yscale("log")
+        axes[-1][0].set_xlabel("activation")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+        return store(figure, path)
+
+
+def percentiles(parts: Sequence[Numbers], path: Path, *, courses: Sequence[str]) -> Path:
+    """Draw 98th percentiles (markers alone) and deviations (lines) of the activations over the updates: figures 3 and 10."""
+    found = parts[0]
+    with canvas(rows=len(courses), columns=1, width=6.4, height=0.6 + 2.9 * len(courses)) as (figure, axes):
+        for row, name in zip(axes, courses, strict=True):
+            read, axis = found[f"{name} course"], row[0]
+            for layer, (tops, spreads) in enumerate(
+                zip(zip(*read["percentiles"], strict=True), zip(*read["deviations"], strict=True), strict=True)
+            ):
+                looks = {"color": COLOURS[layer], "marker": MARKS[layer], "ms": 3.0}
+                axis.plot(read["updates"], tops, ls="", **looks)
+                axis.plot(read["updates"], spreads, lw=1.2, label=f"layer {layer + 1}", **looks)
+            axis.axhline(1.0, color="#888888", lw=0.6, ls=":")
+            axis.set_ylim(0.0, 1.05)
+            axis.set_title(_TITLES[name], loc="left")
+            axis.set_ylabel("98th percentile of |activation|\n(markers), deviation (lines)", fontsize=8)
+        axes[-1][0].set_xlabel("updates (batches of 10, online)")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+        return store(figure, path)
+
+
+def weight_gradients(parts: Sequence[Numbers], path: Path, *, courses: Sequence[str]) -> Path:
+    """Draw the size of each layer's weight gradients over the updates, one panel per initialisation, as in figure 9."""
+    found = parts[0]
+    with canvas(rows=len(courses), columns=1, width=6.4, height=0.6 + 2.7 * len(courses)) as (figure, axes):
+        for row, name in zip(axes, courses, strict=True):
+            read, axis = found[f"{name} course"], row[0]
+            for layer, sizes in enumerate(zip(*read["weight gradients"], strict=True)):
+                axis.plot(
+                    read["updates"],
+                    sizes,
+                    color=COLOURS[layer],
+                    marker=MARKS[layer],
+                    ms=3.0,
+                    lw=1.2,
+                    label=f"layer {layer + 1}",
+                )
+            axis.set_yscale("log")
+            axis.set_title(_TITLES[name], loc="left")
+            axis.set_ylabel("weight gradient, rms")
+        axes[-1][0].set_xlabel("updates (batches of 10, online)")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+        return store(figure, path)
+
+
+def error_curves(parts: Sequence[Numbers], path: Path, *, theirs: Mapping[str, float]) -> Path:
+    """Draw test error over updates, one curve per configuration, with the paper's final error in the legend."""
+    found = parts[0]
+    with canvas(rows=1, columns=1, width=6.4, height=4.2) as (figure, axes):
+        axis = axes[0][0]
+        for index, (name, final) in enumerate(theirs.items()):
+            errors = [100 * error for error in found[f"{name} course"]["errors"]]
+            smooth = [
+                sum(errors[max(0, i - 2) : i + 3]) / len(errors[max(0, i - 2) : i + 3]) for i in range(len(errors))
+            ]
+            axis.plot(found["updates"], smooth, color=COLOURS[index], lw=1.6, label=f"{name} (paper: {final:g} %)")
+        axis.axhline(100 * 5 / 6, color="#888888", lw=0.8, ls=":", label="chance")
+        axis.set_xlabel("updates (batches of 10, online)")
+        axis.set_ylabel("test error, %")
+        axis.set_title("Shapeset-3x2, five layers of 300 units (paper: 1,000 units, 5 million updates)", loc="left")
+        axis.legend(frameon=False)
+        return store(figure, path)
+
+
+def groups(parts: Sequence[Numbers], path: Path) -> Path:
+    """Draw table 1: what does not differ from the best of its column at p = 0.005 is bold; ours beside theirs."""
+    printed, ours = parts
+    columns: dict[str, tuple[Mapping[str, float], Sequence[str]]] = {
+        f"Shapeset-3x2, ours\n({ours['updates'][-1]:,} updates)": (ours["column"], ours["best group"])
+    }
+    for dataset, column in printed["columns"].items():
+        columns[dataset] = (column, printed[f"{dataset} best group"])
+    rows = list(printed["columns"]["MNIST"])
+    with canvas(rows=1, columns=1, width=7.6, height=2.4) as (figure, axes):
+        axis = axes[0][0]
+        axis.set_axis_off()
+        cells = [[f"{column[name]:.2f}" for column, _ in columns.values()] for name in rows]
+        drawn = axis.table(
+            cells, rowLabels=rows, colLabels=list(columns), loc="center", cellLoc="center", edges="horizontal"
+        )
+        drawn.scale(1.0, 1.5)
+        for (row, column), cell in drawn.get_celld().items():
+            cell.set_linewidth(0.6)
+            if row == 0:
+                cell.set_height(1.5 * cell.get_height())
+            elif column >= 0 and rows[row - 1] in list(columns.values())[column][1]:
+                cell.set_text_props(weight="bold")
+        axis.set_title(
+            "Test error in %; bold: as good as the best of the column (two proportions, p = 0.005)",
+            loc="left",
+            fontsize=9,
+        )
+        return store(figure, path)
