@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
 from photic.kernels.moments import moments
-from photic.probes.audit import circumstances, optimizer_words, parameter_table
+from photic.probes.audit import circumstances, foreign, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
 from photic.probes.clipping import clipping
 from photic.probes.recorder import Recorder
@@ -194,6 +194,7 @@ class InPlaceAudit:
             outputs=self.recorder.outputs,
             inputs=self.recorder.inputs,
             columns=self.recorder.columns,
+            foreign=foreign(self.model, self.recorder, optimizer),
             optimizer=optimizer_words(optimizer),
             facts={**circumstances(self.model), "audit": "in place"},
         )
