@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from strangers import draw
 from torch import nn
 
 import photic
-from benchmarks import strangers
 from photic.checkups.setup import Setup, endless
 from photic.checkups.training import train
 
@@ -38,7 +38,7 @@ def judge(seed: int) -> dict[str, Any]:
     """Check a network at a drawn rate, and train it at that and at larger ones."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    words, model, batches, _ = strangers.draw(seed)
+    words, model, batches, _ = draw(seed)
     chance = random.Random(seed + 1_000_000)
     kind = chance.choice(list(KINDS))
     low, high = (-5.0, -0.5) if kind in ("sgd", "momentum") else (-6.0, -2.0)

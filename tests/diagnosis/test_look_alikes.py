@@ -70,9 +70,7 @@ class Experts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.router, self.head = nn.Linear(64, 64), nn.Linear(64, 8), nn.Linear(64, 10)
-        self.experts = nn.ModuleList(
-            nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)) for _ in range(8)
-        )
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)) for _ in range(8))
         with torch.no_grad():
             self.router.bias[:2] -= 9.0  # never chosen
 

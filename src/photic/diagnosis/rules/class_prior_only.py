@@ -11,21 +11,21 @@ from photic.records.findings import Evidence, Finding
 
 @rule(sources=("glorot2010",))
 def class_prior_only(
-    graph: Graph, training: Training | None, *, alike: float = 0.02, still: float = 0.02, fewest: int = 100
+    graph: Graph, training: Training | None, *, alike: float = 0.02, still: float = 0.1, fewest: int = 150
 ) -> Finding | None:
     """The loss has fallen to what the frequency of the classes gives and stays there: the outputs do not depend on the inputs.
 
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
-    that was read; the loss does not lie above that of chance, and over the second half of the steps it changes by less
+    that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
     than `still`.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
 
-    False alarms: every network passes this point, so it is information before `fewest` steps. Where another finding says
-    why nothing else is learned, that one is reported.
+    False alarms: every network passes this point, so nothing is said before `fewest` steps. Where another finding says why
+    nothing else is learned, that one is reported.
     """
-    if training is None or training.chance is None or training.steps < 8:
+    if training is None or training.chance is None or training.steps < fewest:
         return None
     last = graph.last
     spreads = [last.reading(index).spread for index in graph.run.outputs]
@@ -37,7 +37,7 @@ def class_prior_only(
         return None
     return Finding(
         problem="class-prior-only",
-        severity="warning" if training.steps >= fewest else "info",
+        severity="warning",
         sites=tuple(graph.site(index).name for index in graph.run.outputs),
         where=graph.site(graph.run.outputs[0]).where,
         evidence=(
