@@ -221,7 +221,7 @@ def _summed(output: Tensor, target: Tensor) -> Tensor:
 
 
 @case(
-    "sum-instead-of-mean", label="learning-rate-too-large", root="", steps=200, fixes=("the mean", "lower-learning-rate"),
+    "error-summed", label="learning-rate-too-large", root="", steps=200, fixes=("the mean", "lower-learning-rate"),
     source="TheDeepChecker, fault wrong loss reduction",
     why="The error is summed over the batch, not averaged: the rate is 32 times what was meant.",
 )  # fmt: skip
@@ -229,4 +229,4 @@ def summed(seed: int, loss: LossFunction = _summed) -> Setup:
     return sgd(stack([10, 64, 64, 1], nn.ReLU, he), samples.diabetes(seed), loss, rate=0.05)
 
 
-cured("sum-instead-of-mean", why="The mean.")(partial(summed, loss=F.mse_loss))
+cured("error-summed", why="The mean.")(partial(summed, loss=F.mse_loss))
