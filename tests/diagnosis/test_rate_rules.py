@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from photic.checkups.setup import Setup
 from photic.checkups.training import train
 from photic.lab.clinic.networks import he, stack
 from photic.probes.stretching import stretched
-from photic.records.findings import Finding
+from photic.records.findings import Checkup, Finding
 from tests import zoo
 from tests.zoo import seeded
 
@@ -199,3 +200,31 @@ def test_a_plain_network_that_is_deep_for_its_width_is_named(depth: int, width: 
     model = seeded(lambda: stack([64, *[width] * depth, 10], nn.ReLU, he))
     found = problems(model, classes(), F.cross_entropy, sgd(0.01))
     assert ("rank-collapse" in [f.problem for f in found]) == sick
+
+
+def ramped(growth: float, steps: int) -> Checkup:
+    model = seeded(good)
+    optimizer = torch.optim.SGD(model.parameters(), 0.02)
+
+    def rise(held: torch.optim.Optimizer, _: Any, __: Any) -> None:
+        held.param_groups[0]["lr"] *= growth
+
+    optimizer.register_step_post_hook(rise)
+    return photic.check(model, classes(), F.cross_entropy, optimizer, steps=steps)
+
+
+@pytest.mark.parametrize(("growth", "steps", "sick"), [(1.12, 36, True), (1.25, 30, True), (1.03, 50, False)])
+def test_a_rate_that_ramps_into_divergence_is_named_and_not_its_nan(growth: float, steps: int, sick: bool) -> None:
+    found = [(f.problem, f.severity) for f in ramped(growth, steps).findings]
+    assert found == ([("learning-rate-too-large", "critical")] if sick else [])
+
+
+@pytest.mark.parametrize(("growth", "turned", "sick"), [(1.04, 1.3, True), (1.04, 1.05, False), (1.0, 1.3, False)])
+def test_a_loss_that_has_turned_while_the_steps_grow_is_an_early_warning(
+    growth: float, turned: float, sick: bool
+) -> None:
+    run = ramped(growth, 50).run
+    best = sum(run.losses[30:36]) / 6
+    run = dataclasses.replace(run, losses=(*run.losses[:36], *[turned * best] * 14))
+    found = [(f.problem, f.severity) for f in photic.diagnose(run).findings if f.severity != "info"]
+    assert found == ([("learning-rate-too-large", "warning")] if sick else [])
