@@ -260,6 +260,14 @@ def warming(optimizer: torch.optim.Optimizer, *, steps: int) -> torch.optim.Opti
     return optimizer
 
 
+def scheduled() -> Scene:
+    """Adam under torch's scheduler, at the first of ten thousand steps of its warm-up."""
+    model = seeded(good)
+    optimizer = adam(model)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 10_000)
+    return Scene(model, classes(), F.cross_entropy, optimizer)
+
+
 def scene(build: Callable[[], nn.Module], batches: Any, loss: Any, optimizer: Optimizer) -> Callable[[], Scene]:
     def made() -> Scene:
         model = seeded(build)
@@ -311,6 +319,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "warm-up from 0": lambda: (
         lambda model: Scene(model, classes(), F.cross_entropy, warming(adam(model), steps=2000))
     )(seeded(good)),
+    "scheduler at the start of a warm-up": scheduled,
     "top-k": scene(TopK, classes(), F.cross_entropy, adam),
     "straight-through": scene(StraightThrough, classes(), F.cross_entropy, adam),
     "stop-gradient": scene(Siamese, [(x, None) for x, _ in classes()], alike, lambda m: sgd(m, 0.05)),

@@ -125,7 +125,7 @@ def _audit(
         foreign=foreign(model, recorder, optimizer),
         optimizer=optimizer_words(optimizer),
         stopped=stopped,
-        facts=circumstances(model),
+        facts={**circumstances(model), **scheduled(optimizer)},
     )
 
 
@@ -223,6 +223,13 @@ def parameter_table(
         weight = EMPTY if freed(tensor) else moments(tensor)
         readings.append(ParameterReading(weight, None if gradient is None else moments(gradient)))
     return tuple(table), tuple(readings)
+
+
+def scheduled(optimizer: torch.optim.Optimizer | None) -> dict[str, str]:
+    """Return the fact that a scheduler of torch's holds a rate below its full one: a warm-up, or the end of a decay."""
+    groups = [] if optimizer is None else optimizer.param_groups
+    held = any(group.get("lr", 0.0) < group["initial_lr"] for group in groups if "initial_lr" in group)
+    return {"rate": "scheduled"} if held else {}
 
 
 def foreign(model: nn.Module, recorder: Recorder, optimizer: torch.optim.Optimizer | None) -> int:
