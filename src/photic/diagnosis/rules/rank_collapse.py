@@ -13,7 +13,7 @@ from photic.records.findings import Evidence, Finding
 from photic.records.profiles import Profile
 
 
-@rule(sources=("dong2021", "noci2022", "schoenholz2017"))
+@rule(sources=("dong2021", "noci2022", "schoenholz2017", "hanin2018"))
 def rank_collapse(
     graph: Graph,
     profile: Profile,
