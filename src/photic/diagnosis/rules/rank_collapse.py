@@ -5,7 +5,7 @@ from __future__ import annotations
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, shrinking
+from photic.diagnosis.learning import arriving, learns, shrinking
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
@@ -39,7 +39,8 @@ def rank_collapse(
     thin` none with a sum of 1.25 or more came below a loss of 1.0 at three settings, most with up to 1 did at one.
 
     False alarms: alike inputs are not the network's doing (`unscaled-input`). Sigmoids have a common mean of 0.5, so that
-    shallow networks of them have alike examples and learn. A network seen to learn is not accused of alike examples. Thin
+    shallow networks of them have alike examples and learn. A network seen to learn is not accused of alike examples,
+    nor one whose loss began far above chance and comes down fast. Thin
     networks still learn slowly under an adaptive optimizer: there it is information.
     """
     return (
@@ -115,7 +116,7 @@ def _examples(graph: Graph, profile: Profile, training: Training | None, limit: 
         return None  # a gradient that fades says more
     path = sorted(graph.main_path())
     layers = [index for index in graph.layers() if index in path]
-    if len(layers) < 10 or training is None or learns(training) or not training.last > 0.0:
+    if len(layers) < 10 or training is None or learns(training) or arriving(training) or not training.last > 0.0:
         return None
     known = [(index, facts.examples) for index in layers if (facts := graph.reading(index).spread) is not None]
     sigmoids = any(graph.site(index).operation in ("sigmoid", "hardsigmoid", "softmax") for index in path)
