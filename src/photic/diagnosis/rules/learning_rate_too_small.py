@@ -25,10 +25,10 @@ def learning_rate_too_small(
     many times higher. `dev.py bench rates` trains random networks at their rate and at 10 and 100 times that: of those that
     learn at their own, none gains so little in 20 steps and so evenly.
 
-    False alarms: a rate that rises, or that a scheduler holds below its full height (warm-up), is silent, and so is a network whose loss is already half of that of
-    outputs that are 0 (fine-tuning of what is learned, a resumed or converged run). Where that is not known, and where the
-    steps were ours, it is information. If anything else is wrong, that is reported: a network whose lower layers get nothing
-    also gains by longer steps.
+    False alarms: a rate that rises, or that a scheduler holds below its full height (warm-up), is silent, and so is a
+    network whose loss is already half of that of outputs that are 0 (fine-tuning of what is learned, a resumed or
+    converged run). Where that is not known, and where the steps were ours, it is information. If anything else is
+    wrong, that is reported: a network whose lower layers get nothing also gains by longer steps.
     """
     run = graph.run
     if training is None or len(run.stretched) < 3 or learns(training) or run.facts.get("rate") == "scheduled":

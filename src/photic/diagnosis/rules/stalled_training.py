@@ -23,8 +23,9 @@ def stalled_training(
 
     Why it matters: everything may be right but the size of the steps; a thousand steps of 1e-6 are one of 1e-3.
 
-    False alarms: a rate of exactly 0, or one that a scheduler holds below its full height (warm-up), is told as information; a network that has converged
-    moves little under gradient descent, and its loss is far from that of chance.
+    False alarms: a rate of exactly 0, or one that a scheduler holds below its full height (warm-up), is told as
+    information; a network that has converged moves little under gradient descent, and its loss is far from that of
+    chance.
     """
     if training is None or learns(training):
         return None
