@@ -59,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line a comparison")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--variants", default="", help="names, separated by commas; all without it")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     known = stored()
@@ -66,8 +67,10 @@ def main() -> None:
     jobs = [
         (case.name, variant, seed)
         for case, variant, seed in itertools.product(chosen, VARIANTS, range(arguments.seeds))
+        if not arguments.variants or variant in arguments.variants.split(",")
     ]
-    jobs += [(case.name, "seed", seed) for case, seed in itertools.product(chosen, range(1, arguments.seeds))]
+    if not arguments.variants or "seed" in arguments.variants.split(","):
+        jobs += [(case.name, "seed", seed) for case, seed in itertools.product(chosen, range(1, arguments.seeds))]
     rows: list[dict[str, Any]] = []
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for row in pool.imap(judged, jobs, chunksize=8):

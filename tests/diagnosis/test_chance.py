@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photic.diagnosis.evidence import chance
+from photic.diagnosis.evidence import Training, chance
+from photic.diagnosis.learning import arriving
 from photic.probes.audit import measure
 from tests.zoo import seeded
 
@@ -35,6 +36,23 @@ def test_it_is_ln_c_in_the_units_of_the_loss(name: str) -> None:
     assert chance(run) == pytest.approx(multiple * math.log(4.0), rel=1e-5)
     watched = dataclasses.replace(run, neutral_loss=None)  # the watch makes no pass of its own
     assert chance(watched) == pytest.approx(multiple * math.log(4.0), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("losses", "sick"),
+    [
+        ([6.0 * 0.96**step for step in range(20)], False),  # from 6.0 to 2.8, and on its way
+        ([6.0 * 0.90**step for step in range(20)], True),  # below that of chance already: `learns` may say so
+        ([6.0, *[2.8] * 19], True),  # fell at once and stands
+        ([700.0 * 0.95**step for step in range(20)], True),  # 260 after 20 steps: not there after 20 more
+    ],
+)
+def test_a_loss_that_comes_down_fast_from_far_above_chance_has_not_been_judged_yet(
+    losses: list[float], sick: bool
+) -> None:
+    training = Training(tuple(losses), losses[0], sum(losses[-5:]) / 5, len(losses), math.log(10.0))
+    assert arriving(training) == (not sick)
+    assert not arriving(dataclasses.replace(training, chance=None)) and not arriving(None)
 
 
 def test_other_losses_have_none() -> None:

@@ -24,14 +24,16 @@ from photic.checkups.setup import (
 )
 from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
-from photic.diagnosis.evidence import MOST, ends
+from photic.diagnosis.evidence import MOST, Case, ends, training
+from photic.diagnosis.learning import learns
 from photic.probes.audit import measure
 from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
 from photic.probes.neighbours import neighbours
+from photic.probes.stretching import stretched
 from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
-from photic.records.runs import Run, Step
+from photic.records.runs import Run, Step, Stretch
 from photic.theory.network import predict_run
 
 Progress = Callable[[str, float], None]
@@ -127,6 +129,8 @@ def _trained(
         tell("training steps", done / steps)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
+        if _rates(end) != _rates(start):
+            run = dataclasses.replace(run, facts={**run.facts, "rate": "scheduled"})
         if _same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))
@@ -136,7 +140,9 @@ def _trained(
         else:
             losses += train(setup, stream, 1)
             notes.append("the network ran other operations after training, so only the first step is shown in full")
-    return dataclasses.replace(run, losses=tuple(losses), untrained=_untrained(model, loss, latest, steps))
+    untrained = _untrained(model, loss, latest, steps)
+    run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained)
+    return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
 
 
 def _kept(stream: Iterator[Any], latest: deque[Any]) -> Iterator[Any]:
@@ -161,6 +167,21 @@ def _untrained(model: nn.Module, loss: LossFunction | None, latest: Collection[A
         return None
     mean = sum(values) / count
     return mean if math.isfinite(mean) else None
+
+
+def _stretched(model: nn.Module, setup: Setup, latest: Collection[Any], run: Run) -> tuple[Stretch, ...]:
+    """Look further along the way that the steps took, where they hardly lowered the loss."""
+    if len(run.losses) < MOST or not all(map(math.isfinite, run.losses)) or learns(training(Case(run, None))):
+        return ()
+    try:
+        twin, twin_loss, _ = copy_together(model, setup.loss, None)
+        return stretched(twin, setup.model, list(latest), twin_loss, step=len(run.losses))
+    except Exception:  # a batch, a loss or a parameter that does not bear it: then nothing is said
+        return ()
+
+
+def _rates(run: Run) -> list[float | None]:
+    return [parameter.learning_rate for parameter in run.parameters]
 
 
 def _same_sites(first: Run, second: Run) -> bool:

@@ -28,7 +28,7 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "severed-gradient": _FADES,
     "severed-nondifferentiable": ("severed-gradient", "rank-collapse", *_FADES),
     "severed-unregistered-module": ("stalled-training",),
-    "unowned-parameters": ("stalled-training",),
+    "unowned-parameters": ("stalled-training", "foreign-parameters", "frozen-layers"),
     "loss-saturation": (
         "stalled-training",
         "unscaled-target",
@@ -67,6 +67,7 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "useless-clipping": ("stalled-training",),
     "frozen-by-epsilon": ("stalled-training",),
     "learning-rate-too-large": ("diverging", "dead-units", "stalled-training"),
+    "learning-rate-too-small": ("class-prior-only",),
     "diverging": ("stalled-training",),
 }
 # A finding of a later line is named after one of an earlier line.
@@ -80,6 +81,9 @@ _CAUSES_FIRST = (
     "diverging", "idle-layer",
 )  # fmt: skip
 
+
+# What says only that little is learned; any other warning says why.
+_SYMPTOMS = ("class-prior-only", "learning-rate-too-small")
 
 # What steps that are too long leave behind.
 _WRECKS = (
@@ -169,6 +173,8 @@ def _roots(findings: list[Finding]) -> list[Finding]:
             explained.update(_EXPLAINS.get(finding.problem, ()))
             if finding.problem in _BREAKS:
                 explained.update(later)
+    if any(f.severity != "info" and f.problem not in (*_SYMPTOMS, *explained) for f in findings):
+        explained.update(_SYMPTOMS)
     return [finding for finding in findings if finding.problem not in explained]
 
 

@@ -20,6 +20,20 @@ def learns(training: Training | None, share: float = 0.9) -> bool:
     )
 
 
+def arriving(training: Training | None) -> bool:
+    """Whether the loss began far above that of chance and comes down so fast that what is learned cannot be seen yet.
+
+    At the pace at which it fell so far it would be below chance after as many steps again, last * last / first < chance; it
+    is not there yet, and the last quarter still lies a tenth below the one before. False where chance is not known.
+    """
+    if training is None or training.chance is None or len(training.losses) < 8 or not training.first > 0.0:
+        return False
+    quarter = len(training.losses) // 4
+    before, after = sum(training.losses[-2 * quarter : -quarter]), sum(training.losses[-quarter:])
+    paced = training.last * training.last / training.first < training.chance
+    return paced and training.last > 1.05 * training.chance and after < 0.9 * before
+
+
 def worsens(training: Training | None) -> bool:
     """Whether the loss ends above where it began, or stops being finite."""
     return training is not None and not training.last <= training.first

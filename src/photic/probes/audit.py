@@ -122,9 +122,10 @@ def _audit(
         inputs=recorder.inputs,
         columns=recorder.columns,
         neutral_loss=neutral,
+        foreign=foreign(model, recorder, optimizer),
         optimizer=optimizer_words(optimizer),
         stopped=stopped,
-        facts=circumstances(model),
+        facts={**circumstances(model), **scheduled(optimizer)},
     )
 
 
@@ -222,6 +223,21 @@ def parameter_table(
         weight = EMPTY if freed(tensor) else moments(tensor)
         readings.append(ParameterReading(weight, None if gradient is None else moments(gradient)))
     return tuple(table), tuple(readings)
+
+
+def scheduled(optimizer: torch.optim.Optimizer | None) -> dict[str, str]:
+    """Return the fact that a scheduler of torch's holds a rate below its full one: a warm-up, or the end of a decay."""
+    groups = [] if optimizer is None else optimizer.param_groups
+    held = any(group.get("lr", 0.0) < group["initial_lr"] for group in groups if "initial_lr" in group)
+    return {"rate": "scheduled"} if held else {}
+
+
+def foreign(model: nn.Module, recorder: Recorder, optimizer: torch.optim.Optimizer | None) -> int:
+    """Return how many tensors the optimizer holds that are no parameters of the model and that the pass did not use."""
+    if optimizer is None:
+        return 0
+    known = {id(p) for p in model.parameters()} | set(recorder.graph.leaves)
+    return sum(id(p) not in known for group in optimizer.param_groups for p in group["params"])
 
 
 def circumstances(model: nn.Module) -> dict[str, str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
 from photic.kernels.moments import moments
-from photic.probes.audit import circumstances, optimizer_words, parameter_table
+from photic.probes.audit import circumstances, foreign, optimizer_words, parameter_table, scheduled
 from photic.probes.calls import Call, watching
 from photic.probes.clipping import clipping
 from photic.probes.recorder import Recorder
@@ -194,8 +194,9 @@ class InPlaceAudit:
             outputs=self.recorder.outputs,
             inputs=self.recorder.inputs,
             columns=self.recorder.columns,
+            foreign=foreign(self.model, self.recorder, optimizer),
             optimizer=optimizer_words(optimizer),
-            facts={**circumstances(self.model), "audit": "in place"},
+            facts={**circumstances(self.model), **scheduled(optimizer), "audit": "in place"},
         )
         if moves:
             self._before = snapshot(self.model)

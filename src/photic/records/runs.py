@@ -229,6 +229,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """The loss at w_0 + multiple (w_n - w_0), along the way that the training steps took from w_0 to w_n.
+
+    Attributes:
+        multiple: 0 at the start, 1 where the steps ended.
+        loss: mean over the last batches; may be nan or infinite.
+    """
+
+    multiple: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """All readings of one network, with its sites, its graph and what could not be seen.
 
@@ -244,6 +257,8 @@ class Run:
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
         untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
+        stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
+        foreign: how many tensors the optimizer holds that are no parameters of the model and that the pass did not use.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
         columns: of the first such tensor; None without one, or with fewer than two examples.
@@ -264,6 +279,8 @@ class Run:
     neutral_loss: float | None = None
     untrained: float | None = None
     neighbours: float | None = None
+    stretched: tuple[Stretch, ...] = ()
+    foreign: int = 0
     optimizer: str = ""
     stopped: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])

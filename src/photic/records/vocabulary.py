@@ -61,4 +61,8 @@ PROBLEMS: tuple[str, ...] = (
     "never-zeroed-gradients",
     "learning-rate-too-large",
     "diverging",
+    "learning-rate-too-small",
+    "class-prior-only",
+    "foreign-parameters",
+    "frozen-layers",
 )

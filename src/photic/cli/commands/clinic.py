@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+_KEPT_AFTER = 32  # cases, with their twins: a pool for each such group
+
 
 def clinic(
     *,
@@ -16,6 +18,7 @@ def clinic(
     watch: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     verify: Annotated[bool, Parameter(negative="")] = False,
+    resume: Annotated[bool, Parameter(negative="")] = False,
     rivals: Annotated[bool, Parameter(negative="")] = False,
     plot: Path | None = None,
     processes: int = 2,
@@ -40,6 +43,8 @@ def clinic(
         Seed of weights and batches.
     verify
         Train every case to its end on three seeds instead, and say whether it is what it says (about ten minutes).
+    resume
+        With --verify: leave out what was verified before; outcomes are kept from time to time, so a run that was cut off goes on.
     rivals
         Ask the published rules of other tools as well, which may see the whole training (about a minute).
     plot
@@ -58,13 +63,15 @@ def clinic(
     chosen = [c for c in cases() if only in c.name and (split == "all" or c.part == split)]
     if not chosen:
         raise UsageFailure(f"no case of the part {split!r} has {only!r} in its name; there are {len(cases())} cases")
+    if resume and not verify:
+        raise UsageFailure("--resume goes on with a verification: add --verify")
     if plot is not None and not rivals:
         raise UsageFailure("--plot draws the comparison with other tools: add --rivals")
     if rivals:
         from photic.cli.rivals import compared
 
         return compared(chosen, steps, seed, processes, json, plot)
-    return _verify(chosen, processes, json) if verify else _score(chosen, steps, watch, seed, processes, json)
+    return _verify(chosen, processes, json, resume) if verify else _score(chosen, steps, watch, seed, processes, json)
 
 
 def _examined(item: tuple[str, int, bool, int]) -> Any:
@@ -141,7 +148,7 @@ def _trained(item: tuple[str, int]) -> tuple[str, int, float, float]:
     return name, seed, score, fell
 
 
-def _verify(chosen: list[Any], processes: int, as_json: bool) -> int:
+def _verify(chosen: list[Any], processes: int, as_json: bool, resume: bool) -> int:
     import dataclasses
     import json as encoder
 
@@ -150,18 +157,23 @@ def _verify(chosen: list[Any], processes: int, as_json: bool) -> int:
     from photic.lab.clinic.case import CURED, cases
     from photic.lab.clinic.verify import SEEDS, Outcome, judged, store, stored
 
-    names = {case.name for case in chosen} | {case.name + CURED for case in chosen}
-    everything = [case for case in cases() if case.name in names]
-    found = pooled(_trained, [(case.name, seed) for case in everything for seed in SEEDS], processes, as_json)
-    outcomes = {
-        case.name: Outcome(
-            tuple(round(s, 4) for n, _, s, _ in found if n == case.name),
-            tuple(round(f, 4) for n, _, _, f in found if n == case.name),
-        )
-        for case in everything
-    }
-    verdicts = judged(tuple(everything), outcomes)
-    store({**stored(), **verdicts})
+    known = stored() if resume else {}
+    names = {case.name.removesuffix(CURED) for case in chosen}
+    pairs = sorted(name for name in names if name not in known)
+    everything = [case for case in cases() if case.name.removesuffix(CURED) in names]
+    verdicts = {case.name: known[case.name] for case in everything if case.name in known}
+    for start in range(0, len(pairs), _KEPT_AFTER):
+        some = [case for case in everything if case.name.removesuffix(CURED) in pairs[start : start + _KEPT_AFTER]]
+        found = pooled(_trained, [(case.name, seed) for case in some for seed in SEEDS], processes, as_json)
+        outcomes = {
+            case.name: Outcome(
+                tuple(round(s, 4) for n, _, s, _ in found if n == case.name),
+                tuple(round(f, 4) for n, _, _, f in found if n == case.name),
+            )
+            for case in some
+        }
+        verdicts |= judged(tuple(some), outcomes)
+        store({**stored(), **verdicts})
     if as_json:
         print(encoder.dumps({name: dataclasses.asdict(outcome) for name, outcome in verdicts.items()}))
         return 0

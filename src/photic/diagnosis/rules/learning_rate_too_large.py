@@ -15,14 +15,22 @@ from photic.records.findings import Evidence, Finding
 
 @rule(sources=("cs231n",))
 def learning_rate_too_large(
-    graph: Graph, training: Training | None, *, growth: float = 2.0, step: float = 0.05, fewest: int = 4
+    graph: Graph,
+    training: Training | None,
+    *,
+    growth: float = 2.0,
+    step: float = 0.05,
+    fewest: int = 4,
+    turned: float = 1.2,
 ) -> Finding | None:
     """A step moves a layer by `step` of its size or more, and the loss climbs, jumps or swings instead of falling.
 
     Signs: some weight matrix moves by at least 5 % in one step (about 0.1 % is usual), and the loss does one of three: it
     ends above `growth` times where it began (all of the last quarter, or the last one before nan); it jumps to more than
     three times that within the first five steps and does not come below it; or it had fallen and is back, while every
-    matrix still moves that much.
+    matrix still moves that much. Or, early: the median matrix moves by 1 % or more, one and a half times as much as at the
+    start, and the loss, which was falling, has turned: all of its last losses lie `turned` times above its best stretch.
+    Or the loss has run away, step by step, to ten times its first and then to nan, whatever the steps were that were read.
 
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
@@ -39,9 +47,11 @@ def learning_rate_too_large(
     end = finite[-1:] if broken else finite[-max(2, len(training.losses) // 4) :]
     graphs = [type(graph).of(graph.run, index) for index in range(len(graph.run.steps))]
     ratios = [value for each in graphs for value in matrix_updates(each) if math.isfinite(value)]
-    if not ratios or max(ratios) < step:
-        return None
+    early = not broken and _turns(finite, turned) and _ramps(graphs)
     first = finite[0]
+    ran_away = broken and len(finite) > 3 and finite[-1] > 10.0 * first and finite[-3] < finite[-2] < finite[-1]
+    if not ratios or (max(ratios) < step and not early and not ran_away):
+        return None
     climbs = all(value > growth * first for value in end)
     jumps = max(finite[:6]) > 3.0 * first and sum(end) / len(end) > 0.9 * first
     late = sorted(matrix_updates(graphs[-1]))
@@ -52,12 +62,14 @@ def learning_rate_too_large(
         and not learns(training)
         and sum(end) / len(end) > 0.7 * first
     )
-    if not (climbs or jumps or swings):
-        return None
+    if not ran_away and (max(ratios) < step or not (climbs or jumps or swings)):
+        if not early:
+            return None
+        climbs = jumps = swings = False
     assumed = graph.run.facts.get("optimizer") == "assumed"
     return Finding(
         problem="learning-rate-too-large",
-        severity="info" if assumed else "critical",
+        severity="info" if assumed else "critical" if climbs or jumps or swings else "warning",
         sites=(),
         where="",
         evidence=(
@@ -68,7 +80,7 @@ def learning_rate_too_large(
         ),
         reason=(
             f"One step moves a weight matrix by up to {percent(max(ratios))} of its size (about 0.1 % is usual), and the loss "
-            f"{_says(climbs, jumps, first, finite)}{', then nan' if broken else ''}: the steps overshoot"
+            f"{_says(climbs, jumps, swings, first, finite)}{', then nan' if broken else ''}: the steps overshoot"
             + (f"; the steps were made with {graph.run.optimizer}, as no optimizer was given." if assumed else ".")
         ),
         advice="Lower the learning rate by ten, warm it up, or clip the gradient's norm.",
@@ -77,9 +89,28 @@ def learning_rate_too_large(
     )
 
 
-def _says(climbs: bool, jumps: bool, first: float, losses: list[float]) -> str:
+def _turns(losses: list[float], turned: float) -> bool:
+    """Whether all of the last losses lie that much above the best stretch of as many before."""
+    window = max(5, len(losses) // 8)
+    if len(losses) < 4 * window:
+        return False
+    best = min(sum(losses[k : k + window]) / window for k in range(len(losses) - 2 * window + 1))
+    return 0.0 < turned * best < min(losses[-window:])
+
+
+def _ramps(graphs: list[Graph]) -> bool:
+    """Whether the median weight matrix moves by 1 % or more, and half as much again as at the start."""
+    first, last = (sorted(matrix_updates(graph)) for graph in (graphs[0], graphs[-1]))
+    if not first or not last:
+        return False
+    return last[len(last) // 2] >= max(0.01, 1.5 * first[len(first) // 2])
+
+
+def _says(climbs: bool, jumps: bool, swings: bool, first: float, losses: list[float]) -> str:
     if climbs:
         return f"rises from {number(first)} to {number(losses[-1])}"
     if jumps:
         return f"jumps from {number(first)} to {number(max(losses))} and ends at {number(losses[-1])}"
+    if not swings:
+        return f"has turned: from {number(min(losses))} it is back at {number(losses[-1])} while the steps grow longer"
     return f"falls from {number(first)} to {number(min(losses))} and is back at {number(losses[-1])}"

@@ -23,8 +23,9 @@ def stalled_training(
 
     Why it matters: everything may be right but the size of the steps; a thousand steps of 1e-6 are one of 1e-3.
 
-    False alarms: a rate of exactly 0 (the first step of a warm-up) is told as information; a network that has converged
-    moves little under gradient descent, and its loss is far from that of chance.
+    False alarms: a rate of exactly 0, or one that a scheduler holds below its full height (warm-up), is told as
+    information; a network that has converged moves little under gradient descent, and its loss is far from that of
+    chance.
     """
     if training is None or learns(training):
         return None
@@ -46,12 +47,12 @@ def stalled_training(
     at_chance = expected is not None and training.last > 0.7 * expected
     if largest > step or not (adaptive(graph.run) or at_chance):
         return None
-    waits = bool(rates) and max(rates) == 0.0
+    waits = (bool(rates) and max(rates) == 0.0) or graph.run.facts.get("rate") == "scheduled"
     return _finding(
         f"No weight matrix moves by more than {number(largest)} of its size in a step (about 1e-3 is usual), and the loss stays at "
         f"{number(training.last)}"
         + (
-            "; the learning rate is 0, as at the start of a warm-up."
+            f"; the learning rate is {number(max(rates, default=0.0))}, and a schedule holds it there, as at the start of a warm-up."
             if waits
             else f"; the learning rate is {number(max(rates))}."
             if rates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -120,6 +121,62 @@ def larger(setup: Setup, times: int = 4) -> Setup | None:
     return setup._replace(batches=batches)
 
 
+_BETWEEN = (
+    *_FUNCTIONAL, nn.BatchNorm1d, nn.LayerNorm, nn.Dropout, nn.Identity, nn.Softmax, nn.ReLU6, nn.Hardsigmoid, nn.Softsign,
+)  # fmt: skip
+
+
+def wider(setup: Setup, times: int = 4) -> Setup | None:
+    """Make the hidden layers of every plain chain of linear layers `times` as wide; None without one.
+
+    Weights are drawn from the entries of the old ones, with replacement, and scaled so that fan_in * Var[w] stays. What enters
+    and leaves a chain keeps its width, and so do convolutions, recurrent layers and attention. Whether training comes out
+    the same must be seen by training: wider networks want other rates.
+    """
+    draw = torch.Generator().manual_seed(0)
+    replaced: dict[int, nn.Parameter] = {}
+    for chain in [module for module in setup.model.modules() if type(module) is nn.Sequential]:
+        _widen(chain, times, draw, replaced)
+    if not replaced:
+        return None
+    for group in setup.optimizer.param_groups:
+        group["params"] = [replaced.get(id(parameter), parameter) for parameter in group["params"]]
+    return setup
+
+
+def _widen(chain: nn.Sequential, times: int, draw: torch.Generator, replaced: dict[int, nn.Parameter]) -> None:
+    places = [place for place, module in enumerate(chain) if type(module) is nn.Linear]
+    if len(places) < 2 or any(
+        type(module) is not nn.Linear and not isinstance(module, _BETWEEN)
+        for module in list(chain)[places[0] : places[-1]]
+    ):
+        return
+
+    def redrawn(old: nn.Parameter, shape: tuple[int, ...], factor: float = 1.0) -> nn.Parameter:
+        if id(old) not in replaced:
+            values = old.detach().flatten()
+            picked = torch.randint(values.numel(), (math.prod(shape),), generator=draw)
+            new = (values[picked] * factor).reshape(shape).to(old.dtype)
+            replaced[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad)
+        return replaced[id(old)]
+
+    for place in range(places[0], places[-1] + 1):
+        module = chain[place]
+        if isinstance(module, nn.Linear):
+            enters = module.in_features * (times if place != places[0] else 1)
+            leaves = module.out_features * (times if place != places[-1] else 1)
+            factor = math.sqrt(module.in_features / enters)
+            module.weight = redrawn(module.weight, (leaves, enters), factor)
+            if isinstance(module.bias, nn.Parameter):  # pyright: ignore[reportUnnecessaryIsInstance]
+                module.bias = redrawn(module.bias, (leaves,))
+            module.in_features, module.out_features = enters, leaves
+        elif isinstance(module, (nn.BatchNorm1d, nn.LayerNorm)):
+            width = times * module.weight.numel()
+            new = type(module)(width)
+            new.weight, new.bias = redrawn(module.weight, (width,)), redrawn(module.bias, (width,))
+            chain[place] = new
+
+
 VARIANTS: dict[str, Variant] = {
     "loss x 1000": lambda setup: scaled(setup, 1000.0),
     "loss / 1000": lambda setup: scaled(setup, 0.001),
@@ -127,4 +184,5 @@ VARIANTS: dict[str, Variant] = {
     "inside another module": renamed,
     "activations as calls": functional,
     "batches x 4": larger,
+    "width x 4": wider,
 }

@@ -16,7 +16,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "explode": ("exploding-gradient", "non-finite", "learning-rate-too-large", "weights-too-large"),
     "relu": ("dead-units", "dying-output"),
     "unstable": ("learning-rate-too-large",),
-    "not_converge": ("stalled-training",),
+    "not_converge": ("stalled-training", "learning-rate-too-small"),
 }
 
 

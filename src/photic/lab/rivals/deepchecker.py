@@ -17,7 +17,13 @@ from photic.lab.rivals.course import Course, Moment, per_unit
 NAMES: dict[str, tuple[str, ...]] = {
     "vanishing gradient": ("vanishing-gradient", "gradient-underflow"),
     "exploding gradient": ("exploding-gradient", "non-finite"),
-    "untrained or slow parameters": ("stalled-training", "severed-gradient", "unowned-parameters", "frozen-by-epsilon"),
+    "untrained or slow parameters": (
+        "stalled-training",
+        "learning-rate-too-small",
+        "severed-gradient",
+        "unowned-parameters",
+        "frozen-by-epsilon",
+    ),
     "fast parameters": ("learning-rate-too-large",),
     "dead layer": ("dead-units", "dying-output"),
     "saturated layer": ("saturated-activation",),

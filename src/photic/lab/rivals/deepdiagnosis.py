@@ -18,7 +18,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "dead node": ("dead-units", "dying-output"),
     "saturated activation": ("saturated-activation",),
     "out of range variance of weights": ("weights-too-small", "weights-too-large", "zero-times-zero"),
-    "learning rate": ("learning-rate-too-large", "stalled-training"),
+    "learning rate": ("learning-rate-too-large", "learning-rate-too-small", "stalled-training"),
 }
 
 

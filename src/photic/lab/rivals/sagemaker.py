@@ -19,7 +19,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "DeadRelu": ("dead-units", "dying-output"),
     "SaturatedActivation": ("saturated-activation",),
     "PoorWeightInitialization": ("weights-too-small", "weights-too-large", "zero-times-zero"),
-    "WeightUpdateRatio": ("learning-rate-too-large", "stalled-training"),
+    "WeightUpdateRatio": ("learning-rate-too-large", "learning-rate-too-small", "stalled-training"),
     "AllZero": ("dead-units", "zero-times-zero"),
     "UnchangedTensor": ("stalled-training", "severed-gradient", "unowned-parameters"),
     "LossNotDecreasing": ("stalled-training", "diverging"),

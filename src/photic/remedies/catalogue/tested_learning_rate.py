@@ -10,6 +10,7 @@ from photic.remedies.registry import remedy
 @remedy(
     treats=(
         "learning-rate-too-large",
+        "learning-rate-too-small",
         "diverging",
         "non-finite",
         "stalled-training",

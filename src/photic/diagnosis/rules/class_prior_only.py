@@ -1,0 +1,57 @@
+"""Class prior only: the outputs say how often the classes come, the same for every input."""
+
+from __future__ import annotations
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import number, percent
+from photic.records.findings import Evidence, Finding
+
+
+@rule(sources=("glorot2010",))
+def class_prior_only(
+    graph: Graph, training: Training | None, *, alike: float = 0.02, still: float = 0.1, fewest: int = 150
+) -> Finding | None:
+    """The loss has fallen to what the frequency of the classes gives and stays there: the outputs do not depend on the inputs.
+
+    Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
+    that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
+    than `still`.
+
+    Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
+    of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
+
+    False alarms: every network passes this point, so nothing is said before `fewest` steps. Where another finding says why
+    nothing else is learned, that one is reported.
+    """
+    if training is None or training.chance is None or training.steps < fewest:
+        return None
+    last = graph.last
+    spreads = [last.reading(index).spread for index in graph.run.outputs]
+    known = [spread.examples for spread in spreads if spread is not None]
+    half, quarter = len(training.losses) // 2, max(1, len(training.losses) // 4)
+    middle = sum(training.losses[half : half + quarter]) / quarter
+    end = sum(training.losses[-quarter:]) / quarter
+    if not known or max(known) >= alike or not end <= 1.05 * training.chance or not middle - end < still * end:
+        return None
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=tuple(graph.site(index).name for index in graph.run.outputs),
+        where=graph.site(graph.run.outputs[0]).where,
+        evidence=(
+            Evidence("share of the outputs that differs between examples", max(known), "share"),
+            Evidence("last loss", end, "loss"),
+            Evidence("loss of chance", training.chance, "loss"),
+        ),
+        reason=(
+            f"The outputs are the same for all examples but for {percent(max(known))} of their mean square, and the loss stands at "
+            f"{number(end)} (chance: {number(training.chance)}): how often the classes come is all that has been learned in "
+            f"{training.steps} steps."
+        ),
+        advice="See whether the inputs reach the output (constant inputs, dead or collapsed layers) and whether the rate lets the "
+        "lower layers move; more balanced batches show sooner what is learned beyond the prior.",
+        confidence=0.7,
+        sources=("glorot2010",),
+    )
