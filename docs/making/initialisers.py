@@ -23,7 +23,7 @@ import photic
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 done = photic.initialise(model, "he", batch=torch.randn(8, 64), seed=0)
-print(done.drawn["0"])
+print(next(iter(done.drawn.values())))
 # prints: N(0, 0.0312), bias 0
 ```
 """
