@@ -25,7 +25,8 @@ from photic.cli.main import app
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
 WITH_PYTHON = [name for name, text in TEXTS.items() if "```python\n" in text]
-ONE_SCRIPT = [name for name in WITH_PYTHON if not TEXTS[name].startswith("<!-- run: steps")]
+ELSEWHERE = [name for name in WITH_PYTHON if TEXTS[name].startswith("<!-- run: tests/docs/")]
+ONE_SCRIPT = [name for name in WITH_PYTHON if name not in ELSEWHERE and not TEXTS[name].startswith("<!-- run: steps")]
 IN_STEPS = [name for name, text in TEXTS.items() if text.startswith("<!-- run: steps")]
 # The interpreter's end takes gloo's threads down while they wait for it, and hangs or aborts now and then, also without photic.
 LEAVE = "import os, sys\nsys.stdout.flush()\nos._exit(0)\n"
