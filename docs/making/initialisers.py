@@ -29,7 +29,11 @@ print(next(iter(done.drawn.values())))
 """
 _GROUPS = (
     ("Layer by layer", "Each linear or convolution layer by itself.", None),
-    ("Of the whole model", "What they draw depends on how deep or wide the model is, or on its residual branches.", "_OF_LAYERS"),
+    (
+        "Of the whole model",
+        "What they draw depends on how deep or wide the model is, or on its residual branches.",
+        "_OF_LAYERS",
+    ),
     ("Of recurrent layers", "RNN, LSTM and GRU.", "_OF_MODULES"),
     ("From data", "They need a batch, some of them a loss too.", "_OF_DATA"),
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import activations
+import benchmark_list
 import commands
 import findings
 import initialisers
@@ -21,6 +22,7 @@ import statistic_words
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGES: dict[str, Callable[[], str]] = {
+    "benchmarks.md": benchmark_list.page,
     "rules.md": findings.page,
     "reference/remedies.md": remedies.page,
     "reference/activations.md": activations.page,

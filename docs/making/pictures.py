@@ -41,9 +41,7 @@ def phase() -> Path:
     """Where deep tanh networks vanish and explode."""
     tanh = find("tanh")
     assert tanh is not None
-    record = phase_diagram(
-        tanh, weight_variances=np.linspace(0.04, 4.0, 100), bias_variances=np.linspace(0.0, 1.0, 61)
-    )
+    record = phase_diagram(tanh, weight_variances=np.linspace(0.04, 4.0, 100), bias_variances=np.linspace(0.0, 1.0, 61))
     return draw_phase(record, PICTURES / "phase-tanh.png")
 
 

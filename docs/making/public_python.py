@@ -36,9 +36,15 @@ _BESIDE = (
 )
 _THEORY = (
     ("photic.activations", ("find", "names")),
-    ("photic.theory.maps", ("length_map", "gradient_gain", "fixed_length", "depth_scale", "critical_point", "correlation_map")),
+    (
+        "photic.theory.maps",
+        ("length_map", "gradient_gain", "fixed_length", "depth_scale", "critical_point", "correlation_map"),
+    ),
     ("photic.theory.depth_scales", ("fixed_point", "critical_at")),
-    ("photic.theory.laws", ("batch_norm_gain", "normalised_gain", "pre_norm_gradient", "residual_growth", "shattering")),
+    (
+        "photic.theory.laws",
+        ("batch_norm_gain", "normalised_gain", "pre_norm_gradient", "residual_growth", "shattering"),
+    ),
 )
 
 

@@ -21,6 +21,7 @@ def page() -> str:
         treats = ", ".join(f"[{problem}](../rules.md#{problem})" for problem in item.treats)
         table.append(f"| [{item.name}](#{item.name}) | {_CHANGES[item.changes]} | {treats} |")
     parts = [
-        f"## {item.name}\n\n{plain(item.documentation)}\n\nSources: {cited(', '.join(item.sources))}." for item in remedies()
+        f"## {item.name}\n\n{plain(item.documentation)}\n\nSources: {cited(', '.join(item.sources))}."
+        for item in remedies()
     ]
     return _HEAD + "\n" + "\n".join(table) + "\n\n" + "\n\n".join(parts)

@@ -17,7 +17,9 @@ def entries() -> dict[str, dict[str, str]]:
         head = re.match(r"@\w+\{(\w+),", text)
         assert head is not None, text[:40]
         fields = re.findall(r"(\w+)\s*=\s*\{((?:[^{}]|\{[^{}]*\})*)\}", text)
-        found[head[1]] = {name: re.sub(r"[{}]", "", " ".join(value.split())).replace("\\", "") for name, value in fields}
+        found[head[1]] = {
+            name: re.sub(r"[{}]", "", " ".join(value.split())).replace("\\", "") for name, value in fields
+        }
     return found
 
 
@@ -37,7 +39,9 @@ def page() -> str:
     for key, fields in sorted(entries().items()):
         authors = fields["author"].split(" and ")
         who = ", ".join(authors[:4]) + (" and others" if len(authors) > 4 else "")
-        where = next((fields[n] for n in ("journal", "booktitle", "institution", "publisher", "howpublished") if n in fields), "")
+        where = next(
+            (fields[n] for n in ("journal", "booktitle", "institution", "publisher", "howpublished") if n in fields), ""
+        )
         note = f" {fields['note']}." if "note" in fields else ""
         place = f" {where}," if where else ""
         lines += ["", f"## {key}", "", f"{who}: *{fields['title']}*.{place} {fields['year']}.{note}"]

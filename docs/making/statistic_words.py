@@ -26,7 +26,11 @@ _GROUPS = (
     ("The network", sites, ("Site", "Edge", "Parameter", "Unseen")),
     ("The readings", moments, ("Moments",)),
     ("", runs, ("Run", "Step", "SiteReading", "EdgeReading", "ParameterReading")),
-    ("Facts of some sites", runs, ("WeightFacts", "UnitFacts", "SpreadFacts", "ShareFacts", "GateFacts", "TimeFacts", "ColumnFacts")),
+    (
+        "Facts of some sites",
+        runs,
+        ("WeightFacts", "UnitFacts", "SpreadFacts", "ShareFacts", "GateFacts", "TimeFacts", "ColumnFacts"),
+    ),
     ("The depth profile", profiles, ("Profile", "LayerLine", "BudgetLine", "JoinPart", "Block")),
     ("What theory expects", predictions, ("Prediction", "SitePrediction")),
     ("The verdict", findings, ("Checkup", "Diagnosis", "Finding", "Evidence", "NotAsked")),

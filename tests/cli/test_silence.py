@@ -13,7 +13,6 @@ from photic.probes.audit import measure
 from tests import zoo
 
 
-
 @pytest.mark.parametrize(
     ("ignore", "quiet"),
     [
