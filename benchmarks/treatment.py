@@ -29,10 +29,10 @@ from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import Case, cases
 from photic.probes import batches as batch_forms
 from photic.probes.audit import measure
-from photic.remedies.arms import treated_setup
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
+from photic.remedies.treated import treated_setup
 
 ROOT = Path(__file__).parent.parent
 FRESH = 7  # the seed of the verdict

@@ -17,12 +17,12 @@ from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import cases
 from photic.probes.audit import measure
-from photic.remedies.arms import treated_setup
 from photic.remedies.carry_out import carry_out
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.range_test import with_rate
+from photic.remedies.treated import treated_setup
 
 
 def regression(scale: float = 1.0, shift: float = 0.0, rate: float = 0.1) -> Material:

@@ -33,6 +33,7 @@ class Trial:
         seconds: wall time of the trial.
         profile: depth profile of the treated network before training.
         seeds: number of seeds that it was trained with.
+        seed_losses: training losses with the other seeds, as far as they were trained.
         effects: what an accepted remedy costs, in words: `1,280 parameters more`.
     """
 
@@ -52,6 +53,7 @@ class Trial:
     profile: Profile | None = None
     seeds: int = 1
     effects: tuple[str, ...] = ()
+    seed_losses: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,147 +6,102 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from photic.checkups.setup import Generators, Setup, generators, restore, seeded
+from photic.checkups.setup import Generators, generators, restore, seeded
 from photic.checkups.training import evaluate, train
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
 from photic.records.findings import Diagnosis
-from photic.remedies.carry_out import carry_out, changes_loss, substitute_loss
+from photic.remedies.carry_out import changes_loss
+from photic.remedies.course import Course, HeldBack
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
-from photic.remedies.stepping import change_optimizer
-from photic.remedies.surgery import compute_in_float32, register_modules
-from photic.remedies.units import ScaledBackward, standardise_input, standardise_output
+from photic.remedies.range_test import with_rate
+from photic.remedies.treated import treated_setup
 from photic.theory.network import predict_run
 
 Score = Callable[[nn.Module], float]
 
 
 class Arm:
-    """One arm of the experiment, and what was seen of it so far.
+    """One arm of the experiment, live.
 
-    Attributes:
-        prescription: what was done to it; None for the control.
+    Args:
+        material: what all arms are made from.
+        prescription: what is done to it; None for the control. A learning rate that is still to be found is found first.
         seed: of the order of batches, of what the remedy draws, and of the weights unless the builder seeds itself.
-        losses: training loss of every step so far.
-        held_back: loss on each held-back batch, by the number of steps after which it was taken; 0 is untrained.
-        start: what the rules say of it untrained.
-        parameters: numbers in its trainable parameters.
-        seconds: wall time so far.
+        rungs: numbers of steps at which the held-back loss is taken.
     """
 
-    def __init__(self, material: Material, prescription: Prescription | None, seed: int) -> None:
+    def __init__(self, material: Material, prescription: Prescription | None, seed: int, rungs: Sequence[int]) -> None:
         began = time.perf_counter()
-        self.prescription, self.seed = prescription, seed
-        self.losses: list[float] = []
-        self.held_back: dict[int, tuple[float, ...]] = {}
-        self._paces: list[float] = []
+        self._searched, self._rate, self._why = 0, 1.0, ""
+        if prescription is not None and prescription.search_rate:
+            steps = max(15, rungs[-1] // 20)
+            prescription, self._searched = with_rate(prescription, material, seed=seed, steps=steps)
+            self._rate, self._why = prescription.rate, prescription.why
+        self._seed, self._rungs = seed, tuple(rungs)
         self._material = material
-        self._setup: Setup | None = treated_setup(material, prescription, seed=seed)
-        self.parameters = sum(p.numel() for p in self._setup.model.parameters() if p.requires_grad)
+        self._other_loss = prescription is not None and changes_loss(prescription)
+        self._setup = treated_setup(material, prescription, seed=seed)
+        self._parameters = sum(p.numel() for p in self._setup.model.parameters() if p.requires_grad)
         self._stream = material.stream(seed)
         self._random: Generators | None = None
-        self._end: tuple[int, Diagnosis] | None = None
-        self.start = _diagnosis(self._setup, material)
-        self.held_back[0] = self._evaluated(self._setup)
-        self.seconds = time.perf_counter() - began
+        self._losses: list[float] = []
+        self._paces: list[float] = []
+        self._start = self._diagnosis()
+        self._held_back = [HeldBack(0, self._evaluated())]
+        self._seconds = time.perf_counter() - began
+
+    def advance(self, steps: int, *, score: Score | None = None, judged: bool = False) -> Course:
+        """Train until `steps` steps are done in all and return what was seen; `judged` asks for the end and the score."""
+        began = time.perf_counter()
+        for rung in sorted({*self._rungs, steps}):
+            if self._whole and len(self._losses) < rung <= steps:
+                self._train(rung - len(self._losses))
+                if self._whole:
+                    self._held_back.append(HeldBack(rung, self._evaluated()))
+        self._seconds += time.perf_counter() - began
+        ended = judged and self._whole
+        return Course(
+            losses=tuple(self._losses),
+            held_back=tuple(self._held_back),
+            start=self._start,
+            parameters=self._parameters,
+            pace=statistics.median(self._paces) if self._paces else math.nan,
+            seconds=self._seconds,
+            end=self._diagnosis() if ended else None,
+            score=float(score(self._setup.model)) if ended and score is not None else None,
+            rate=self._rate,
+            why=self._why,
+            searched=self._searched,
+            other_loss=self._other_loss,
+        )
 
     @property
-    def whole(self) -> bool:
-        """Whether the training did not break off so far."""
-        return not self.losses or math.isfinite(self.losses[-1])
+    def _whole(self) -> bool:
+        return not self._losses or math.isfinite(self._losses[-1])
 
-    @property
-    def pace(self) -> float:
-        """Median seconds of a step."""
-        return statistics.median(self._paces) if self._paces else math.nan
-
-    @property
-    def end(self) -> Diagnosis | None:
-        """What the rules say of it as it now is; None when the training broke off."""
-        if self._end is None or self._end[0] != len(self.losses):
-            if self._setup is None or not self.whole:
-                return None
-            self._end = len(self.losses), _diagnosis(self._setup, self._material)
-        return self._end[1]
-
-    def mean(self, steps: int | None = None) -> float:
-        """Mean loss on the held-back batches after so many steps, or the last; nan where the training broke off."""
-        values = self.held_back.get(len(self.losses) if steps is None else steps, ())
-        return sum(values) / len(values) if values else math.nan
-
-    def advance(self, steps: int) -> int:
-        """Train until `steps` steps are done in all, take the held-back loss there, and return how many were made."""
-        done = len(self.losses)
-        if self._setup is None:
-            raise RuntimeError("this arm was let go; make a new one to train on")
-        if not self.whole or steps <= done:
-            return 0
+    def _train(self, steps: int) -> None:
         marks = [time.perf_counter()]
-        with seeded(self.seed):
+        with seeded(self._seed):
             if self._random is not None:
                 restore(self._random)
-            self.losses += train(
-                self._setup, self._stream, steps - done, progress=lambda *_: marks.append(time.perf_counter())
+            self._losses += train(
+                self._setup, self._stream, steps, progress=lambda *_: marks.append(time.perf_counter())
             )
             self._random = generators()
         self._paces += [after - before for before, after in itertools.pairwise(marks)]
-        if self.whole:
-            self.held_back[len(self.losses)] = self._evaluated(self._setup)
-        self.seconds += time.perf_counter() - marks[0]
-        return len(self.losses) - done
 
-    def scored(self, score: Score | None) -> float | None:
-        """Return the user's score of the model as it now is."""
-        return None if score is None or self._setup is None or not self.whole else float(score(self._setup.model))
-
-    def release(self) -> None:
-        """Let go of the model; what was seen of it stays."""
-        self._setup = None
-
-    @property
-    def other_loss(self) -> bool:
-        """Whether it is trained on another loss than the user's, so that training losses do not compare."""
-        return self.prescription is not None and changes_loss(self.prescription)
-
-    def _evaluated(self, setup: Setup) -> tuple[float, ...]:
+    def _evaluated(self) -> tuple[float, ...]:
         """Return the user's own loss on each held-back batch."""
-        loss = self._material.loss if self.other_loss else setup.loss
-        return tuple(evaluate(setup.model, loss, [batch]) for batch in self._material.held_back)
+        loss = self._material.loss if self._other_loss else self._setup.loss
+        return tuple(evaluate(self._setup.model, loss, [batch]) for batch in self._material.held_back)
 
-
-def treated_setup(material: Material, prescription: Prescription | None, *, seed: int) -> Setup:
-    """Return a fresh set-up with the prescription carried out on it."""
-    setup = material.fresh(seed)
-    if prescription is None:
-        return setup
-    if prescription.float32:
-        compute_in_float32(setup.model)
-    carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
-    if prescription.registered:
-        register_modules(setup.model)
-    loss, unit = substitute_loss(prescription, setup.model, setup.loss), prescription.gradient_unit
-    if prescription.standardised_input:
-        standardise_input(setup.model, material.training)
-    if prescription.standardised_target:
-        unit /= standardise_output(setup.model, material.training) ** 2
-    if unit * prescription.loss_scale != 1.0 and loss is not None:
-        loss = ScaledBackward(loss, unit * prescription.loss_scale)
-    change_optimizer(prescription, setup.optimizer, setup.model)
-    return Setup(setup.model, setup.batches, loss, setup.optimizer)
-
-
-def _diagnosis(setup: Setup, material: Material) -> Diagnosis:
-    run = measure(setup.model, material.training[0], setup.loss, optimizer=setup.optimizer)
-    return diagnose(run, predict_run(run))
-
-
-def alarms(diagnosis: Diagnosis | None) -> set[str]:
-    """Return the problems that are at least a warning."""
-    if diagnosis is None:
-        return set()
-    return {finding.problem for finding in diagnosis.findings if finding.severity != "info"}
+    def _diagnosis(self) -> Diagnosis:
+        setup = self._setup
+        run = measure(setup.model, self._material.training[0], setup.loss, optimizer=setup.optimizer)
+        return diagnose(run, predict_run(run))

@@ -51,8 +51,25 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "mean, deviation = targets.mean(), targets.std()  # of the training set",
             "targets = (targets - mean) / deviation  # and output * deviation + mean when predicting",
         ]
-    if p.float32:
-        lines.append("model.float()  # and no autocast around its forward")
+    if p.precision:
+        kind = "float" if p.precision == "float32" else p.precision
+        lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    lines += [f"# {name}: torch.nn.GRU in place of torch.nn.RNN, same sizes, no `nonlinearity`" for name in p.gated]
+    if p.truncated:
+        lines += [
+            f"# for each recurrent layer, every {p.truncated} steps:",
+            "state = state.detach()  # an LSTM's state: tuple(part.detach() for part in state)",
+        ]
+    if p.pre_norm:
+        names = [name for name, _ in p.pre_norm]
+        lines += [
+            f"# {names[0]} to {names[-1]}: x = x + branch(norm(x)) in place of x = norm(x + branch(x)), and one norm before the head",
+            "# torch.nn.TransformerEncoderLayer and its kin: norm_first=True, and norm=torch.nn.LayerNorm(width) of the encoder",
+        ]
+    lines += [f"# {site}: -log p in place of log(1 - p)" for _, site in p.mirrored]
+    if p.normalised and p.normalisation != "layer":
+        kind = "torch.nn.BatchNorm1d / 2d" if p.normalisation == "batch" else "torch.nn.RMSNorm"
+        lines += [f"# {name}: {kind} before it" for name in p.normalised]
     if p.registered:
         lines.append("# keep modules in torch.nn.ModuleList(...) or ModuleDict(...), then make the optimizer")
     if p.owned:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from photic.initialisers.drawing import fill_normal
 from photic.initialisers.initialise import initialise
-from photic.initialisers.recurrent import chrono, orthogonal_recurrence
+from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, orthogonal_recurrence
 from photic.probes.calls import Call, watching
 from photic.remedies.prescription import LayerInitialisation, Prescription
-from photic.remedies.substitutes import Connected, Substitute, substitutes_of
+from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
+from photic.remedies.truncation import Truncated
 
 
 def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch: Any = None) -> None:
@@ -31,6 +32,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         chrono(model, generator, longest=prescription.longest)
     elif prescription.recurrence == "orthogonal":
         orthogonal_recurrence(model, generator)
+    elif prescription.recurrence == "identity":
+        identity_recurrence(model, generator)
+    elif prescription.recurrence == "forget":
+        lstm_forget(model, generator)
     elif prescription.recurrence == "default":
         _draw_as_torch_does(model, seed)
     if prescription.scheme:
@@ -38,7 +43,11 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     for name in prescription.blocks:
         block = model.get_submodule(name)
         block.__dict__["forward"] = Connected(block.forward)
-    substitutes = substitutes_of(prescription)
+    if prescription.truncated:
+        for module in model.modules():
+            if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):
+                module.__dict__["forward"] = Truncated(module, module.forward, prescription.truncated)
+    substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)
 
@@ -89,6 +98,9 @@ class _SubstitutedForward:
         self.substitutes = substitutes
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for substitute in self.substitutes.values():
+            if isinstance(substitute, BatchNormalise):
+                substitute.training = self.model.training
         with watching(self.model, self.visit):
             return self.forward(*args, **kwargs)
 

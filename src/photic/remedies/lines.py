@@ -99,6 +99,25 @@ def _recurrent(prescription: Prescription, model: str) -> list[str]:
             "    if isinstance(layer, (torch.nn.RNNBase, torch.nn.RNNCellBase)):",
             "        layer.reset_parameters()",
         ]
+    if prescription.recurrence == "identity":
+        return [
+            f"for layer in {model}.modules():",
+            "    if isinstance(layer, torch.nn.RNN):",
+            "        for name, parameter in layer.named_parameters():",
+            "            if name.startswith('weight_hh'):",
+            "                torch.nn.init.eye_(parameter)",
+            "            elif name.startswith('bias'):",
+            "                torch.nn.init.zeros_(parameter)",
+        ]
+    if prescription.recurrence == "forget":
+        return [
+            f"for layer in {model}.modules():",
+            "    if isinstance(layer, torch.nn.LSTM):",
+            "        for name, parameter in layer.named_parameters():",
+            "            if name.startswith('bias_'):",
+            "                quarter = slice(layer.hidden_size, 2 * layer.hidden_size)",
+            "                torch.nn.init.constant_(parameter[quarter], float(name.startswith('bias_ih')))",
+        ]
     if prescription.recurrence == "orthogonal":
         return [
             f"for layer in {model}.modules():",

@@ -39,7 +39,10 @@ class Prescription:
     Attributes:
         layers: new weights, layer by layer.
         activations: site name to the operation that takes its place: `{"/sigmoid#1": "tanh"}`.
-        normalised: sites before which the signal is normalised over its features (LayerNorm without parameters).
+        normalised: sites before which the signal is normalised, without parameters, as `normalisation` says: over its
+            features (`layer`, `rms`) or over the examples (`batch`, with running statistics for evaluation).
+        pre_norm: (normalisation, sites) where the normalisation after a residual sum moves before the branch: the sites that
+            take the stream into the branch are given it normalised, and the sum goes on as it is.
         removed: sites that hand their input through: a `detach` that severs.
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding) sites: what is looked up keeps its value, and the scores get the gradient of a softmax.
@@ -47,18 +50,21 @@ class Prescription:
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (argument, factor): that argument of the sum is multiplied.
+        mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
+        gated: plain recurrent modules that become GRUs of the same sizes.
+        truncated: steps after which the state of recurrent modules is cut from the gradient; 0 never.
         clip: largest norm of the gradient at a step; None leaves it as it is.
         clip_limit: the limit of the clipping that the optimizer's step does already; None leaves it.
         rate: factor on the learning rate; 1 leaves it as it is.
         recurrence: how recurrent layers are drawn anew: `chrono` spreads the memory of LSTM and GRU units over
-            `longest` steps, `orthogonal` makes recurrent matrices orthogonal, `default` draws all as torch does; '' leaves
-            them as they are.
+            `longest` steps, `forget` opens the LSTM's forget gates, `orthogonal` and `identity` make recurrent matrices
+            that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
         residual: (layer, activation) sites: the layer's input is added to the activation's output.
         factors: site name to the factor on its first argument: scores before a softmax.
         standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
-        float32: weights, and numbers that enter, become float32.
+        precision: weights, and numbers that enter, get this type; '' leaves them.
         registered: modules kept in plain lists and dicts become known to the model and the optimizer.
         owned: the optimizer holds every trainable parameter of the model, and no other.
         zeroed: the optimizer clears the gradients after each step.
@@ -73,6 +79,8 @@ class Prescription:
     layers: tuple[LayerInitialisation, ...] = ()
     activations: dict[str, str] = field(default_factory=dict[str, str])
     normalised: tuple[str, ...] = ()
+    normalisation: Literal["layer", "batch", "rms"] = "layer"
+    pre_norm: tuple[tuple[str, tuple[str, ...]], ...] = ()
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
@@ -82,10 +90,13 @@ class Prescription:
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    mirrored: tuple[tuple[str, str], ...] = ()
+    gated: tuple[str, ...] = ()
+    truncated: int = 0
     clip: float | None = None
     clip_limit: float | None = None
     rate: float = 1.0
-    recurrence: Literal["", "chrono", "orthogonal", "default"] = ""
+    recurrence: Literal["", "chrono", "forget", "orthogonal", "identity", "default"] = ""
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
@@ -93,7 +104,7 @@ class Prescription:
     factors: dict[str, float] = field(default_factory=dict[str, float])
     standardised_input: bool = False
     standardised_target: bool = False
-    float32: bool = False
+    precision: Literal["", "float32", "bfloat16"] = ""
     registered: bool = False
     owned: bool = False
     zeroed: bool = False

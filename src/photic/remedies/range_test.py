@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from photic.checkups.setup import seeded
 from photic.checkups.training import train
-from photic.remedies.arms import treated_setup
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
+from photic.remedies.treated import treated_setup
 
 WAYS = (0.1, 10.0)  # a decade down, a decade up; the better one is followed
 MOST = 6  # decades

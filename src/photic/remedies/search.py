@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from photic.records.treatments import Outcome, Trial
-from photic.remedies.arms import Arm, Score, alarms
 from photic.remedies.combine import combine, together
-from photic.remedies.material import Material
+from photic.remedies.course import alarms
+from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
-from photic.remedies.range_test import with_rate
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, ahead, judge, shown
+from photic.remedies.trials import CLEARLY, Pair, ahead, judge, shown
 
-Tell = Callable[[str], None]
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
@@ -24,14 +22,28 @@ LEFT = 3  # that many at most reach the second rung
 PAIRS = 3  # combinations that are tried when no single remedy cures
 
 
+def rungs_of(steps: int) -> tuple[int, ...]:
+    """Return the numbers of steps at which the arms are compared."""
+    return tuple(sorted({min(rung, steps) for rung in (max(10, steps // SHORT), max(10, steps // MIDDLE), steps)}))
+
+
 @dataclass(eq=False)
 class Candidate:
     """A remedy under trial: its place (cause first, smaller change first), and its arm with the first seed."""
 
     remedy: Remedy
-    prescription: Prescription
     order: int
-    arm: Arm
+    arm: Member
+
+    @property
+    def prescription(self) -> Prescription:
+        """What is carried out, with the learning rate that the range test found."""
+        prescription = self.arm.prescription
+        assert prescription is not None
+        course = self.arm.course
+        if course is None or not course.why:
+            return prescription
+        return replace(prescription, rate=course.rate, search_rate=False, why=course.why)
 
 
 @dataclass
@@ -39,113 +51,112 @@ class Search:
     """One search for a cure.
 
     Attributes:
+        crew: trains the arms.
         problems: findings of the untreated network that are to be gone.
         seeds: an accepted remedy cures with all of them.
         thorough: train every candidate to the end, and accept all that cure.
-        out_of_time: whether to stop.
         prescriptions: what was tried, by the name of the remedy.
-        trained: training steps made so far.
     """
 
-    material: Material
+    crew: Crew
     problems: set[str]
     seeds: Sequence[int]
-    steps: int
-    score: Score | None
     thorough: bool
-    tell: Tell
-    out_of_time: Callable[[], bool]
     prescriptions: dict[str, Prescription] = field(default_factory=dict[str, Prescription])
-    trained: int = 0
     trials: list[Trial] = field(default_factory=list[Trial])
-    controls: dict[int, Arm] = field(default_factory=dict[int, Arm])
+    controls: dict[int, Member] = field(default_factory=dict[int, Member])
     cured: list[Candidate] = field(default_factory=list[Candidate])
 
     @property
     def rungs(self) -> tuple[int, ...]:
         """Numbers of steps at which the arms are compared."""
-        found = {max(10, self.steps // SHORT), max(10, self.steps // MIDDLE), self.steps}
-        return tuple(sorted(min(rung, self.steps) for rung in found))
+        return self.crew.rungs
 
-    def control(self, seed: int, upto: int | None = None) -> Arm:
-        """Return the untreated arm of a seed, trained at least so far."""
+    def control(self, seed: int) -> Member:
+        """Return the untreated arm of a seed."""
         if seed not in self.controls:
-            self.tell(f"train untreated, seed {seed}")
-            self.controls[seed] = Arm(self.material, None, seed)
-        for rung in self.rungs:
-            if upto is None or rung <= upto:
-                self.trained += self.controls[seed].advance(rung)
+            self.controls[seed] = self.crew.enlist(_named("untreated", seed, self.seeds), None, seed)
         return self.controls[seed]
 
     @property
     def best(self) -> Remedy | None:
         """The accepted remedy: the first in order of those that are as good as the best."""
-        return self._ranked(self.cured, self.steps)[0].remedy if self.cured else None
+        return self._ranked(self.cured, self.rungs[-1])[0].remedy if self.cured else None
 
     def run(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> None:
         """Try single remedies, and pairs of them when none cures; what was seen is in `trials`."""
-        self.control(self.seeds[0])
         first = self._round(chosen)
         pairs = self._pairs(first) if not self._far_enough(first) else []
-        if pairs and not self.out_of_time():
+        if pairs and not self.crew.over():
             self._round(pairs)
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
-        base = self._base(self.steps)
-        gains = [base - c.arm.mean() for c in candidates if math.isfinite(c.arm.mean())]
-        cured = [base - c.arm.mean() for c in self.cured]
+        base = self._base(self.rungs[-1])
+        gains = [base - c.arm.seen.mean() for c in candidates if math.isfinite(c.arm.seen.mean())]
+        cured = [base - c.arm.seen.mean() for c in self.cured]
         return bool(cured) and (not math.isfinite(base) or max(cured) >= ENOUGH * max(gains))
 
     def _base(self, steps: int) -> float:
         """Held-back loss of the untreated network after so many steps; untrained where it broke off."""
-        control = self.controls[self.seeds[0]]
+        control = self.controls[self.seeds[0]].seen
         return control.mean(steps) if control.whole else control.mean(0)
 
     def _round(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
-        waiting = [found for place, (r, p) in enumerate(chosen) if (found := self._begun(r, p, place)) is not None]
+        waiting = self._begun(chosen)
         seen = list(waiting)
-        if not self.thorough:
+        if self.thorough:
+            self.crew.work(*(Order(c.arm, self.rungs[-1], judged=True) for c in waiting))
+        else:
             waiting = self._halved(waiting)
         before = len(self.cured)
         for candidate in waiting:
             if len(self.cured) > before and not self.thorough:
                 self._close(candidate, f"{self.cured[-1].remedy.name} cured and came before it")
-            elif self.out_of_time():
+            elif self.crew.over():
                 self._close(candidate, "the time was over")
             else:
                 self._prove(candidate)
         return seen
 
-    def _begun(self, remedy: Remedy, prescription: Prescription, place: int) -> Candidate | None:
-        """Make the first arm and train it to the first rung; None when that alone refuses it."""
-        if self.out_of_time():
-            self.trials.append(closed(remedy, "stopped", "the time was over"))
-            return None
-        self.tell(f"try {remedy.name}")
-        try:
-            if prescription.search_rate:
-                prescription, made = with_rate(
-                    prescription, self.material, seed=self.seeds[0], steps=max(15, self.steps // 20)
-                )
-                self.trained += made
-            arm = Arm(self.material, prescription, self.seeds[0])
-            self.trained += arm.advance(self.rungs[0])
-        except Exception as error:
-            self.trials.append(closed(remedy, "failed", f"{type(error).__name__}: {error}"))
-            return None
-        self.prescriptions[remedy.name] = prescription
-        candidate = Candidate(remedy, prescription, place, arm)
-        control = self.controls[self.seeds[0]]
-        short = len(arm.losses) - 1
-        still = alarms(arm.start) & self.problems if remedy.changes != "training" else set[str]()
-        idle = still and short < len(control.losses) and arm.losses[-1] > 0.98 * control.losses[short]
-        if not arm.whole or (idle and self.rungs[0] < self.steps):
-            # It broke off; or the mechanism is still there and the loss does not move: no need for the rest.
-            self.trials.append(self._judged(candidate, [(control, arm, len(arm.losses))]))
-            arm.release()
-            return None
-        return candidate
+    def _begun(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
+        """Train the control to the end and all candidates to the first rung; return those that this does not refuse."""
+        seed, short = self.seeds[0], self.rungs[0]
+        candidates = [
+            Candidate(remedy, place, self.crew.enlist(remedy.name, prescription, seed))
+            for place, (remedy, prescription) in enumerate(chosen)
+        ]
+        control = self.control(seed)
+        self.crew.work(Order(control, self.rungs[-1], judged=True), *(Order(c.arm, short) for c in candidates))
+        if control.course is None:
+            raise RuntimeError(f"the untreated network could not be trained: {control.failure or 'the time was over'}")
+        dropped = [c for c in candidates if c.arm.course is not None and self._hopeless(c)]
+        self.crew.work(*(Order(c.arm, short, judged=True) for c in dropped))
+        left: list[Candidate] = []
+        for candidate in candidates:
+            course = candidate.arm.course
+            if candidate.arm.failure:
+                self.trials.append(closed(candidate.remedy, "failed", candidate.arm.failure))
+            elif course is None:
+                self.trials.append(closed(candidate.remedy, "stopped", "the time was over"))
+            else:
+                self.prescriptions[candidate.remedy.name] = candidate.prescription
+                if candidate in dropped:
+                    self.trials.append(self._judged(candidate, [(control.course, course, len(course.losses))]))
+                    self.crew.release(candidate.arm)
+                else:
+                    left.append(candidate)
+        return left
+
+    def _hopeless(self, candidate: Candidate) -> bool:
+        """Whether it broke off, or the mechanism is still there after the first rung and the loss does not move."""
+        course, control = candidate.arm.seen, self.controls[self.seeds[0]].seen
+        if not course.whole:
+            return True
+        last = len(course.losses) - 1
+        still = alarms(course.start) & self.problems if candidate.remedy.changes != "training" else set[str]()
+        idle = still and last < len(control.losses) and course.losses[-1] > 0.98 * control.losses[last]
+        return bool(idle) and self.rungs[0] < self.rungs[-1]
 
     def _halved(self, waiting: list[Candidate]) -> list[Candidate]:
         """Train the best on to the second rung, and return all in the order in which they are worth their proof."""
@@ -157,16 +168,13 @@ class Search:
         kept = sorted(ranked, key=lambda c: c not in kinds)[:LEFT]
         left = [c for c in ranked if c not in kept]
         if len(self.rungs) > 2 and len(kept) > 1:
-            for candidate in kept:
-                if not self.out_of_time():
-                    self.tell(f"train with {candidate.remedy.name}")
-                    self.trained += candidate.arm.advance(self.rungs[1])
+            self.crew.work(*(Order(c.arm, self.rungs[1]) for c in kept))
             kept = self._ranked(kept, self.rungs[1])
         return kept + left
 
     def _ranked(self, candidates: list[Candidate], steps: int) -> list[Candidate]:
         """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good."""
-        losses = {id(c): m if math.isfinite(m := c.arm.mean(steps)) else math.inf for c in candidates}
+        losses = {id(c): m if math.isfinite(m := c.arm.seen.mean(steps)) else math.inf for c in candidates}
         best = min(losses.values())
         other = self._base(steps)
         room = max(other - best, 0.0) if math.isfinite(best) and math.isfinite(other) else 0.0
@@ -180,43 +188,52 @@ class Search:
 
     def _prove(self, candidate: Candidate) -> None:
         """Train to the end, and with the other seeds as far as the first one needed to be sure."""
-        remedy, arm = candidate.remedy, candidate.arm
-        control = self.controls[self.seeds[0]]
-        self.tell(f"train with {remedy.name}")
-        for rung in self.rungs:
-            self.trained += arm.advance(rung)
-        pairs = [(control, arm, len(arm.losses))]
+        others = [(self.control(s), self._again(candidate, s)) for s in self.seeds[1:]]
+        # Where arms work side by side, the first rung of the other seeds costs no time.
+        beside = [Order(arm, self.rungs[0]) for pair in others for arm in pair] if self.crew.at_once > 1 else []
+        self.crew.work(Order(candidate.arm, self.rungs[-1], judged=True), *beside)
+        control, course = self.controls[self.seeds[0]].seen, candidate.arm.seen
+        if candidate.arm.failure or (course.whole and course.end is None):
+            self._close(candidate, candidate.arm.failure or "the time was over")
+            return
+        pairs: list[Pair] = [(control, course, len(course.losses))]
         trial = self._judged(candidate, pairs)
         if trial.outcome == "accepted":
-            sure = next((n for n in self.rungs if n in control.held_back and ahead((control, arm, n))), self.steps)
-            pairs += [self._repeated(candidate, seed, sure) for seed in self.seeds[1:]]
+            sure = next(
+                (n for n in self.rungs if control.held_back_at(n) and ahead((control, course, n))), self.rungs[-1]
+            )
+            pairs += [pair for members in others if (pair := self._repeated(*members, sure=sure)) is not None]
             trial = self._judged(candidate, pairs)
+        if len(pairs) < 1 + len(others) and trial.outcome == "accepted":
+            trial = replace(trial, outcome="refused", reason=f"not repeated with every seed; {trial.reason}")
         self.trials.append(trial)
         if trial.outcome == "accepted":
             self.cured.append(candidate)
-        for _, one, _ in pairs:
-            one.release()
+        self.crew.release(candidate.arm, *(arm for _, arm in others))
 
-    def _repeated(self, candidate: Candidate, seed: int, sure: int) -> tuple[Arm, Arm, int]:
+    def _again(self, candidate: Candidate, seed: int) -> Member:
+        return self.crew.enlist(_named(candidate.remedy.name, seed, self.seeds), candidate.prescription, seed)
+
+    def _repeated(self, control: Member, arm: Member, *, sure: int) -> Pair | None:
         """Train with another seed as far as the first needed to be sure, and on to the end while this one is not."""
-        self.tell(f"train with {candidate.remedy.name}, seed {seed}")
-        arm = Arm(self.material, candidate.prescription, seed)
-        control = self.control(seed, self.rungs[0])
         for rung in self.rungs:
-            control = self.control(seed, rung)
-            self.trained += arm.advance(rung)
-            if not arm.whole or (rung >= sure and ahead((control, arm, rung))):
+            self.crew.work(Order(control, rung), Order(arm, rung))
+            if arm.course is None or control.course is None or (arm.seen.whole and len(arm.seen.losses) < rung):
+                return None  # it failed, or the time was over
+            if not arm.seen.whole or (rung >= sure and ahead((control.seen, arm.seen, rung))):
                 break
-        return control, arm, len(arm.losses)
+        steps = len(arm.seen.losses)
+        self.crew.work(Order(control, steps, judged=True), Order(arm, steps, judged=True))
+        return control.seen, arm.seen, steps
 
-    def _judged(self, candidate: Candidate, pairs: list[tuple[Arm, Arm, int]]) -> Trial:
-        return judge(candidate.remedy, self.problems, pairs, score=candidate.arm.scored(self.score))
+    def _judged(self, candidate: Candidate, pairs: Sequence[Pair]) -> Trial:
+        return judge(candidate.remedy, self.problems, pairs)
 
     def _close(self, candidate: Candidate, reason: str) -> None:
-        arm = candidate.arm
-        size = f"loss on held-back batches {arm.mean():.3g} after {len(arm.losses)} of {self.steps} steps"
-        self.trials.append(shown(candidate.remedy, arm, "stopped", f"{reason}; {size}"))
-        arm.release()
+        course = candidate.arm.seen
+        size = f"loss on held-back batches {course.mean():.3g} after {len(course.losses)} of {self.rungs[-1]} steps"
+        self.trials.append(shown(candidate.remedy, course, "stopped", f"{reason}; {size}"))
+        self.crew.release(candidate.arm)
 
     def _pairs(self, candidates: list[Candidate]) -> list[tuple[Remedy, Prescription]]:
         """Return the candidate that brought the loss down most together with others that do no harm.
@@ -225,10 +242,10 @@ class Search:
         """
         first = self.rungs[0]
         base = self._base(first)
-        harmless = [c for c in candidates if not c.arm.mean(first) > base + CLEARLY * abs(base)]
+        harmless = [c for c in candidates if not c.arm.seen.mean(first) > base + CLEARLY * abs(base)]
         if len(harmless) < 2:
             return []
-        one = min(harmless, key=lambda c: c.arm.mean())
+        one = min(harmless, key=lambda c: c.arm.seen.mean())
         left = self.problems - set(one.remedy.treats)
         others = [c for c in self._ranked(harmless, first) if c is not one]
         others.sort(key=lambda c: (False, c.order) if left & set(c.remedy.treats) else (True, 0))
@@ -243,3 +260,7 @@ class Search:
 def closed(remedy: Remedy, outcome: Outcome, reason: str) -> Trial:
     """Return a trial that ended before anything was trained."""
     return Trial(remedy.name, remedy.title, remedy.changes, outcome, reason)
+
+
+def _named(remedy: str, seed: int, seeds: Sequence[int]) -> str:
+    return remedy if seed == seeds[0] else f"{remedy} (seed {seed})"

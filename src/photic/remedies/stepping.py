@@ -14,7 +14,7 @@ from photic.remedies.prescription import Prescription
 def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     """Carry out what a prescription says of the optimizer, in place; the order is unscale, clip, warm up, step, clear."""
     groups = optimizer.param_groups
-    if prescription.owned or prescription.registered:
+    if prescription.owned or prescription.registered or prescription.gated:
         _own(optimizer, model)
     for group in groups:
         group["lr"] = group["lr"] * prescription.rate

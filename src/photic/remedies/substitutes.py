@@ -17,13 +17,24 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu
 Substitute = Callable[[Call], Any]
 
 
+def pre_normalised(prescription: Prescription, model: nn.Module) -> dict[str, Substitute]:
+    """Return the substitutes that move each normalisation of a sum before its branch."""
+    found: dict[str, Substitute] = {}
+    for name, entrances in prescription.pre_norm:
+        found |= dict.fromkeys(entrances, PreNormalised(model.get_submodule(name)))
+        found[name] = last_normalisation if name == prescription.pre_norm[-1][0] else _hand_through
+    return found
+
+
 def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     """Return what is called in place of each site that a prescription names."""
     found: dict[str, Substitute] = {}
     for name, operation in prescription.activations.items():
         found[name] = _Replace(operation)
     for name in prescription.normalised:
-        found[name] = _normalise_first
+        found[name] = (
+            BatchNormalise() if prescription.normalisation == "batch" else _NORMALISE[prescription.normalisation]
+        )
     for name in prescription.removed:
         found[name] = _hand_through
     for name in prescription.straight:
@@ -38,6 +49,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _Guard(*limits)
     for name, (place, factor) in prescription.balance.items():
         found[name] = _Balance(place, factor)
+    for complement, logarithm in prescription.mirrored:
+        found[complement], found[logarithm] = _probability, _negative_logarithm
     for scores, lookup in prescription.choices:
         choice = _Choice()
         found[scores], found[lookup] = choice.enter, choice.leave
@@ -57,10 +70,41 @@ class _Replace:
         return _ACTIVATIONS[self.operation](call.args[0])
 
 
-def _normalise_first(call: Call) -> Any:
+def _layer_normalise(call: Call) -> Any:
     x: Tensor = call.args[0]
     normal = F.group_norm(x, 1) if x.ndim >= 4 else F.layer_norm(x, x.shape[-1:])
     return call.function(normal, *call.args[1:], **call.kwargs)
+
+
+def _rms_normalise(call: Call) -> Any:
+    x: Tensor = call.args[0]
+    normal = F.rms_norm(x, x.shape[1:] if x.ndim >= 4 else x.shape[-1:])
+    return call.function(normal, *call.args[1:], **call.kwargs)
+
+
+_NORMALISE: dict[str, Substitute] = {"layer": _layer_normalise, "rms": _rms_normalise}
+
+
+class BatchNormalise:
+    """Batch normalisation without parameters before a call; its running statistics serve while the model evaluates.
+
+    `training` is set by the forward that it is part of.
+    """
+
+    training = True
+
+    def __init__(self) -> None:
+        self.mean: Tensor | None = None
+        self.variance: Tensor | None = None
+
+    def __call__(self, call: Call) -> Any:
+        """Call the site on normalised units."""
+        x: Tensor = call.args[0]
+        flat = x if x.ndim in (2, 4, 5) else x.flatten(0, -2)  # a sequence's last axis holds its features
+        if self.mean is None or self.variance is None:
+            self.mean, self.variance = flat.new_zeros(flat.shape[1]), flat.new_ones(flat.shape[1])
+        normal = F.batch_norm(flat, self.mean, self.variance, training=self.training)
+        return call.function(normal.reshape(x.shape), *call.args[1:], **call.kwargs)
 
 
 def _hand_through(call: Call) -> Any:
@@ -82,6 +126,28 @@ class _Scale:
         return call.function(call.args[0] * self.factor, *call.args[1:], **call.kwargs)
 
 
+class PreNormalised:
+    """Enters a residual branch with the stream normalised by the module that normalised the sum before."""
+
+    def __init__(self, normalisation: nn.Module) -> None:
+        self.normalisation: Any = normalisation
+
+    def __call__(self, call: Call) -> Any:
+        """Call the site on the normalised stream."""
+        own, x = self.normalisation, call.args[0]
+        if isinstance(own, nn.LayerNorm):
+            x = F.layer_norm(x, own.normalized_shape, own.weight, own.bias, own.eps)
+        else:
+            x = F.rms_norm(x, own.normalized_shape, own.weight, own.eps)
+        return call.function(x, *call.args[1:], **call.kwargs)
+
+
+def last_normalisation(call: Call) -> Any:
+    """The last sum before the head, normalised without parameters."""
+    x: Tensor = call.args[0]
+    return F.layer_norm(x, x.shape[-1:]) if call.function is F.layer_norm else F.rms_norm(x, x.shape[-1:])
+
+
 class _Branch:
     """Adds what entered a layer to what leaves its activation, where the shapes agree."""
 
@@ -96,6 +162,15 @@ class _Branch:
         skip, self.entered = self.entered, None
         value: Tensor = call.run()
         return value if skip is None or skip.shape != value.shape else value + skip
+
+
+def _probability(call: Call) -> Any:
+    """1 - p becomes p."""
+    return next(value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor) and value.ndim)
+
+
+def _negative_logarithm(call: Call) -> Any:
+    return -call.run()
 
 
 def _recorded(call: Call) -> Any:

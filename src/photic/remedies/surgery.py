@@ -1,8 +1,8 @@
-"""Surgery: modules that torch does not know of are registered, and half precision becomes float32."""
+"""Surgery: modules that torch does not know of are registered, plain recurrences get gates, weights another precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,40 +30,60 @@ def _registered(value: Any) -> nn.Module | None:
     return None
 
 
-def compute_in_float32(model: nn.Module) -> None:
-    """Make all weights float32, and every floating-point number that enters."""
-    model.float()
-    model.__dict__["forward"] = _Widened(model.forward)
+def gate_recurrence(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
+    """Put GRUs of the same sizes in the places of plain recurrent modules."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name in names:
+            plain: Any = model.get_submodule(name)
+            kind: Any = nn.GRUCell if isinstance(plain, nn.RNNCell) else nn.GRU
+            given = {key: getattr(plain, key) for key in ("input_size", "hidden_size", "bias")}
+            if kind is nn.GRU:
+                given |= {key: getattr(plain, key) for key in ("num_layers", "batch_first", "dropout", "bidirectional")}
+            weight = next(plain.parameters())
+            gated = kind(**given, device=weight.device, dtype=weight.dtype)
+            gated.train(plain.training)
+            owner, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(owner), attribute, gated)
 
 
-class _Widened:
-    """A forward that takes its numbers in float32."""
-
-    def __init__(self, forward: Callable[..., Any]) -> None:
-        self.forward = forward
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        wide = [_wide(value) for value in args]
-        with torch.autocast("cpu", enabled=False), _NoNarrowing():
-            return self.forward(*wide, **{name: _wide(value) for name, value in kwargs.items()})
+def compute_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Give all weights this type, and every floating-point number that enters."""
+    model.to(dtype)
+    model.__dict__["forward"] = _Cast(model.forward, dtype)
 
 
 _HALVES = (torch.float16, torch.bfloat16)
 
 
-class _NoNarrowing(TorchFunctionMode):
-    """Casts to half precision inside the forward become casts to float32."""
+class _Cast:
+    """A forward that takes its numbers in one type."""
+
+    def __init__(self, forward: Callable[..., Any], dtype: torch.dtype) -> None:
+        self.forward, self.dtype = forward, dtype
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        cast = [self.cast(value) for value in args]
+        with torch.autocast("cpu", enabled=False), _OneType(self.dtype):
+            return self.forward(*cast, **{name: self.cast(value) for name, value in kwargs.items()})
+
+    def cast(self, value: Any) -> Any:
+        return value.to(self.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+class _OneType(TorchFunctionMode):
+    """Casts to half precision inside the forward become casts to the type that is wanted."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in (Tensor.half, Tensor.bfloat16):
-            return args[0].float()
+            return args[0].to(self.dtype)
         if func in (Tensor.to, Tensor.type):
-            args = tuple(torch.float32 if any(item is half for half in _HALVES) else item for item in args)
+            args = tuple(self.dtype if any(item is half for half in _HALVES) else item for item in args)
         if any(kwargs.get("dtype") is half for half in _HALVES):
-            kwargs["dtype"] = torch.float32
+            kwargs["dtype"] = self.dtype
         return func(*args, **kwargs)
-
-
-def _wide(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +13,16 @@ from photic.checkups.setup import LossFunction, Setup
 from photic.diagnosis.graph import Graph
 from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord, Trial
-from photic.remedies.arms import Arm, Score, alarms, treated_setup
+from photic.remedies.arms import Score
+from photic.remedies.course import Course, alarms
+from photic.remedies.crew import Crew, at_once
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy, remedies_for
-from photic.remedies.search import Search, closed
+from photic.remedies.search import Search, closed, rungs_of
+from photic.remedies.shelf import Shelf
+from photic.remedies.treated import treated_setup
 
 Progress = Callable[[str, float], None]
 
@@ -100,6 +105,8 @@ def treat(
     seeds: Sequence[int] = (0, 1),
     minutes: float | None = None,
     thorough: bool = False,
+    workers: int | None = None,
+    keep: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Treatment:
     """Find what is wrong with a network, try what may cure it, and keep what is proven to.
@@ -119,6 +126,9 @@ def treat(
         seeds: each accepted remedy cures with all of them.
         minutes: stop trying when they are over; what was proven by then counts.
         thorough: train every remedy that applies to the end, to compare them; several may be accepted then.
+        workers: trials that train at the same time, each in a forked process with one thread; None is one per core, but
+            1 where that is not possible or does not pay (a GPU in use, 20 million parameters or more).
+        keep: folder in which what was trained is kept; the same call goes on from there after an interruption.
         progress: told what is being done and the share done.
 
     Raises:
@@ -144,20 +154,29 @@ def treat(
     chosen, unfit = _prescribe(Graph.of(before.run), [f.problem for f in before.findings if f.problem in problems])
     if not chosen:
         return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems))}", unfit)
-    work = steps * (2.0 + len(chosen))
+    work = steps * (3.5 + len(chosen) * (1.0 if thorough else 0.2))
 
-    def say(what: str) -> None:
-        tell(what, min(search.trained / work, 0.99))
+    def say(names: str) -> None:
+        tell(f"train {names}", min(crew.trained / work, 0.98))
 
-    def out_of_time() -> bool:
-        return minutes is not None and time.perf_counter() - began > 60.0 * minutes
+    def over() -> bool:
+        late = minutes is not None and time.perf_counter() - began > 60.0 * minutes
+        return late and search.control(seeds[0]).course is not None  # the untreated network is trained in any case
 
-    search = Search(material, problems, seeds, steps, score, thorough, say, out_of_time)
-    search.run(chosen)
-    control = search.controls[seeds[0]]
-    trials = (_control_trial(control, score), *unfit, *search.trials)
-    runs = search.trained / steps
-    notes.append(f"{search.trained} training steps in all, {runs:.1f} runs of {steps}")
+    rungs = rungs_of(steps)
+    shelf = None if keep is None else Shelf(keep, material, rungs)
+    with Crew(
+        material, rungs, score, at_once=at_once(untreated.model, workers), shelf=shelf, told=say, over=over
+    ) as crew:
+        search = Search(crew, problems, seeds, thorough)
+        search.run(chosen)
+    trials = (
+        _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
+        *unfit,
+        *search.trials,
+    )
+    runs = crew.trained / steps
+    notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
     best = search.best
     if best is None:
         notes.append(_nearest(search.trials))
@@ -202,7 +221,8 @@ def _nearest(trials: Sequence[Trial]) -> str:
     return f"nothing in the catalogue cured it; nearest: {nearest.remedy} ({nearest.reason})"
 
 
-def _control_trial(control: Arm, score: Score | None) -> Trial:
+def _control_trial(controls: Sequence[Course]) -> Trial:
+    control, *others = controls
     profile = control.start.profile
     return Trial(
         remedy="untreated",
@@ -210,11 +230,13 @@ def _control_trial(control: Arm, score: Score | None) -> Trial:
         changes="",
         outcome="control",
         reason=profile.reach if profile is not None else "",
-        losses=tuple(control.losses),
+        losses=control.losses,
         held_back_loss=control.mean() if control.whole else None,
-        score=control.scored(score),
+        score=control.score,
         reached=None if profile is None else profile.reached,
         layers=None if profile is None else len(profile.layers),
-        seconds=control.seconds,
+        seconds=sum(course.seconds for course in controls),
         profile=profile,
+        seeds=len(controls),
+        seed_losses=tuple(course.losses for course in others),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from photic.records.treatments import Outcome, Trial
-from photic.remedies.arms import Arm, alarms
+from photic.remedies.course import Course, alarms
 from photic.remedies.registry import Remedy
 
 CLEARLY = 0.05  # the treated loss on held-back batches lies at least this share below the control's
@@ -15,10 +15,10 @@ SURELY = 3.0  # and at least this many standard errors of the paired differences
 SLOWER = 1.25  # a step that takes longer by this factor is named as a side effect
 BLOCKS = 10  # the last half of the training losses is compared in so many blocks
 
-Pair = tuple[Arm, Arm, int]  # control, treated, and the number of steps after which they are compared
+Pair = tuple[Course, Course, int]  # control, treated, and the number of steps after which they are compared
 
 
-def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, score: float | None = None) -> Trial:
+def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair]) -> Trial:
     """Return the verdict on a remedy, from one pair per seed.
 
     Cured means: the treated findings are gone (before the training as well, unless the remedy changes the training
@@ -35,7 +35,8 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, score: f
     outcome, reason = _verdict(pairs, remaining, brought)
     trial = replace(
         shown(remedy, arm, outcome, reason),
-        score=score,
+        score=arm.score,
+        seed_losses=tuple(a.losses for _, a, _ in pairs[1:]),
         remaining=remaining,
         brought=brought,
         seconds=sum(a.seconds for _, a, _ in pairs),
@@ -44,7 +45,7 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, score: f
     return replace(trial, effects=side_effects(control, arm) if outcome == "accepted" else ())
 
 
-def shown(remedy: Remedy, arm: Arm, outcome: Outcome, reason: str) -> Trial:
+def shown(remedy: Remedy, arm: Course, outcome: Outcome, reason: str) -> Trial:
     """Return a trial with what was seen of its first arm."""
     profile = arm.start.profile
     return Trial(
@@ -62,7 +63,7 @@ def shown(remedy: Remedy, arm: Arm, outcome: Outcome, reason: str) -> Trial:
     )
 
 
-def side_effects(control: Arm, arm: Arm) -> tuple[str, ...]:
+def side_effects(control: Course, arm: Course) -> tuple[str, ...]:
     """Return in words what a remedy costs: more parameters, a slower step."""
     said: list[str] = []
     more = arm.parameters - control.parameters
@@ -84,7 +85,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     if broken is not None:
         return "refused", f"training broke off at step {len(broken.losses)} with loss {broken.losses[-1]:.3g}"
     sign, size = "loss on held-back batches", f"{arm.mean(steps):.3g}"
-    beside = all(c.whole and n in c.held_back for c, _, n in pairs)
+    beside = all(c.whole and c.held_back_at(n) for c, _, n in pairs)
     size += f" against {control.mean(steps):.3g} untreated" if beside else ""
     if steps < len(control.losses):
         size += f" (after {steps} of {len(control.losses)} steps)"
@@ -98,7 +99,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
     if not beside:
         return "accepted", f"the untreated training broke off; {sign} {size}"
-    gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back[n], tre.held_back[n], strict=True)]
+    gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
     mean = sum(gains) / len(gains)
     if any(c.mean(n) - a.mean(n) < CLEARLY * abs(c.mean(n)) for c, a, n in pairs):
         return "refused", f"no clear improvement: {sign} {size}"
@@ -108,7 +109,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
 
 
-def _trains(arm: Arm, steps: int) -> bool:
+def _trains(arm: Course, steps: int) -> bool:
     """Whether the held-back loss lies clearly below that of the untrained weights; where that is not finite, the training loss falls."""
     before, after = arm.mean(0), arm.mean(steps)
     if math.isfinite(before):
@@ -122,7 +123,7 @@ def _sure(pairs: Sequence[Pair], gains: Sequence[float]) -> bool:
 
     A few batches on which the untreated network is far off rule the spread of the differences, not that of the ratios.
     """
-    both = [(c, a) for con, tre, n in pairs for c, a in zip(con.held_back[n], tre.held_back[n], strict=True)]
+    both = [(c, a) for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
     if all(0.0 < c < math.inf and 0.0 < a < math.inf for c, a in both):
         gains = [math.log(c / a) for c, a in both]
     if sum(gains) / len(gains) >= SURELY * _standard_error(gains):

@@ -71,14 +71,26 @@ def _losses(axes: Any, trials: Sequence[Any]) -> None:
         smooth = _smoothed(trial.losses)
         if trial.outcome == "control":
             axes.plot(smooth, color=_BEFORE, linewidth=1.8, label="untreated")
+            _band(axes, trial, _BEFORE)
         elif trial.outcome == "accepted":
-            axes.plot(smooth, color=next(colours, "#000000"), linewidth=1.3, label=trial.remedy)
+            colour = next(colours, "#000000")
+            axes.plot(smooth, color=colour, linewidth=1.3, label=trial.remedy)
+            _band(axes, trial, colour)
         else:
             axes.plot(smooth, color=_OTHER, linewidth=1.0, linestyle="--", label=f"{trial.remedy} ({trial.outcome})")
     axes.set_xlabel("training step")
     axes.set_ylabel("training loss")
-    axes.set_title("Trials", loc="left", fontweight="bold")
+    axes.set_title("Trials; shaded: the other seeds", loc="left", fontweight="bold")
     axes.legend(frameon=False, fontsize=7)
+
+
+def _band(axes: Any, trial: Any, colour: str) -> None:
+    """Shade between the lowest and the highest of the seeds, as far as at least two were trained."""
+    smooth = [_smoothed(losses) for losses in (trial.losses, *trial.seed_losses)]
+    at_each = [[one[step] for one in smooth if len(one) > step] for step in range(len(smooth[0]))]
+    several = [(step, min(values), max(values)) for step, values in enumerate(at_each) if len(values) > 1]
+    if several:
+        axes.fill_between(*zip(*several, strict=True), color=colour, alpha=0.18, linewidth=0)
 
 
 def _smoothed(losses: Sequence[float], window: int = 10) -> list[float]:

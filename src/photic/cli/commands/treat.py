@@ -18,6 +18,8 @@ def treat(
     steps: int = 200,
     minutes: float | None = None,
     thorough: Annotated[bool, Parameter(negative="")] = False,
+    workers: int | None = None,
+    keep: Path | None = None,
     seed: int = 0,
     input: Annotated[str, Parameter(name="--input")] = "",
     write: Annotated[bool, Parameter(negative="")] = False,
@@ -38,6 +40,10 @@ def treat(
         Stop trying when they are over.
     thorough
         Train every remedy that applies to the end, to compare them, instead of the most promising ones.
+    workers
+        Trials that train at the same time, each in a process with one thread; by default one per core.
+    keep
+        Folder in which what was trained is kept: after an interruption the same command goes on from there.
     seed
         Seed for building the model and for drawn inputs.
     input
@@ -63,6 +69,8 @@ def treat(
             steps=steps,
             minutes=minutes,
             thorough=thorough,
+            workers=workers,
+            keep=keep,
             progress=progress(quiet=output.json),
         )
     except (TypeError, ValueError, RuntimeError) as error:

@@ -23,4 +23,4 @@ def single_precision(graph: Graph) -> Prescription | str:
     operations = {site.dtype for site in graph.run.sites if site.phase == "model"}
     if not operations & {"float16", "bfloat16"}:
         return "nothing is computed in half precision"
-    return Prescription(float32=True, why="float32: steps and gradients are too small for half precision")
+    return Prescription(precision="float32", why="float32: steps and gradients are too small for half precision")

@@ -1,0 +1,35 @@
+"""The treated set-up: a fresh one with a prescription carried out on its model, loss and optimizer."""
+
+from __future__ import annotations
+
+import torch
+
+from photic.checkups.setup import Setup
+from photic.remedies.carry_out import carry_out, substitute_loss
+from photic.remedies.material import Material
+from photic.remedies.prescription import Prescription
+from photic.remedies.stepping import change_optimizer
+from photic.remedies.surgery import compute_in, gate_recurrence, register_modules
+from photic.remedies.units import ScaledBackward, standardise_input, standardise_output
+
+
+def treated_setup(material: Material, prescription: Prescription | None, *, seed: int) -> Setup:
+    """Return a fresh set-up with the prescription carried out on it."""
+    setup = material.fresh(seed)
+    if prescription is None:
+        return setup
+    if prescription.precision:
+        compute_in(setup.model, getattr(torch, prescription.precision))
+    gate_recurrence(setup.model, prescription.gated, seed=seed)
+    carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
+    if prescription.registered:
+        register_modules(setup.model)
+    loss, unit = substitute_loss(prescription, setup.model, setup.loss), prescription.gradient_unit
+    if prescription.standardised_input:
+        standardise_input(setup.model, material.training)
+    if prescription.standardised_target:
+        unit /= standardise_output(setup.model, material.training) ** 2
+    if unit * prescription.loss_scale != 1.0 and loss is not None:
+        loss = ScaledBackward(loss, unit * prescription.loss_scale)
+    change_optimizer(prescription, setup.optimizer, setup.model)
+    return Setup(setup.model, setup.batches, loss, setup.optimizer)
