@@ -290,8 +290,14 @@ def engines(arguments: list[str]) -> int:
 
 
 TASKS = {
-    **{"demo": demo, "test": test, "check": check, "docs": docs},
-    **{"bench": bench, "zoo": zoo, "engines": engines, "page": page},
+    "demo": demo,
+    "test": test,
+    "check": check,
+    "docs": docs,
+    "bench": bench,
+    "zoo": zoo,
+    "engines": engines,
+    "page": page,
 }
 
 

@@ -20,7 +20,8 @@ ours, because times on shared machines are moods; ratios are medians of pairs.
     python3 dev.py bench audit --write   # and keep its table for this page
     python3 dev.py bench --list          # what there is
 
-Each run prints date, machine, load and versions first; what it prints is kept in `build/bench/`. *Newest result* is as of November 2026, from the page that tells of it; where there is none, none is kept.
+Each run prints date, machine, load and versions first; what it prints is kept in `build/bench/`. *Newest result* is as of November 2026,
+from the page that tells of it; where there is none, none is kept.
 A rival that is not installed is left out of a run and does not fail it: wandb and TensorBoard are in the environment that `python3 dev.py zoo` makes.
 """
 

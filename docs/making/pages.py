@@ -14,11 +14,12 @@ import activations
 import benchmark_list
 import commands
 import findings
-import initialisers
 import public_python
-import remedies
 import sources
 import statistic_words
+
+import initialisers
+import remedies
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGES: dict[str, Callable[[], str]] = {
