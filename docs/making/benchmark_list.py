@@ -12,8 +12,8 @@ from tables import MEASURED, TABLES, Table, benchmarks  # noqa: E402
 
 _HEAD = """# Benchmarks
 
-Every number that these pages print comes from one of these, from a test, or from `photic reproduce`. Rivals run in the same process or the same call, by turns with
-ours, because times on shared machines are moods; ratios are medians of pairs.
+Every number that these pages print comes from one of these, from a test, or from `photic reproduce`. Rivals run in the same process or
+the same call, by turns with ours, because times on shared machines are moods; ratios are medians of pairs.
 
     python3 dev.py bench                 # all of them, one after the other: hours
     python3 dev.py bench audit           # one; what follows is its own options, `--help` shows them
