@@ -20,6 +20,7 @@ def page() -> str:
     commands = re.sub(r"^# photic\n.*?(?=^## photic )", "", text, flags=re.MULTILINE | re.DOTALL)
     commands = re.sub(r"\*\*(Parameters|Arguments|Commands)\*\*:", r"\1:", commands)
     commands = re.sub(r"\n {4}(?=\S)", " ", commands)  # one line per option: wrapped lines would become code
+    commands = re.sub(r""" \*\[default: (?:""|\(\)|False)\]\*""", "", commands)  # nothing, or switched off
     names = re.findall(r"^## photic (\w+)", commands, flags=re.MULTILINE)
     listed = ", ".join(f"[{name}](#photic-{name})" for name in names)
     return f"{_HEAD}\n{listed}.\n\n{commands}"
