@@ -35,7 +35,7 @@ def test_every_python_block_of_the_page_is_a_file_with_its_test() -> None:
 
 def test_photic_finds_the_examples_and_their_tests_pass(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(written(tmp_path))], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", DRIVER, str(written(tmp_path))], capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\b6 passed", done.stdout), done.stdout

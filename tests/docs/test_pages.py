@@ -36,7 +36,7 @@ OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline
 def finished(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **OFFLINE, "PHOTIC_CACHE": str(folder / "cache"), "COLUMNS": "140"}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
     )
 
 
