@@ -16,11 +16,13 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from photic.cli.main import app
+from photic.cli.options import Output
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
@@ -92,7 +94,9 @@ def test_every_command_that_a_page_names_is_one_with_these_options() -> None:
     made = app()
     unknown: list[str] = []
     for name, text in TEXTS.items():
-        lines = re.findall(r"^(?:    )?(photic [^`\n]*)$", text, flags=re.M) + re.findall(r"`(photic [^`\n]*)`", text)
+        shell = "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, flags=re.M | re.S))
+        lines = re.findall(r"^photic .*$", shell, flags=re.M) + re.findall(r"^    (photic .*)$", text, flags=re.M)
+        lines += re.findall(r"`(photic [^`\n]*)`", text)
         for line in lines:
             words = line.split("#")[0].split()
             if len(words) < 2 or not re.fullmatch(r"[a-z]+", words[1]):
@@ -101,7 +105,8 @@ def test_every_command_that_a_page_names_is_one_with_these_options() -> None:
                 unknown.append(f"{name}: {line}")
                 continue
             function = made[words[1]].default_command
-            known = {f"--{option.replace('_', '-')}" for option in inspect.signature(function).parameters}
+            names = {*inspect.signature(function).parameters, *(field.name for field in fields(Output))}
+            known = {f"--{word.replace('_', '-')}" for word in names}
             ours = words[2:] if words[1] != "run" else _before_the_script(words[2:])
             given = {word.split("=")[0] for word in ours if word.startswith("--")}
             unknown += [f"{name}: {line}: {option}" for option in sorted(given - known - {"--help", "--version"})]
