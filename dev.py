@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set up and run photic's tasks: demo, test, check, bench, zoo, engines, page. Needs Python 3.11 or newer and nothing else.
+"""Set up and run photic's tasks: demo, test, check, docs, bench, zoo, engines, page. Needs Python 3.11 or newer and nothing else.
 
 The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
 Later calls start at once, until the constraints, pyproject.toml or the Python change.
@@ -112,7 +112,7 @@ def set_up() -> None:
     make_environment()
     install_torch()
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install"]
-    failure = failure_of("install photic and its tools", [*pip, "-c", str(CONSTRAINTS), "-e", ".[lab,dev]"])
+    failure = failure_of("install photic and its tools", [*pip, "-c", str(CONSTRAINTS), "-e", ".[lab,dev,docs]"])
     if failure:
         raise SystemExit(f"{failure}\n[dev] the installation failed; pip's words are above")
     part = STAMP.with_suffix(".part")
@@ -175,14 +175,24 @@ def page(arguments: list[str]) -> int:
     return 0
 
 
+def docs(arguments: list[str]) -> int:
+    """Build the documentation into build/site, without a network; --write first renews the pages made from the code."""
+    made = run(str(ROOT / "docs" / "making" / "pages.py"), *([] if "--write" in arguments else ["--check"]))
+    built = run("-m", "mkdocs", "build", "--strict", "--quiet", "--clean")
+    if not built:
+        say(f"the documentation is in {ROOT / 'build' / 'site' / 'index.html'}")
+    return made or built
+
+
 def check(arguments: list[str]) -> int:
-    """Run all that CI runs: format, lint, types, layers, the page, tests (not these with --no-tests)."""
+    """Run all that CI runs: format, lint, types, layers, the page, the documentation, tests (not these with --no-tests)."""
     steps = {
         "format": lambda: run("format", "--check", ".", tool="ruff"),
         "lint": lambda: run("check", ".", tool="ruff"),
         "types": lambda: run("--pythonpath", str(PYTHON), tool="pyright"),
         "layers": lambda: run("--no-cache", tool="lint-imports"),
         "page": lambda: page(["--check"]),
+        "docs": lambda: docs([]),
     }
     if "--no-tests" not in arguments:
         steps["tests"] = lambda: test(arguments)
@@ -196,15 +206,13 @@ def check(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    """Run a benchmark, `bench [NAME] [--json]`; without NAME all of them."""
-    known = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    chosen = [argument for argument in arguments if not argument.startswith("-")]
-    unknown = [name for name in chosen if name not in known]
+    """Run a benchmark, `bench NAME [--json] [--write]`; without NAME all of them; `bench --list` says what there is."""
+    known = sorted({path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py")} - {"circumstances", "tables"})
+    unknown = [name for name in arguments[:1] if not name.startswith("-") and name not in known]
     if unknown:
         say(f"no benchmark {unknown[0]!r}; there are: {', '.join(known)}")
         return 2
-    options = [argument for argument in arguments if argument.startswith("-")]
-    return max(run(str(ROOT / "benchmarks" / f"{name}.py"), *options) for name in chosen or known)
+    return run(str(ROOT / "benchmarks" / "tables.py"), *arguments)
 
 
 # What people use beside us: architectures, trainers, trackers, notebooks. Never in the default environment.
@@ -282,7 +290,16 @@ def engines(arguments: list[str]) -> int:
     return subprocess.run(tests, cwd=ROOT, env=quiet, check=False).returncode
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "zoo": zoo, "engines": engines, "page": page}
+TASKS = {
+    "demo": demo,
+    "test": test,
+    "check": check,
+    "docs": docs,
+    "bench": bench,
+    "zoo": zoo,
+    "engines": engines,
+    "page": page,
+}
 
 
 def main() -> int:

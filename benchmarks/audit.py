@@ -90,10 +90,10 @@ def main() -> None:
     if options.json:
         print(json.dumps(results))
         return
-    print(f"{'network':28s} {'operations':>10s} {'plain ms':>9s} {'audit ms':>9s} {'ratio':>6s} {'noise':>6s}")
+    print("| network | operations | plain, ms | audit, ms | ratio | noise |\n|---|---|---|---|---|---|")
     for name, r in results.items():
         print(
-            f"{name:28s} {r['operations']:10.0f} {r['plain_ms']:9.1f} {r['audit_ms']:9.1f} {r['ratio']:6.2f} {r['noise']:6.2f}"
+            f"| {name} | {r['operations']:.0f} | {r['plain_ms']:.1f} | {r['audit_ms']:.1f} | {r['ratio']:.2f} | {r['noise']:.2f} |"
         )
 
 

@@ -77,11 +77,11 @@ def main() -> None:
     if options.json:
         print(json.dumps(results))
         return
+    print("| elements | what | GB/s | of the streaming read |\n|---|---|---|---|")
     for name, found in results.items():
-        print(f"\n{name} elements")
         read = found["streaming read (torch.sum)"]
         for action, rate in found.items():
-            print(f"  {action:38s} {rate:6.1f} GB/s  {100 * rate / read:4.0f} %")
+            print(f"| {name} | {action} | {rate:.1f} | {100 * rate / read:.0f} % |")
 
 
 if __name__ == "__main__":

@@ -65,10 +65,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows))
         return
+    print("| first step over last | accuracy | layer | time steps | weights |\n|---|---|---|---|---|")
     for row in sorted(rows, key=lambda r: float(r["ratio"])):
-        print(
-            f"{row['ratio']:9.1e}  accuracy {row['accuracy']:.2f}  {row['layer']:4s} {row['steps']:3d} steps  {row['start']}"
-        )
+        print(f"| {row['ratio']:.1e} | {row['accuracy']:.2f} | {row['layer']} | {row['steps']} | {row['start']} |")
 
 
 if __name__ == "__main__":

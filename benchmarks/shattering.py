@@ -144,7 +144,9 @@ def main() -> None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    print("cosine           | networks | best loss of four rates: least, median, most | below 1.0 at some rate")
+    print(
+        "| cosine | networks | best loss of the four: least, median, most | below 1.0 at some setting |\n|---|---|---|---|"
+    )
     edges = [(-1.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01)]
     for low, high in edges:
         best = sorted(
@@ -153,7 +155,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         if best:
             learnt = sum(loss < 1.0 for loss in best)
             print(
-                f"{low:5.2f} to {high:5.2f}   | {len(best):8d} | {best[0]:.2f}, {best[len(best) // 2]:.2f}, {best[-1]:.2f} | {learnt}"
+                f"| {low:.2f} to {high:.2f} | {len(best)} | {best[0]:.2f}, {best[len(best) // 2]:.2f}, {best[-1]:.2f} | {learnt} |"
             )
     setups = [(row, name) for row in rows for name in OPTIMIZERS]
     named = [(row, name) for row, name in setups if "shattered-gradient" in row["found"][name]]

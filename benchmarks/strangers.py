@@ -186,7 +186,10 @@ def main() -> None:
     for title, some in (("false alarm", alarms), ("missed", missed)):
         for row in some:
             print(f"{title}: {row['words']} (seed {row['seed']}, loss {row['loss']:.2f}) {', '.join(row['found'])}")
-    print(", ".join(f"{name}: {value}" for name, value in score.items()))
+    print("| networks | healthy | false alarms | sick | missed |\n|---|---|---|---|---|")
+    print(
+        "| " + " | ".join(str(score[name]) for name in ("networks", "healthy", "false alarms", "sick", "missed")) + " |"
+    )
 
 
 if __name__ == "__main__":

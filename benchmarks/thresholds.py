@@ -62,9 +62,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(results))
         return
-    print(f"{'network':36s} {'transport':>10s} {'first loss':>10s} {'last loss':>10s}")
+    print("| network | transport | first loss | last loss |\n|---|---|---|---|")
     for name, r in results.items():
-        print(f"{name:36s} {r['transport']:10.2g} {r['first']:10.2f} {r['last']:10.2f}")
+        print(f"| {name} | {r['transport']:.2g} | {r['first']:.2f} | {r['last']:.2f} |")
 
 
 if __name__ == "__main__":

@@ -229,16 +229,16 @@ def main() -> None:
     if options.json:
         print(json.dumps(results))
         return
+    print("time of a block of steps relative to none: median (quartiles), and of all steps\n")
+    print("| network | watched by | median | quartiles | all steps | audits |\n|---|---|---|---|---|---|")
     for name, rows in results.items():
-        print(f"\n{name}: time of a block of steps relative to none, median (quartiles), and of all steps")
         for variant, row in rows.items():
             if "median" in row:
-                extra = f"  {row['audits']:.0f} audits in {row['steps']:.0f} steps" if "audits" in row else ""
-                print(
-                    f"  {variant:26s} {row['median']:6.3f} ({row['low']:.3f} .. {row['high']:.3f})  {row['total']:6.3f}{extra}"
-                )
+                audits = f"{row['audits']:.0f} in {row['steps']:.0f} steps" if "audits" in row else ""
+                numbers = f"{row['median']:.3f} | {row['low']:.3f} .. {row['high']:.3f} | {row['total']:.3f} | {audits}"
+                print(f"| {name} | {variant} | {numbers} |")
             else:
-                print(f"  parameters bit-identical with and without: {100 * row['share']:.0f} %")
+                print(f"| {name} | parameters bit-identical with and without | {100 * row['share']:.0f} % | | | |")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_torch_is_taken_as_a_cpu_build_from_the_first_place_that_has_one(
     assert all("--retries 1 --timeout 10" in command for command in seen[:2])
 
 
-@pytest.mark.parametrize("broken", ["torch==", "-e .[lab,dev]"])
+@pytest.mark.parametrize("broken", ["torch==", "-e .[lab,dev,docs]"])
 def test_a_failed_installation_is_told_and_not_remembered(
     broken: str, dev: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,6 @@ from photic.diagnosis.diagnose import diagnose
 from photic.probes.audit import measure
 from tests import zoo
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-
 
 @pytest.mark.parametrize(
     ("ignore", "quiet"),
@@ -51,8 +49,3 @@ def test_a_project_lists_what_is_silenced_and_a_wrong_name_is_an_error(
     assert run(["check", "net.py:build", "--ignore", "vanishing-gradients"]) == 2
     (tmp_path / "pyproject.toml").write_text("[tool.photic]\nignore = 3\n")
     assert run(["check", "net.py:build"]) == 2
-
-
-def test_the_page_of_rules_is_what_explain_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["explain", "--markdown"]) == 0
-    assert (DOCS / "rules.md").read_text().endswith(capsys.readouterr().out)

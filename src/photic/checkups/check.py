@@ -65,6 +65,13 @@ def check(
 
     Raises:
         TypeError, ValueError: if batches or loss have no usable form; the message says what was expected.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> _ = nn.init.ones_(model.weight), nn.init.zeros_(model.bias)
+        >>> checkup = check(model, [(torch.ones(4, 2), torch.ones(4, 1))], nn.functional.mse_loss, steps=0)
+        >>> checkup.run.loss, checkup.healthy
+        (1.0, True)
     """
     tell: Progress = progress or _silent
     notes: list[str] = []

@@ -16,5 +16,12 @@ def predict(model: nn.Module, batch: Any) -> Prediction:
 
     The architecture and the weights' variances are read in one forward pass on `batch`; the model is left as it was.
     Where theory has no model of an operation, the prediction restarts from the signal measured there.
+
+    Example:
+        >>> import torch
+        >>> layer = torch.nn.Linear(4, 4, bias=False)
+        >>> _ = torch.nn.init.eye_(layer.weight)
+        >>> [(site.site, site.transport) for site in predict(layer, torch.ones(8, 4)).sites]
+        [('/linear#1', 1.0)]
     """
     return predict_run(look(model, batch))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from photic import __version__
 from photic.cli.failures import Failure
@@ -22,7 +22,9 @@ def app() -> App:
     made = App(
         name="photic",
         version=__version__,
-        help="Tells how deep the error gradient reaches in a neural network, why it fades, and what cures it.",
+        help="Tells how deep the error gradient reaches in a neural network, why it fades, and what cures it. Begin with "
+        "`photic check model.py:build`, `photic run train.py`, or `photic demo`.",
+        default_parameter=Parameter(negative_iterable=()),
     )
     folder: Any = importlib.import_module("photic.cli.commands")
     for info in pkgutil.iter_modules(folder.__path__):

@@ -18,18 +18,22 @@ from photic.reports.blocks import View
 class Output:
     """How a record is handed over."""
 
-    all: Annotated[bool, Parameter(name="--all", negative="", help="Show every operation.")] = False
-    block: Annotated[str, Parameter(help="Show only what runs inside this module, `encoder.layer.7`.")] = ""
+    all: Annotated[
+        bool, Parameter(name="--all", negative="", help="Show every operation; by default a deep network is cut short.")
+    ] = False
+    block: Annotated[str, Parameter(help="Show only what runs inside this module, such as `encoder.layer.7`.")] = ""
     json: Annotated[bool, Parameter(negative="", help="Print the record as JSON to stdout.")] = False
-    html: Annotated[Path | None, Parameter(help="Write a report page.")] = None
+    html: Annotated[Path | None, Parameter(help="Write a report page: one HTML file that needs nothing else.")] = None
     format: Annotated[
         Literal["text", "sarif", "github", "junit"],
-        Parameter(help="For CI, to stdout: SARIF, GitHub annotations or JUnit XML of the findings."),
+        Parameter(help="For CI: print the findings to stdout as SARIF, GitHub annotations or JUnit XML."),
     ] = "text"
     with_source: Annotated[
         bool, Parameter(negative="", help="Leave source code (the patch) and whole paths in the page.")
     ] = False
-    figure: Annotated[Path | None, Parameter(help="Write a figure (SVG, PNG or PDF).")] = None
+    figure: Annotated[
+        Path | None, Parameter(help="Write a figure of the depth profile (SVG, PNG or PDF); needs photic[lab].")
+    ] = None
 
     def hand_over(self, record: Any, *, to: Path | None = None, quiet: bool = False, store: Path | None = None) -> None:
         """Print the record as JSON or, unless `quiet`, for people; write the files that were asked for."""

@@ -52,6 +52,12 @@ def measure(
     Raises:
         TypeError: if `model` is no module or the batch has no such form.
         ValueError: if the loss is not a scalar.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+        >>> run = measure(model, (torch.ones(1, 2), torch.zeros(1, 2)), torch.nn.functional.mse_loss)
+        >>> [(site.name, site.operation) for site in run.sites]
+        [('0', 'linear'), ('1', 'relu'), ('<loss>/mse_loss#1', 'mse_loss')]
     """
     return _audit(model, batch, loss, optimizer, backward=True)
 

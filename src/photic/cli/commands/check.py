@@ -26,16 +26,16 @@ def check(
 ) -> int:
     """Audit a model before training and in its first steps: what is wrong, where, why, and what to do.
 
-    Exit code 0: healthy; 1: findings; 3: the target could not be loaded or run.
+    Exit code 0: healthy; 1: findings; 2: usage; 3: the target could not be loaded or run.
 
     Parameters
     ----------
     target
-        FILE.py:NAME or package.module:NAME. NAME gives a module, (model, batch), (model, batches, loss) or (model,
-        batches, loss, optimizer). Or hf:ID, hf:FOLDER (a configuration of transformers, random weights, no code of the
-        hub's), timm:NAME, or with --trust an exported program, FILE.pt2.
+        FILE.py:NAME or package.module:NAME, where NAME is a model, or a function without arguments that returns one, or
+        (model, batch), (model, batches, loss) or (model, batches, loss, optimizer). Or hf:ID or hf:FOLDER (a configuration
+        of transformers, random weights, no code of the hub's), timm:NAME, or with --trust an exported program, FILE.pt2.
     steps
-        Training steps that a copy of the model makes; 0 only audits.
+        Training steps that a copy of the model makes; with 0 it is only audited.
     seed
         Seed for building the model and for drawn inputs.
     input
@@ -46,8 +46,8 @@ def check(
     trust
         Load a .pt2 file, which can run code; it is loaded in a process of its own.
     ignore
-        Problems to be silenced: dead-units, or at some places only, "dead-units@encoder.*". A project's pyproject.toml
-        may list more: ignore = [...] in [tool.photic].
+        A problem to be silenced: dead-units, or at some places only, "dead-units@encoder.*"; give it several times. A
+        project's pyproject.toml may list more: ignore = [...] in [tool.photic].
     save
         Write the record, for `photic report`.
     """

@@ -30,7 +30,7 @@ def dissect(
     top
         How many of the largest singular values.
     input
-        Inputs to draw when the target brings none.
+        Inputs to draw when the target brings none, as for `photic check`.
     all
         Show every operation.
     block

@@ -18,11 +18,11 @@ def explain(
     Parameters
     ----------
     problem
-        Name of a finding: vanishing-gradient.
+        Name of a finding, such as vanishing-gradient; without it all are listed, each in one sentence.
     markdown
-        Print to stdout, as a page in Markdown.
+        Print the whole documentation as Markdown to stdout.
     json
-        Print as JSON to stdout.
+        Print the whole documentation as JSON to stdout.
     """
     import difflib
     import json as js

@@ -43,7 +43,7 @@ def plot(
     seed
         Seed for building the model and for drawn inputs.
     input
-        Inputs to draw when the target brings none.
+        Inputs to draw when the target brings none, as for `photic check`.
     json
         Print what is drawn as JSON to stdout.
     """

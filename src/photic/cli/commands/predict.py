@@ -23,7 +23,7 @@ def predict(
     seed
         Seed for building the model and for drawn inputs.
     input
-        Inputs to draw when the target brings none.
+        Inputs to draw when the target brings none, as for `photic check`.
     json
         Print the prediction as JSON to stdout.
     """

@@ -53,9 +53,9 @@ def run(
     serve
         Show the run in the browser while it goes on; the address is printed. A process of its own serves it.
     fail_on
-        Severity from which on the exit code is 1.
+        Exit with 1 when a finding is at least this severe and the script itself ended well.
     ignore
-        Problems not to be reported.
+        A problem not to be reported, as for `photic check`; give it several times.
     record
         File for the course of the run; photic-runs/NAME-TIME.sqlite by default.
     html

@@ -39,20 +39,28 @@ def sweep(
     ----------
     activations
         Names as torch writes them; tanh by default.
-    low, high, scales
-        Weight variances fan_in Var[w] from `low` to `high`, that many of them, by equal factors.
+    low
+        Smallest weight variance, fan_in Var[w].
+    high
+        Largest weight variance.
+    scales
+        How many weight variances between them, by equal factors.
     bias
         Var[b] of the hidden layers.
-    depth, width
-        Hidden layers, and units in each; give them several times.
+    depth
+        Hidden layers; give it several times.
+    width
+        Units in each hidden layer; give it several times.
     optimizer
-        sgd, momentum (SGD with 0.9) or adam; several times.
+        sgd, momentum (SGD with 0.9) or adam; give it several times.
     rate
         Learning rate of each optimizer; by default 0.01 for sgd, 0.003 for momentum, 0.001 for adam.
     seeds
         Networks at each point.
-    steps, examples
-        Training steps, and examples in a batch.
+    steps
+        Training steps of each network.
+    examples
+        Examples in a batch.
     processes
         Stacks trained at once, each on one thread.
     engine

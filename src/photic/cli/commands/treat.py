@@ -28,7 +28,7 @@ def treat(
 ) -> int:
     """Find what is wrong, try what may cure it against the untreated control, and print a patch.
 
-    Exit code 0: cured, or nothing to cure; 1: nothing cured; 3: the target could not be loaded or run.
+    Exit code 0: cured, or nothing to cure; 1: nothing cured; 2: usage; 3: the target could not be loaded or run.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def treat(
     steps
         Training steps of one trial.
     minutes
-        Stop trying when they are over.
+        Stop trying after so many; what was proven by then counts.
     thorough
-        Train every remedy that applies to the end, to compare them, instead of the most promising ones.
+        Train every remedy that applies to the end, to compare them, instead of dropping the less promising ones early.
     workers
         Trials that train at the same time, each in a process with one thread; by default one per core.
     keep
@@ -47,7 +47,7 @@ def treat(
     seed
         Seed for building the model and for drawn inputs.
     input
-        Inputs to draw when the target brings none.
+        Inputs to draw when the target brings none, as for `photic check`.
     write
         Apply the patch to the file; the old one is kept as FILE.orig.
     save
