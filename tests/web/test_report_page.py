@@ -81,16 +81,16 @@ def test_the_heat_map_is_read_by_keyboard_and_its_numbers_are_the_stores(address
     tab.page.focus(".heat")
     tab.page.keyboard.press("Home")
     readout = tab.page.locator(".course .readout").first
-    assert readout.inner_text() == "step 1, layer0: 0.0313 ratio"  # 2^-5 of the top
+    assert readout.inner_text() == "step 1, layer0: 0.0313 of the top"  # 2^-5
     for _ in range(2):
         tab.page.keyboard.press("ArrowUp")
     tab.page.keyboard.press("ArrowRight")
-    assert readout.inner_text() == "step 2, layer2: 0.125 ratio"
+    assert readout.inner_text() == "step 2, layer2: 0.125 of the top"
     tab.page.locator(".course input[type=range]").first.fill("149")
     tab.page.focus(".heat")
     for _ in range(2):
         tab.page.keyboard.press("ArrowDown")
-    assert readout.inner_text() == "step 150, layer0: infinite ratio"
+    assert readout.inner_text() == "step 150, layer0: infinite of the top"
     tab.page.get_by_label("Show").select_option("signal")
     assert readout.inner_text() == "step 150, layer0: 1 rms"
 

@@ -72,7 +72,7 @@ export function relative(cells: Cells): Cells {
       codes[step * rows + row] = code <= ZERO || code === INFINITE || top === MISSING ? code : code - top
     }
   }
-  return { ...cells, name: `${cells.name}, relative to the top`, unit: 'ratio', codes }
+  return { ...cells, name: `${cells.name}, relative to the top`, unit: 'of the top', codes }
 }
 
 /** Two decades: a healthy network, whose layers differ little, should look even. */

@@ -105,7 +105,13 @@ export function phases(options: Options): HTMLElement {
   let activation = options.phases[0] ?? 'tanh'
   let [w, b] = [9, 0]
   let map: Phases | null = null
-  const canvas = el('canvas', { class: 'phase', width: 40, height: 26, role: 'img', 'aria-label': 'Phase diagram: dark vanishes, bright explodes' })
+  const canvas = el('canvas', { class: 'phase', width: 40, height: 26, role: 'img', 'aria-label': 'Phase diagram: dark vanishes, bright explodes; the sliders choose a network' })
+  canvas.addEventListener('click', (event) => {
+    const place = canvas.getBoundingClientRect()
+    w = Math.min(39, Math.max(0, Math.floor((40 * (event.clientX - place.left)) / place.width)))
+    if (!exported()) b = Math.min(25, Math.max(0, 25 - Math.floor((26 * (event.clientY - place.top)) / place.height)))
+    box.refresh()
+  })
   const weight = slider('fan_in × Var[w]', { low: 0, high: 39, value: w }, (at) => words(map?.weights[at] ?? 0), (at) => ((w = at), box.refresh()))
   const bias = slider('Var[b]', { low: 0, high: 25, value: b }, (at) => words(map?.biases[at] ?? 0, 2), (at) => ((b = at), box.refresh()))
   const chosen = choice('activation', options.phases.map((name) => [name, name]), activation, (value) => {
@@ -151,5 +157,5 @@ export function phases(options: Options): HTMLElement {
       said: `Here theory expects χ = ${words(chi)} per layer, in the mean square: ${chi < 0.97 ? 'the gradient vanishes' : chi > 1.03 ? 'it explodes' : 'the edge, where deep networks train'}. Measured: ${words(found.per_layer)}.`,
     }
   })
-  return el('div', {}, box.element, el('figure', {}, canvas, el('figcaption', { class: 'dim' }, 'To the right larger weights, upwards larger biases; dark: the gradient vanishes, bright: it explodes; the square is the network that is measured.')))
+  return el('div', {}, box.element, el('figure', {}, canvas, el('figcaption', { class: 'dim' }, 'To the right larger weights, upwards larger biases; dark: the gradient vanishes, bright: it explodes; the red square is the network that is measured. Click, or use the sliders, to measure another.')))
 }
