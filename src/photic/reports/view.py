@@ -216,7 +216,12 @@ def damage_of(store: StoreReader) -> list[str]:
 
 
 def heat_of(
-    store: StoreReader, series: str, facts: Mapping[str, Any], *, after: int = -1, most: int = 1_000_000
+    store: StoreReader,
+    series: str,
+    facts: Mapping[str, Any],
+    *,
+    after: int = -1,
+    most: int = 1_000_000,
 ) -> dict[str, Any] | None:
     """Return one series of a store as a heat map, its rows after a step; None when there are none."""
     found = layer_rows(store, series, facts, after=after)
@@ -227,7 +232,7 @@ def heat_of(
     fitting = [(step, values) for step, values in found if len(values) == width]
     named = [str(name) for name in facts.get(names, ())]
     labels = named if len(named) == width else [str(number + 1) for number in range(width)]
-    packed = pack([step for step, _ in fitting], [values for _, values in fitting], most=most)
+    packed = pack([step for step, _ in fitting], [values for _, values in fitting], most=most, bare=len(fitting) <= 8)
     return {"series": series, "name": title, "unit": unit, "names": labels, **packed}
 
 
