@@ -106,37 +106,10 @@ def bundle(alone: bool) -> Path:
     return made
 
 
-WHOLE = """async ([count, seconds]) => {
-  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
-  while (!document.querySelector('.course .readout')?.textContent) await new Promise((done) => setTimeout(done, 5))
-  await painted()
-  const opened_ms = performance.now()
-  const heat = document.querySelector('.heat'), slider = document.querySelector('.course input[type=range]')
-  heat.scrollIntoView()
-  const frames = async (work) => {
-    await painted()
-    const busy = [], began = performance.now()
-    for (let i = 0; i < count && performance.now() - began < 1000 * seconds; i++) {
-      await new Promise((done) => requestAnimationFrame(done))
-      const before = performance.now()
-      work(i)
-      busy.push(performance.now() - before)
-    }
-    await painted()
-    busy.sort((a, b) => a - b)
-    return { frames_per_second: 1000 * (busy.length + 1) / (performance.now() - began), busy_ms: busy[busy.length >> 1] }
-  }
-  const key = (name) => heat.dispatchEvent(new KeyboardEvent('keydown', { key: name, cancelable: true }))
-  const zoom = await frames((i) => key(i % 14 < 7 ? '+' : '-'))
-  const scrub = await frames((i) => { slider.value = String((i * 37) % Number(slider.max)); slider.dispatchEvent(new Event('input', { bubbles: true })) })
-  return { opened_ms, zoom, scrub }
-}"""
-
-
 class Timed(sqlite3.Connection):
     """A connection that times its transactions: `with connection:` from the first statement to the end of the commit."""
 
-    took: list[float] = []  # noqa: RUF012
+    took: list[tuple[float, float]] = []  # noqa: RUF012  # commit, whole transaction, in ms
 
     def __enter__(self) -> sqlite3.Connection:
         self.began = time.perf_counter()
@@ -145,7 +118,8 @@ class Timed(sqlite3.Connection):
     def __exit__(self, *error: Any) -> Any:
         before = time.perf_counter()
         found = super().__exit__(*error)
-        Timed.took.append(1000.0 * (time.perf_counter() - before))
+        now = time.perf_counter()
+        Timed.took.append((1000.0 * (now - before), 1000.0 * (now - self.began)))
         return found
 
 
@@ -197,7 +171,7 @@ def live(open_page: Callable[[str], Any], folder: Path, seconds: float) -> dict[
         for step in written
         if paints and paints[0] < step <= paints[-1]
     ]
-    commits = sorted(told["commits_ms"])
+    commits, whole = (sorted(kind) for kind in zip(*told["commits_ms"], strict=True))
     return {
         "steps_followed": len(delays),
         "pictures": len(paints),
@@ -205,7 +179,8 @@ def live(open_page: Callable[[str], Any], folder: Path, seconds: float) -> dict[
         "delay_95_ms": sorted(delays)[int(0.95 * len(delays))],
         "commit_ms": statistics.median(commits),
         "commit_95_ms": commits[int(0.95 * len(commits))],
-        "commits": len(commits),
+        "transaction_ms": statistics.median(whole),
+        "transaction_95_ms": whole[int(0.95 * len(whole))],
         "rows_dropped": told["dropped"],
     }
 
@@ -224,7 +199,7 @@ def main() -> None:
 
     chromium = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
     made = bundle(options.alone)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"cores": os.cpu_count(), "load": [os.getloadavg()[0]]}
     with tempfile.TemporaryDirectory() as made_here, sync_playwright() as playwright:
         folder = Path(made_here)
         whole, found["size"] = report_of_a_run(folder)
@@ -240,7 +215,7 @@ def main() -> None:
         for name in ["photic"] if options.alone else ["photic", *OTHERS]:
             tab = open_page(made.as_uri())
             tab.set_default_timeout(300_000)
-            limits = {"draws": DRAWS[name], "frames": 240, "seconds": 8}
+            limits = {"draws": DRAWS[name], "rounds": 7 if name == "photic" else 3, "frames": 180, "seconds": 30}
             ask = "([name, heat, options]) => bench(name, heat, options)"
             try:
                 found[name] = tab.evaluate(ask, [name, data, limits])
@@ -248,61 +223,89 @@ def main() -> None:
                 found[name] = {"failed": str(error).splitlines()[0]}
             tab.close()
         opened = []
-        for _ in range(5):
+        for _ in range(7):
             tab = open_page(whole.as_uri())
-            opened.append(tab.evaluate(WHOLE, [240, 20]))
+            tab.evaluate((HERE / "heatmaps.js").read_text(encoding="utf-8"))
+            opened.append(tab.evaluate("(options) => report(options)", {"rounds": 1, "frames": 180, "seconds": 10}))
             tab.close()
         found["report"] = {
             "opened_ms": statistics.median(one["opened_ms"] for one in opened),
-            **{
-                f"{kind}_{number}": statistics.median(one[kind][number] for one in opened)
-                for kind in ("zoom", "scrub")
-                for number in ("frames_per_second", "busy_ms")
-            },
+            **{kind: summed([one[kind] for one in opened]) for kind in ("zoom", "scrub")},
         }
         runs = folder / "runs"
         runs.mkdir()
         found["live"] = live(open_page, runs, options.seconds)
         browser.close()
+    found["lesson"] = lesson()
+    found["load"].append(os.getloadavg()[0])
     print(json.dumps(found) if options.json else said(found))
 
 
-def cell(numbers: dict[str, Any], name: str, after: str = "") -> str:
-    return numbers["failed"] if "failed" in numbers else f"{numbers[name]:.{1 if after else 0}f}{after}"
+def summed(all_: list[dict[str, float]]) -> dict[str, float]:
+    return {
+        "frames_per_second": statistics.median(one["frames_per_second"] for one in all_),
+        "best": max(one["best"] for one in all_),
+        "busy_ms": statistics.median(one["busy_ms"] for one in all_),
+    }
+
+
+def lesson() -> dict[str, float]:
+    from photic.records.documents import to_plain
+    from photic.web.lessons import answer
+
+    asked = {"depth": "20", "width": "64"}
+    audits, answers = [], []
+    for seed in range(-3, 25):
+        began = time.perf_counter()
+        found = answer("audit", {**asked, "seed": str(abs(seed))})
+        json.dumps(to_plain(found))
+        if seed >= 0:  # the first ones compile
+            answers.append(1000.0 * (time.perf_counter() - began))
+            audits.append(found["milliseconds"])
+    return {"audit_ms": statistics.median(audits), "answer_ms": statistics.median(answers)}
+
+
+def rate(numbers: dict[str, Any], kind: str) -> str:
+    if "failed" in numbers:
+        return numbers["failed"]
+    of = numbers[kind]
+    return f"{of['frames_per_second']:.1f}, best {of['best']:.1f} ({of['busy_ms']:.1f} ms)"
 
 
 def said(found: dict[str, Any]) -> str:
     names = [name for name in ("photic", *OTHERS) if name in found]
-    lines = [
-        f"{LAYERS} layers x {STEPS} steps, headless Chromium {found['browser']}, medians",
-        "",
-        f"| heat map, 1200 x 440 | {' | '.join(names)} |",
-        "|---|" + "---|" * len(names),
-        "| first draw, ms | " + " | ".join(cell(found[n], "first_draw_ms") for n in names) + " |",
+    size, report, followed = found["size"], found["report"], found["live"]
+    draws = [
+        f.get("failed") or f"{f['first_draw_ms']:.0f}, best {f['best_draw_ms']:.0f}" for f in (found[n] for n in names)
     ]
-    for kind, words in (("zoom", "zoom"), ("point", "pointing at cells")):
-        cells = [
-            cell(found[n].get(kind, found[n]), "frames_per_second", f" ({found[n].get(kind, {}).get('busy_ms', 0):.1f} ms)")
-            for n in names
-        ]
-        lines.append(f"| {words}, frames a second (each keeps the page busy) | {' | '.join(cells)} |")
-    size, report, live_ = found["size"], found["report"], found["live"]
+    rows = [
+        ("report of the run from its store, gradient and signal, MB", f"{size['report_mb']:.2f}, {size['columns']:.0f} columns"),
+        (f"report with one table of all {STEPS} steps, MB", f"{size['one_table_of_every_step_mb']:.2f}"),
+        ("that report, from opening the file to the painted heat map, ms", f"{report['opened_ms']:.0f}"),
+        ("zoom in that report, frames a second", rate(report, "zoom")),
+        ("scrub through time in it (heat map, profile, numbers), frames a second", rate(report, "scrub")),
+        ("live, 50 steps a second: from the training's call to the painted picture, ms", f"{followed['delay_ms']:.0f}, 95 % within {followed['delay_95_ms']:.0f}"),
+        ("the writer's commit meanwhile, ms", f"{followed['commit_ms']:.2f}, 95 % within {followed['commit_95_ms']:.2f}"),
+        ("its whole transaction, ms", f"{followed['transaction_ms']:.2f}, 95 % within {followed['transaction_95_ms']:.2f}"),
+        ("steps followed, pictures drawn, rows dropped", f"{followed['steps_followed']}, {followed['pictures']}, {followed['rows_dropped']}"),
+        ("a lesson's audit of 20 layers of 64, ms", f"{found['lesson']['audit_ms']:.0f}, the whole answer {found['lesson']['answer_ms']:.0f}"),
+    ]  # fmt: skip
     return "\n".join(
         [
-            *lines,
+            f"{LAYERS} layers x {STEPS} steps; headless Chromium {found['browser']}; {found['cores']} cores, of which others kept "
+            f"{found['load'][0]:.0f} (before) and {found['load'][1]:.0f} (after) processes waiting; medians",
             "",
-            "| the report and the dashboard | |",
+            f"| heat map, 1200 x 440 | {' | '.join(names)} |",
+            "|---|" + "---|" * len(names),
+            "| first draw, ms | " + " | ".join(draws) + " |",
+            "| zoom, frames a second (each keeps the page busy) | " + " | ".join(rate(found[n], "zoom") for n in names) + " |",
+            "| pointing at cells, frames a second | " + " | ".join(rate(found[n], "point") for n in names) + " |",
+            "",
+            "| report, dashboard, lessons | |",
             "|---|---|",
-            f"| report of the run from its store ({size['columns']:.0f} columns, gradient and signal), MB | {size['report_mb']:.2f} |",
-            f"| report with one table of all {STEPS} steps, MB | {size['one_table_of_every_step_mb']:.2f} |",
-            f"| that report, from opening the file to the painted heat map, ms | {report['opened_ms']:.0f} |",
-            f"| zoom in it, frames a second | {report['zoom_frames_per_second']:.1f} ({report['zoom_busy_ms']:.1f} ms) |",
-            f"| scrub through time in it (heat map, profile, numbers), frames a second | {report['scrub_frames_per_second']:.1f} ({report['scrub_busy_ms']:.1f} ms) |",
-            f"| live, 50 steps a second: median delay from the training's call to the painted picture, ms | {live_['delay_ms']:.0f} (95 %: {live_['delay_95_ms']:.0f}) |",
-            f"| the writer's commit meanwhile, ms | {live_['commit_ms']:.2f} (95 %: {live_['commit_95_ms']:.2f}; {live_['commits']} commits, {live_['rows_dropped']} rows dropped) |",
-            f"| steps followed, pictures drawn | {live_['steps_followed']}, {live_['pictures']} |",
+            *(f"| {words} | {number} |" for words, number in rows),
         ]
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def test_audited_steps_stand_between_the_glances(store: StoreReader) -> None:
     rows = layer_rows(store, "glance/gradient", store.facts())
     assert [step for step, _ in rows] == [1, 2, 3]
     first, shared, unseen = rows[0][1]
-    assert (first, shared) == (0.5, 5.0) and math.isnan(unseen)  # 3 and 4 in squares: one tensor of both calls has norm 5
+    assert (first, shared) == (0.5, 5.0) and math.isnan(
+        unseen
+    )  # 3 and 4 in squares: one tensor of both calls has norm 5
     assert rows[1][1] == (0.25, 1.0, 1.0)
     assert [step for step, _ in layer_rows(store, "glance/gradient", store.facts(), after=2)] == [3]
     store.close()

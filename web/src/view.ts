@@ -137,6 +137,7 @@ export interface Trial {
   brought: string[]
   seconds: Num
   seeds: number
+  effects: string[]
 }
 
 export interface Treatment {

@@ -45,4 +45,10 @@ def pack(
     deltas = np.diff(table.astype(np.int32), axis=1, prepend=0).astype(np.int16).view(np.uint16).ravel()
     planes = (deltas & 255).astype(np.uint8).tobytes() + (deltas >> 8).astype(np.uint8).tobytes()
     data = base64.b64encode(planes if bare else zlib.compress(planes, 6)).decode("ascii")
-    return {"steps": list(steps[::every]), "rows": rows, "every": every, "data": data, **({"bare": True} if bare else {})}
+    return {
+        "steps": list(steps[::every]),
+        "rows": rows,
+        "every": every,
+        "data": data,
+        **({"bare": True} if bare else {}),
+    }

@@ -85,7 +85,7 @@ def _trial(trial: dict[str, Any], with_source: bool) -> dict[str, Any]:
     kept = {
         name: trial[name] for name in ("remedy", "title", "changes", "outcome", "losses", "held_back_loss", "score")
     }
-    kept |= {name: trial[name] for name in ("reached", "layers", "remaining", "brought", "seconds", "seeds")}
+    kept |= {name: trial[name] for name in ("reached", "layers", "remaining", "brought", "seconds", "seeds", "effects")}
     return kept | {"reason": _text(trial["reason"], with_source)}
 
 
@@ -136,7 +136,9 @@ def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source:
         "last_profile": last,
         "sites": _sites(run, with_source),
         "findings": [_finding(finding, with_source) for finding in found.findings],
-        "not_asked": [{"problem": item.problem, "missing": _text(item.missing, with_source)} for item in found.not_asked],
+        "not_asked": [
+            {"problem": item.problem, "missing": _text(item.missing, with_source)} for item in found.not_asked
+        ],
         "unseen": _texts([f"{item.what}: {item.why}" for item in run.unseen], with_source),
         "assumptions": _texts(checkup.prediction.assumptions, with_source),
         "heats": _readings(run),

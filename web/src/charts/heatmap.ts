@@ -45,11 +45,15 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
     const ratio = devicePixelRatio || 1
     const { left, width, height } = area()
     for (const canvas of [picture, over]) {
-      canvas.width = Math.round(stage.clientWidth * ratio)
-      canvas.height = Math.round(stage.clientHeight * ratio)
+      const [wide, tall] = [Math.round(stage.clientWidth * ratio), Math.round(stage.clientHeight * ratio)]
+      if (canvas.width === wide && canvas.height === tall) continue // a canvas that is set again is made again
+      canvas.width = wide
+      canvas.height = tall
     }
     const context = paper(picture)
     if (context === null) return
+    context.setTransform(1, 0, 0, 1, 0, 0)
+    context.clearRect(0, 0, picture.width, picture.height)
     const columns = Math.max(1, Math.min(end - first, Math.round(width * ratio)))
     small.width = columns
     small.height = cells.rows

@@ -32,7 +32,7 @@ export function trialsSection(treatment: Treatment): HTMLElement {
     trial.outcome,
     words(trial.held_back_loss),
     trial.reached === null ? '' : `${trial.reached} of ${trial.layers ?? '?'}`,
-    trial.reason,
+    [trial.reason, ...trial.effects].join('; '),
   ])
   return section(
     'Trials',
