@@ -102,6 +102,8 @@ export function course(title: string, moved: (index: number) => void = () => {},
   }
 }
 
+const whole = (x: number): string => String(x)
+
 function profileAt(cells: Cells | null, step: number): Spec {
   const rows = cells?.rows ?? 0
   return {
@@ -112,6 +114,7 @@ function profileAt(cells: Cells | null, step: number): Spec {
     yLabel: cells === null ? '' : cells.unit,
     logarithmic: true,
     height: 240,
+    ticks: whole,
     named: (x) => `layer ${x}, ${cells?.names[x - 1] ?? ''}`,
   }
 }
