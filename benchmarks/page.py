@@ -225,7 +225,9 @@ def main() -> None:
         opened = []
         for _ in range(7):
             tab = open_page(whole.as_uri())
-            tab.evaluate((HERE / "heatmaps.js").read_text(encoding="utf-8"))
+            tab.evaluate(
+                (HERE / "heatmaps.js").read_text(encoding="utf-8") + "\n;0"
+            )  # else its last function is called
             opened.append(tab.evaluate("(options) => report(options)", {"rounds": 1, "frames": 180, "seconds": 10}))
             tab.close()
         found["report"] = {
@@ -254,15 +256,17 @@ def lesson() -> dict[str, float]:
     from photic.web.lessons import answer
 
     asked = {"depth": "20", "width": "64"}
-    audits, answers = [], []
+    audits, answers, busy = [], [], []
     for seed in range(-3, 25):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         found = answer("audit", {**asked, "seed": str(abs(seed))})
         json.dumps(to_plain(found))
         if seed >= 0:  # the first ones compile
             answers.append(1000.0 * (time.perf_counter() - began))
             audits.append(found["milliseconds"])
-    return {"audit_ms": statistics.median(audits), "answer_ms": statistics.median(answers)}
+            busy.append(1000.0 * (time.process_time() - before))
+    middle = statistics.median
+    return {"audit_ms": middle(audits), "answer_ms": middle(answers), "answer_cpu_ms": middle(busy)}
 
 
 def rate(numbers: dict[str, Any], kind: str) -> str:
@@ -274,7 +278,7 @@ def rate(numbers: dict[str, Any], kind: str) -> str:
 
 def said(found: dict[str, Any]) -> str:
     names = [name for name in ("photic", *OTHERS) if name in found]
-    size, report, followed = found["size"], found["report"], found["live"]
+    size, report, followed, lesson_ = found["size"], found["report"], found["live"], found["lesson"]
     draws = [
         f.get("failed") or f"{f['first_draw_ms']:.0f}, best {f['best_draw_ms']:.0f}" for f in (found[n] for n in names)
     ]
@@ -284,11 +288,11 @@ def said(found: dict[str, Any]) -> str:
         ("that report, from opening the file to the painted heat map, ms", f"{report['opened_ms']:.0f}"),
         ("zoom in that report, frames a second", rate(report, "zoom")),
         ("scrub through time in it (heat map, profile, numbers), frames a second", rate(report, "scrub")),
-        ("live, 50 steps a second: from the training's call to the painted picture, ms", f"{followed['delay_ms']:.0f}, 95 % within {followed['delay_95_ms']:.0f}"),
+        ("live, 50 steps a second: from the call to the picture, ms", f"{followed['delay_ms']:.0f}, 95 % within {followed['delay_95_ms']:.0f}"),
         ("the writer's commit meanwhile, ms", f"{followed['commit_ms']:.2f}, 95 % within {followed['commit_95_ms']:.2f}"),
         ("its whole transaction, ms", f"{followed['transaction_ms']:.2f}, 95 % within {followed['transaction_95_ms']:.2f}"),
         ("steps followed, pictures drawn, rows dropped", f"{followed['steps_followed']}, {followed['pictures']}, {followed['rows_dropped']}"),
-        ("a lesson's audit of 20 layers of 64, ms", f"{found['lesson']['audit_ms']:.0f}, the whole answer {found['lesson']['answer_ms']:.0f}"),
+        ("a lesson's audit of 20 layers of 64, ms", f"{lesson_['answer_ms']:.0f}, of the processor {lesson_['answer_cpu_ms']:.0f}"),
     ]  # fmt: skip
     return "\n".join(
         [

@@ -135,7 +135,7 @@ def test_every_knob_changes_what_is_measured(served_at: str, open_tab: Any) -> N
         rates = tab.page.locator(".experiment p.text").first
         before = (said.inner_text().split(" (")[0], rates.inner_text())
         change()
-        for _ in range(100):
+        for _ in range(900):
             tab.page.wait_for_timeout(100)
             if (said.inner_text().split(" (")[0], rates.inner_text()) != before:
                 return

@@ -41,10 +41,11 @@ def serve_page(folder: Path, *, host: str, port: int, names: Sequence[str], star
 
 
 def _warmed() -> None:
-    """Make the first audit, which imports torch and compiles the kernels."""
+    """Make the first audit, which imports torch and compiles the kernels, and the data sets."""
     from photic.web.lessons import answer
 
-    answer("audit", {})
+    for name in answer("options", {})["data"]:
+        answer("audit", {"data": name, "depth": "1"})
 
 
 @contextmanager
