@@ -65,7 +65,11 @@ def shoot(opened: Callable[..., Any], folder: Path) -> None:
         tab = opened(report.as_uri(), dress=dress)
         tab.wait_for_selector(".heat canvas")
         tab.wait_for_timeout(500)
-        kept(f"page-report-{dress}.png", tab.screenshot(clip={"x": 0, "y": 0, "width": 1280, "height": 1120}), folder)
+        kept(
+            f"page-report-{dress}.png",
+            tab.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": 1200}),
+            folder,
+        )
         if dress == "light":
             for title, name in (("Where it goes", "budget"), ("Where the units sit", "units"), ("Trials", "trials")):
                 part = tab.locator("section").filter(has=tab.get_by_role("heading", name=title)).first
@@ -91,7 +95,7 @@ def shoot(opened: Callable[..., Any], folder: Path) -> None:
     try:
         assert server.stderr is not None
         address = next(word for line in server.stderr for word in line.split() if word.startswith("http"))
-        tab = opened(address)
+        tab = opened(address, width=1760)
         tab.get_by_role("button", name="sigmoid, default weights", exact=True).click()
         tab.get_by_label("Compare sigmoid, centred weights", exact=True).click()
         tab.wait_for_selector(".panel .heat canvas >> nth=3")
@@ -115,8 +119,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
 
-        def opened(url: str, *, dress: str = "light") -> Any:
-            tab = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=dress)  # type: ignore[arg-type]
+        def opened(url: str, *, dress: str = "light", width: int = 1280) -> Any:
+            tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=dress)  # type: ignore[arg-type]
             tab.goto(url)
             return tab
 
