@@ -143,7 +143,7 @@ def test_every_knob_changes_what_is_measured(served_at: str, open_tab: Any) -> N
 
     knobs = tab.page.locator(".experiment .knobs").first
     for label, option in (
-        ("activation", "sigmoid"),
+        ("activation", "relu"),
         ("weights", "he"),
         ("data", "shapeset"),
         ("normalisation", "layer"),
