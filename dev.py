@@ -147,7 +147,9 @@ PAGE = ROOT / "src" / "photic" / "reports" / "page.html"
 
 
 def page(arguments: list[str]) -> int:
-    """Build the page from web/ into the package, with Node; --check compares only, and says so when Node is missing."""
+    """Build the page from web/ into the package, with Node; --check compares only, --pictures makes those of the docs."""
+    if "--pictures" in arguments:
+        return run(str(ROOT / "docs" / "pictures" / "page.py"))
     web, npm = ROOT / "web", shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         say("the page is built with Node (20 or newer) and npm, which are not here: page.html stays as it is")

@@ -95,16 +95,97 @@ def open_tab() -> Iterator[Any]:
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_each_lesson_is_whole(served_at: str, open_tab: Any, lesson: str) -> None:
     tab = open_tab(f"{served_at}/learn#{lesson}", width=400 if lesson == "depth" else 1280)
-    tab.page.wait_for_selector(".experiment figure, .experiment table", timeout=20000)
+    tab.page.wait_for_selector(".experiment figure, .experiment table", timeout=90000)
     assert tab.page.evaluate("document.documentElement.scrollWidth") == tab.page.viewport_size["width"]
     assert tab.violations() == [] and tab.errors == []
     assert tab.foreign(served_at) == []
     tab.page.close()
 
 
+@pytest.mark.parametrize(
+    ("lesson", "width", "dress"),
+    [("free", 400, "dark"), ("phases", 2560, "light"), ("backpropagation", 400, "dark"), ("precision", 2560, "dark")],
+)
+def test_lessons_are_whole_at_every_width_in_both_dresses(
+    served_at: str, open_tab: Any, lesson: str, width: int, dress: str
+) -> None:
+    tab = open_tab(f"{served_at}/learn#{lesson}", width=width, dress=dress)
+    tab.page.wait_for_selector(".experiment figure, .experiment table", timeout=90000)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == width
+    assert tab.violations() == [] and tab.errors == []
+    tab.page.close()
+
+
+def test_the_text_of_a_lesson_is_there_before_pytorch_is(served_at: str, open_tab: Any) -> None:
+    tab = open_tab(f"{served_at}/learn#neuron")
+    tab.page.route("**/api/learn/options", lambda route: None)  # it never answers
+    tab.page.reload()
+    tab.page.wait_for_selector("h1")
+    assert tab.page.inner_text("h1") == "One neuron and its slope"
+    assert "PyTorch is starting" in tab.text()
+    tab.page.close()
+
+
+def test_every_knob_changes_what_is_measured(served_at: str, open_tab: Any) -> None:
+    tab = open_tab(f"{served_at}/learn#free")
+    tab.page.wait_for_selector(".experiment figure", timeout=90000)
+    said = tab.page.locator(".experiment .said").first
+
+    def changes(change: Any) -> None:
+        rates = tab.page.locator(".experiment p.text").first
+        before = (said.inner_text().split(" (")[0], rates.inner_text())
+        change()
+        for _ in range(900):
+            tab.page.wait_for_timeout(100)
+            if (said.inner_text().split(" (")[0], rates.inner_text()) != before:
+                return
+        raise AssertionError(f"nothing changed after {before}")
+
+    knobs = tab.page.locator(".experiment .knobs").first
+    for label, option in (
+        ("activation", "relu"),
+        ("weights", "he"),
+        ("data", "shapeset"),
+        ("normalisation", "layer"),
+    ):
+        changes(lambda label=label, option=option: knobs.get_by_label(label).select_option(option))
+    for label in ("hidden layers", "units per layer", "seed"):
+        changes(lambda label=label: (knobs.get_by_label(label).focus(), tab.page.keyboard.press("ArrowRight")))
+    changes(lambda: knobs.get_by_label("residual connections").check())
+    assert tab.errors == []
+    tab.page.close()
+
+
+def test_the_phase_diagram_is_asked_where_it_is_clicked(served_at: str, open_tab: Any) -> None:
+    tab = open_tab(f"{served_at}/learn#phases")
+    tab.page.wait_for_selector(".experiment figure", timeout=90000)
+    box = tab.page.locator("canvas.phase").bounding_box()
+    assert box is not None
+    tab.page.locator("canvas.phase").click(position={"x": box["width"] * 0.99, "y": box["height"] * 0.5})
+    tab.page.locator(".said", has_text="it explodes").wait_for(timeout=90000)  # tanh with weights of variance 4
+    tab.page.close()
+
+
+def test_an_exported_page_answers_from_itself_and_says_what_it_cannot(open_tab: Any, tmp_path: Path) -> None:
+    from photic.records.documents import to_plain
+    from photic.reports.page import page
+
+    options = {**answer("options", {}), "activation": ["sigmoid", "tanh"]}
+    kept = {"options": options, "neuron?activation=sigmoid": to_plain(answer("neuron", {"activation": "sigmoid"}))}
+    path = tmp_path / "index.html"
+    path.write_text(page({"mode": "learn", "answers": kept}), encoding="utf-8")
+    tab = open_tab(path.as_uri())
+    tab.page.wait_for_selector(".experiment figure")
+    assert "its slope is 0.25 by autograd, 0.25 by the formula" in tab.text()
+    tab.page.locator(".knobs select").select_option("tanh")
+    tab.page.get_by_role("alert").filter(has_text="was exported").wait_for()
+    assert tab.requests == [path.as_uri()] and tab.errors == [] and tab.violations() == []
+    tab.page.close()
+
+
 def test_a_network_is_trained_from_the_page(served_at: str, open_tab: Any) -> None:
     tab = open_tab(f"{served_at}/learn#tanh")
-    tab.page.wait_for_selector(".experiment figure", timeout=20000)
+    tab.page.wait_for_selector(".experiment figure", timeout=90000)
     tab.page.get_by_role("button", name="Train it").click()
     tab.page.locator(".training [role=status]", has_text="done").wait_for(timeout=60000)
     assert tab.page.locator(".training .heat canvas").count() >= 1

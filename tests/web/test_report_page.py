@@ -18,6 +18,8 @@ from photic.checkups.check import check
 from photic.cli.output import report_view
 from photic.records.findings import Checkup
 from photic.records.stores import StoreWriter
+from photic.records.treatments import TreatmentRecord, Trial
+from photic.reports.frame import Frame
 from photic.reports.page import page, template
 from tests import zoo
 from tests.web.browser import tabs
@@ -81,16 +83,16 @@ def test_the_heat_map_is_read_by_keyboard_and_its_numbers_are_the_stores(address
     tab.page.focus(".heat")
     tab.page.keyboard.press("Home")
     readout = tab.page.locator(".course .readout").first
-    assert readout.inner_text() == "step 1, layer0: 0.0313 ratio"  # 2^-5 of the top
+    assert readout.inner_text() == "step 1, layer0: 0.0313 of the top"  # 2^-5
     for _ in range(2):
         tab.page.keyboard.press("ArrowUp")
     tab.page.keyboard.press("ArrowRight")
-    assert readout.inner_text() == "step 2, layer2: 0.125 ratio"
+    assert readout.inner_text() == "step 2, layer2: 0.125 of the top"
     tab.page.locator(".course input[type=range]").first.fill("149")
     tab.page.focus(".heat")
     for _ in range(2):
         tab.page.keyboard.press("ArrowDown")
-    assert readout.inner_text() == "step 150, layer0: infinite ratio"
+    assert readout.inner_text() == "step 150, layer0: infinite of the top"
     tab.page.get_by_label("Show").select_option("signal")
     assert readout.inner_text() == "step 150, layer0: 1 rms"
 
@@ -163,13 +165,9 @@ def test_two_records_are_compared_beside_each_other(address: str, open_tab: Any,
     tab.page.locator(".course input[type=range]").first.fill("41")
     readouts = [tab.page.locator(".course > .readout").nth(k).inner_text() for k in (0, 1)]
     assert readouts[0] == readouts[1] and readouts[0].startswith("step 42,")  # cursors move together
+    ends = tab.page.locator(".heatmap .legend").all_inner_texts()
+    assert ends[0] == ends[1]
     assert tab.violations() == [] and tab.errors == []
-
-
-def test_the_page_can_be_printed(address: str, open_tab: Any) -> None:
-    tab = open_tab(address)
-    tab.page.wait_for_selector(".heat canvas")
-    assert len(tab.page.pdf()) > 30_000
 
 
 def test_nothing_in_the_page_parses_html() -> None:
@@ -206,3 +204,94 @@ def test_report_needs_no_torch(tmp_path: Path, store: Path) -> None:
         f"code = run(['report', {str(store)!r}, '--html', {str(tmp_path / 'x.html')!r}]); sys.exit(code or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_runs_beside_each_other_are_coloured_on_one_scale(open_tab: Any, tmp_path: Path) -> None:
+    from photic.cli.main import run
+
+    for name, factor in (("faint", 1e-6), ("strong", 1.0)):
+        with StoreWriter(tmp_path / f"{name}.sqlite") as writer:
+            writer.fact("modules", ["below", "top"])
+            for step in range(9):
+                writer.row("glance/gradient", step, [factor, 1.0])
+    target = tmp_path / "compared.html"
+    assert run(["report", *(str(tmp_path / f"{n}.sqlite") for n in ("faint", "strong")), "--html", str(target)]) == 0
+    tab = open_tab(target.as_uri())
+    tab.page.wait_for_selector(".heat canvas >> nth=2")
+    legends = tab.page.locator(".heatmap .legend")
+    tab.page.wait_for_function("document.querySelectorAll('.heatmap .legend')[1].textContent.includes('10')")
+    both = legends.all_inner_texts()
+    assert both[0] == both[1] and "10⁻⁶" in both[0]
+    tab.page.get_by_label("Show").nth(1).select_option("gradient")  # something else: a scale of its own again
+    assert legends.nth(1).inner_text() != legends.nth(0).inner_text()
+
+
+def test_charts_are_read_by_keyboard(address: str, open_tab: Any) -> None:
+    tab = open_tab(address)
+    tab.page.focus(".lines >> nth=0")
+    for _ in range(3):
+        tab.page.keyboard.press("ArrowRight")
+    said = tab.page.locator("figure .readout").first.inner_text()
+    assert said.startswith("layer 3,") and "measured" in said and "predicted" in said
+    tab.page.locator("figure label.knob input[type=range]").first.focus()  # the layer whose units are shown
+    before = tab.page.locator("figure[aria-label*=sigmoid] .readout").first.inner_text()
+    tab.page.keyboard.press("ArrowRight")
+    after = tab.page.locator("figure[aria-label*=sigmoid] .readout").first.inner_text()
+    assert before != after and "the slope at the median is" in after
+
+
+def test_the_budget_in_numbers_multiplies_to_what_is_left(address: str, checkup: Checkup, open_tab: Any) -> None:
+    tab = open_tab(address)
+    tab.page.get_by_text("The budget in numbers").click()
+    rows = tab.page.locator("details[open] table tbody tr").all_inner_texts()
+
+    def number(words: str) -> float:
+        return float(words.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")).replace(" × 10", "e"))
+
+    cells = [[number(cell) for cell in row.split("\t")[1:]] for row in rows]
+    profile = checkup.diagnosis.profile
+    assert profile is not None
+    assert cells[-1][-1] == pytest.approx(profile.transport, rel=0.02)
+    assert math.prod(row[3] for row in cells) == pytest.approx(cells[-1][-1], rel=0.1)  # three digits each
+    assert all(a * w * r == pytest.approx(both, rel=0.02) for a, w, r, both, _ in cells)
+
+
+def test_the_list_on_top_leads_to_every_section(address: str, open_tab: Any) -> None:
+    tab = open_tab(address)
+    links = tab.page.get_by_role("navigation", name="On this page").get_by_role("link")
+    assert links.all_inner_texts() == tab.page.locator("main section > h2").all_inner_texts()
+    links.nth(3).click()
+    assert tab.page.evaluate("scrollY") > 0 and tab.errors == []
+
+
+def test_the_page_prints_whole(address: str, open_tab: Any) -> None:
+    tab = open_tab(address, width=700, dress="dark")  # the width of A4 between its margins
+    tab.page.wait_for_selector(".heat canvas")
+    tab.page.emulate_media(media="print")
+    tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not tab.page.locator(".buttons").first.is_visible()
+    assert tab.page.pdf(format="A4").startswith(b"%PDF")
+    tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.page.evaluate("document.documentElement.dataset.dress") == "auto"
+
+
+def test_a_notebooks_picture_is_harmless_in_a_browser(checkup: Checkup, open_tab: Any, tmp_path: Path) -> None:
+    trial = Trial(HOSTILE, HOSTILE, "weights", "refused", HOSTILE)
+    findings = tuple(dataclasses.replace(f, reason=HOSTILE, where=HOSTILE, sites=(HOSTILE,)) for f in checkup.findings)
+    named = dataclasses.replace(
+        checkup,
+        run=dataclasses.replace(checkup.run, model=HOSTILE, optimizer=HOSTILE),
+        diagnosis=dataclasses.replace(checkup.diagnosis, findings=findings),
+    )
+    record = TreatmentRecord(named, None, (trial,), HOSTILE, "", "", ())
+    path = tmp_path / "notebook.html"
+    text = record._repr_html_() + Frame(report_view(record, title=HOSTILE))._repr_html_()
+    path.write_text(f"<!doctype html><meta charset=utf-8>{text}", encoding="utf-8")
+    tab = open_tab(path.as_uri())
+    tab.page.frame_locator("iframe").locator("h1").wait_for()
+    assert tab.text().count("alert(1)") >= 5 and tab.page.locator("img").count() == 0
+    assert tab.page.evaluate("document.scripts.length") == 0
+    assert [error for error in tab.errors if "dialog" in error] == []
+    assert [url for url in tab.requests if not url.startswith(("about:", "file:"))] == []

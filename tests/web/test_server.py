@@ -34,9 +34,15 @@ ESCAPES = (
 )  # fmt: skip
 
 
-def write_run(path: Path, *, steps: int = 20, model: str = "Net") -> None:
+def write_run(path: Path, *, steps: int = 20, model: str = "Net", found: str = "") -> None:
     with StoreWriter(path) as writer:
         writer.fact("model", model)
+        if found:
+            words = dict.fromkeys(("problem", "where", "reason", "advice"), found)
+            lists = {name: [found] for name in ("sites", "sources", "victims")}
+            evidence = [{"name": found, "value": 1.0, "unit": found}]
+            finding = {**words, **lists, "severity": "info", "evidence": evidence, "confidence": 0.5}
+            writer.fact("findings", [finding])
         writer.fact("modules", ["first", "second", HOSTILE])
         for step in range(steps):
             writer.row("glance/gradient", step, [0.25, 0.5, 1.0])
@@ -49,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "secret.json").write_text('{"format": "photic"}')
     runs = root / "runs"
     write_run(runs / "a.sqlite")
-    write_run(runs / f"b{HOSTILE.replace('/', '_')}.sqlite", model=HOSTILE)
+    write_run(runs / f"b{HOSTILE.replace('/', '_')}.sqlite", model=HOSTILE, found=HOSTILE)
     checkup = check(zoo.seeded(zoo.Mlp), [zoo.vectors()], F.cross_entropy, steps=2)
     documents.write(checkup, runs / "checked.json")
     (runs / "foreign.json").write_text("{}")
@@ -226,7 +232,9 @@ def test_the_dashboard_is_whole_and_harmless(served_at: str, open_tab: Any, widt
     assert HOSTILE in tab.text()
     tab.page.get_by_role("button", name="checked", exact=True).click()
     tab.page.get_by_label("Compare a", exact=True).click()
-    tab.page.wait_for_selector(".panel >> nth=1")
+    tab.page.locator("button[aria-label^='Compare b']").click()
+    tab.page.wait_for_selector(".panel >> nth=2")
+    tab.page.locator(".panel article.finding", has_text=HOSTILE).wait_for()
     tab.page.wait_for_selector(".panel .heat canvas >> nth=1")
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width
     assert tab.violations() == [] and tab.errors == []

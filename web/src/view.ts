@@ -87,6 +87,8 @@ export interface Heat {
   rows: number
   every: number
   data: string
+  /** The planes as they are, not deflated: a few rows of a live run. */
+  bare?: boolean
 }
 
 export interface Curve {
@@ -135,6 +137,7 @@ export interface Trial {
   brought: string[]
   seconds: Num
   seeds: number
+  effects: string[]
 }
 
 export interface Treatment {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +30,22 @@ def serve_page(folder: Path, *, host: str, port: int, names: Sequence[str], star
         ) from None
     app = application(folder, hosts=[host, *names], token=address.token, lessons=ROUTES)
     console().print(f"photic: {address.url(start)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
+    if start == "/learn":  # torch takes its seconds while the reader reads the first lines
+        threading.Thread(target=_warmed, daemon=True).start()
     if open_browser:
         import webbrowser
 
         webbrowser.open(address.url(start))
     serve(app, socket)
     return 0
+
+
+def _warmed() -> None:
+    """Make the first audit, which imports torch and compiles the kernels, and the data sets."""
+    from photic.web.lessons import answer
+
+    for name in answer("options", {})["data"]:
+        answer("audit", {"data": name, "depth": "1"})
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def demonstrate(folder: Path, progress: Progress) -> Demonstration:
         documents.write(treatment.record, folder / "demo.json"),
         draw(treatment.record, folder / "demo.png", curve=curve),
         draw(treatment.record, folder / "demo.svg", curve=curve),
-        _write(folder / "demo.html", page(view_of(treatment.record, curves=curves, with_source=True))),
+        _write(folder / "demo.html", page(view_of(treatment.record, curves=curves, with_patch=True))),
     )
     progress("done", 1.0)
     return Demonstration(

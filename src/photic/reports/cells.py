@@ -28,9 +28,12 @@ def codes(values: NDArray[np.float64]) -> NDArray[np.int16]:
     return found.astype(np.int16)
 
 
-def pack(steps: Sequence[int], values: Sequence[Sequence[float]], *, most: int = MOST_CELLS) -> dict[str, Any]:
+def pack(
+    steps: Sequence[int], values: Sequence[Sequence[float]], *, most: int = MOST_CELLS, bare: bool = False
+) -> dict[str, Any]:
     """Return `{"steps", "rows", "every", "data"}`; `values` holds one list of magnitudes for each step.
 
+    With `bare` the planes are not deflated, which a page reads at once: for the few rows of a live run.
     A table of more than `most` cells is thinned to every second, third, ... step; `every` says which.
     """
     rows = len(values[0]) if values else 0
@@ -41,5 +44,11 @@ def pack(steps: Sequence[int], values: Sequence[Sequence[float]], *, most: int =
     ).T  # one row of the picture after the other
     deltas = np.diff(table.astype(np.int32), axis=1, prepend=0).astype(np.int16).view(np.uint16).ravel()
     planes = (deltas & 255).astype(np.uint8).tobytes() + (deltas >> 8).astype(np.uint8).tobytes()
-    data = base64.b64encode(zlib.compress(planes, 6)).decode("ascii")
-    return {"steps": list(steps[::every]), "rows": rows, "every": every, "data": data}
+    data = base64.b64encode(planes if bare else zlib.compress(planes, 6)).decode("ascii")
+    return {
+        "steps": list(steps[::every]),
+        "rows": rows,
+        "every": every,
+        "data": data,
+        **({"bare": True} if bare else {}),
+    }

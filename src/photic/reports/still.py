@@ -12,6 +12,7 @@ from photic.records.treatments import TreatmentRecord, Trial
 from photic.reports.bars import decades
 from photic.reports.terminal import short
 from photic.reports.verdict import verdict
+from photic.reports.view import bare
 
 _STYLE = """
 .photic{--fg:#1a1a1a;--dim:#5c5c5c;--bg:#fff;--line:#d8d8d8;--bad:#b3261e;--good:#1b6e3c;--a:#c24e00;--b:#0067a5;
@@ -38,7 +39,7 @@ def still(record: Checkup | TreatmentRecord) -> str:
     after = record.after if isinstance(record, TreatmentRecord) else None
     dress = "good" if before.healthy and not before.run.stopped else "bad"
     parts = [
-        f'<p class="verdict {dress}">{escape(verdict(before))}</p>',
+        f'<p class="verdict {dress}">{escape(bare(verdict(before)))}</p>',
         f'<p class="dim">{escape(before.run.model)} · {len(before.run.sites)} operations · {escape(before.run.optimizer)}</p>',
     ]
     profile = before.diagnosis.profile
@@ -103,7 +104,7 @@ def _finding(finding: Finding) -> str:
     return (
         f'<div class="finding {finding.severity}"><p><strong>{escape(finding.problem)}</strong></p>'
         f'<p class="dim">{finding.severity} · {escape(places)} · {escape(short(finding.where))} · confidence {100 * finding.confidence:.0f} %</p>'
-        f'<p>{escape(finding.reason)}</p><p><strong>Do:</strong> {escape(finding.advice)}</p><ul class="dim">{evidence}</ul></div>'
+        f'<p>{escape(bare(finding.reason))}</p><p><strong>Do:</strong> {escape(bare(finding.advice))}</p><ul class="dim">{evidence}</ul></div>'
     )
 
 
@@ -116,7 +117,7 @@ def _trials(trials: Sequence[Trial]) -> str:
                 trial.outcome,
                 _number(trial.held_back_loss, ".3g"),
                 "" if trial.reached is None else f"{trial.reached} of {trial.layers}",
-                escape(trial.reason),
+                escape(bare(trial.reason)),
             ),
             numbers=False,
         )

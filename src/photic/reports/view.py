@@ -15,6 +15,7 @@ from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
 from photic.reports.cells import pack
 from photic.reports.curve import Curve
+from photic.reports.layer_rows import layer_rows
 from photic.reports.verdict import verdict
 
 # Series of a store: what they are called on the page, and which fact names their rows.
@@ -46,6 +47,7 @@ def view_of(
     curves: Sequence[Sequence[Curve]] = (),
     store: StoreReader | None = None,
     with_source: bool = False,
+    with_patch: bool = False,
 ) -> dict[str, Any]:
     """Return the page's data of a record.
 
@@ -55,6 +57,7 @@ def view_of(
         curves: for each network its activations with the units on them.
         store: the course of the run, where there is one.
         with_source: leave the patch and whole paths in.
+        with_patch: leave the patch in, without folders: of code that is ours, not the user's.
     """
     both = [*curves, (), ()]
     if isinstance(record, TreatmentRecord):
@@ -65,9 +68,9 @@ def view_of(
         treatment: dict[str, Any] | None = {
             "remedy": record.remedy,
             "trials": [_trial(to_plain(trial), with_source) for trial in record.trials],
-            "patch": patch if with_source else "",
+            "patch": patch if with_source else _patch(patch) if with_patch else "",
             "patched_lines": sum(line.startswith("+") and not line.startswith("+++") for line in patch.splitlines()),
-            "paste": record.paste,
+            "paste": record.paste if with_source else _paste(record.paste),
             "notes": _texts(record.notes, with_source),
         }
     else:
@@ -82,12 +85,31 @@ def _trial(trial: dict[str, Any], with_source: bool) -> dict[str, Any]:
     kept = {
         name: trial[name] for name in ("remedy", "title", "changes", "outcome", "losses", "held_back_loss", "score")
     }
-    kept |= {name: trial[name] for name in ("reached", "layers", "remaining", "brought", "seconds", "seeds")}
-    return kept | {"reason": trial["reason"] if with_source else bare(trial["reason"])}
+    kept |= {name: trial[name] for name in ("reached", "layers", "remaining", "brought", "seconds", "seeds", "effects")}
+    return kept | {"reason": _text(trial["reason"], with_source)}
+
+
+def _patch(patch: str) -> str:
+    """Return a patch that names its file alone."""
+    lines = patch.splitlines(keepends=True)
+    heads = {"--- ": "a", "+++ ": "b"}
+    return "".join(
+        f"{line[:4]}{heads[line[:4]]}/{place(line[4:].strip())}\n" if line[:4] in heads and number < 2 else line
+        for number, line in enumerate(lines)
+    )
+
+
+def _paste(lines: str) -> str:
+    """Return lines to paste whose comments name files without folders."""
+    return "".join(bare(line) if line.startswith("#") else line for line in lines.splitlines(keepends=True))
+
+
+def _text(text: str, with_source: bool) -> str:
+    return text if with_source else bare(text)
 
 
 def _texts(texts: Sequence[str], with_source: bool) -> list[str]:
-    return list(dict.fromkeys(text if with_source else bare(text) for text in texts))
+    return list(dict.fromkeys(_text(text, with_source) for text in texts))
 
 
 def place(where: str, with_source: bool = False) -> str:
@@ -104,17 +126,19 @@ def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source:
     return {
         "title": title or run.model,
         "model": run.model,
-        "verdict": said if with_source else bare(said),
+        "verdict": _text(said, with_source),
         "healthy": checkup.healthy and not run.stopped,
         "optimizer": run.optimizer,
-        "facts": {name: value if with_source else bare(value) for name, value in run.facts.items()},
+        "facts": {name: _text(value, with_source) for name, value in run.facts.items()},
         "loss": to_plain(run.loss),
         "losses": to_plain([_short(loss) for loss in run.losses]),
         "profile": profile,
         "last_profile": last,
         "sites": _sites(run, with_source),
         "findings": [_finding(finding, with_source) for finding in found.findings],
-        "not_asked": [{"problem": item.problem, "missing": item.missing} for item in found.not_asked],
+        "not_asked": [
+            {"problem": item.problem, "missing": _text(item.missing, with_source)} for item in found.not_asked
+        ],
         "unseen": _texts([f"{item.what}: {item.why}" for item in run.unseen], with_source),
         "assumptions": _texts(checkup.prediction.assumptions, with_source),
         "heats": _readings(run),
@@ -133,7 +157,7 @@ def _finding(finding: Finding, with_source: bool) -> dict[str, Any]:
     plain = to_plain(finding)
     plain["where"] = place(finding.where, with_source)
     for name in ("reason", "advice"):
-        plain[name] = plain[name] if with_source else bare(plain[name])
+        plain[name] = _text(plain[name], with_source)
     return plain
 
 
@@ -177,8 +201,8 @@ def _readings(run: Run) -> list[dict[str, Any]]:
 
 def course(store: StoreReader) -> dict[str, Any]:
     """Return the course of a watched run: its heat maps and losses."""
-    facts, series = store.facts(), store.series()
-    heats = [heat for name in SERIES if name in series and (heat := heat_of(store, name, facts)) is not None]
+    facts = store.facts()
+    heats = [heat for name in SERIES if (heat := heat_of(store, name, facts)) is not None]
     losses = [(step, values[0]) for step, values in store.rows("loss")]
     return {
         "heats": heats,
@@ -194,10 +218,15 @@ def damage_of(store: StoreReader) -> list[str]:
 
 
 def heat_of(
-    store: StoreReader, series: str, facts: Mapping[str, Any], *, after: int = -1, most: int = 1_000_000
+    store: StoreReader,
+    series: str,
+    facts: Mapping[str, Any],
+    *,
+    after: int = -1,
+    most: int = 1_000_000,
 ) -> dict[str, Any] | None:
     """Return one series of a store as a heat map, its rows after a step; None when there are none."""
-    found = store.rows(series, after=after)
+    found = layer_rows(store, series, facts, after=after)
     if not found:
         return None
     title, unit, names = SERIES[series]
@@ -205,7 +234,7 @@ def heat_of(
     fitting = [(step, values) for step, values in found if len(values) == width]
     named = [str(name) for name in facts.get(names, ())]
     labels = named if len(named) == width else [str(number + 1) for number in range(width)]
-    packed = pack([step for step, _ in fitting], [values for _, values in fitting], most=most)
+    packed = pack([step for step, _ in fitting], [values for _, values in fitting], most=most, bare=len(fitting) <= 8)
     return {"series": series, "name": title, "unit": unit, "names": labels, **packed}
 
 

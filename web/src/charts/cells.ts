@@ -21,8 +21,7 @@ export interface Cells {
 /** Unpack a heat map; the browser inflates it. */
 export async function unpack(heat: Heat): Promise<Cells> {
   const packed = Uint8Array.from(atob(heat.data), (sign) => sign.charCodeAt(0))
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'))
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer())
+  const planes = heat.bare === true ? packed : await inflated(packed)
   const { rows, steps } = heat
   const count = steps.length
   const half = rows * count
@@ -36,6 +35,11 @@ export async function unpack(heat: Heat): Promise<Cells> {
     }
   }
   return { series: heat.series, name: heat.name, unit: heat.unit, names: heat.names, steps: [...steps], rows, every: heat.every, codes }
+}
+
+async function inflated(packed: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'))
+  return new Uint8Array(await new Response(stream).arrayBuffer())
 }
 
 /** Put newer steps behind the older ones; of another width: they replace them. */
@@ -72,7 +76,7 @@ export function relative(cells: Cells): Cells {
       codes[step * rows + row] = code <= ZERO || code === INFINITE || top === MISSING ? code : code - top
     }
   }
-  return { ...cells, name: `${cells.name}, relative to the top`, unit: 'ratio', codes }
+  return { ...cells, name: `${cells.name}, relative to the top`, unit: 'of the top', codes }
 }
 
 /** Two decades: a healthy network, whose layers differ little, should look even. */

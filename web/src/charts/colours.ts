@@ -54,9 +54,12 @@ export function dress(choice: 'auto' | 'light' | 'dark'): void {
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
   for (const call of [...redraw]) call()
 })
-let before = 'auto'
+let before: string | null = null
 addEventListener('beforeprint', () => {
-  before = document.documentElement.dataset['dress'] ?? 'auto'
+  before ??= document.documentElement.dataset['dress'] ?? 'auto'
   dress('light')
 })
-addEventListener('afterprint', () => dress(before as 'auto'))
+addEventListener('afterprint', () => {
+  if (before !== null) dress(before as 'auto')
+  before = null
+})

@@ -1,16 +1,19 @@
 // The heat map: layers by steps on a canvas; the loss is on top, the input at the bottom, as in the sea.
 import { el } from '../element'
 import { power, tail, words } from '../words'
-import { type Cells, INFINITE, magnitude, MISSING, span, ZERO } from './cells'
+import { type Cells, INFINITE, magnitude, MISSING, ZERO } from './cells'
 import { colour, NOTHING, NOT_FINITE, onDress, SCALE } from './colours'
+import type { Span } from './scale'
 
 const LEFT = 150
 const BOTTOM = 22
 
 export interface Heatmap {
   element: HTMLElement
-  /** Show a table; the cursor and, where it still fits, the zoom stay. */
-  show(cells: Cells): void
+  /** Show a table with the codes of its darkest and its brightest colour; the cursor and, where it still fits, the zoom stay. */
+  show(cells: Cells, span: Span): void
+  /** Draw it with other ends of the scale. */
+  rescale(span: Span): void
   /** Put the cursor on a reading and a row. */
   pick(step: number, row: number): void
 }
@@ -18,6 +21,7 @@ export interface Heatmap {
 /** Make a heat map; `picked` is told the index of the reading and of the row under the cursor. */
 export function heatmap(label: string, picked: (step: number, row: number) => void): Heatmap {
   const picture = el('canvas', { 'aria-hidden': 'true' })
+  const small = el('canvas')
   const over = el('canvas', { class: 'over', 'aria-hidden': 'true' })
   const stage = el('div', { class: 'heat', tabindex: 0, role: 'group', 'aria-label': `${label}; arrow keys move, + and − zoom` }, picture, over)
   const scale = el('canvas', { class: 'scale', width: 256, height: 1, 'aria-hidden': 'true' })
@@ -41,14 +45,19 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
     const ratio = devicePixelRatio || 1
     const { left, width, height } = area()
     for (const canvas of [picture, over]) {
-      canvas.width = Math.round(stage.clientWidth * ratio)
-      canvas.height = Math.round(stage.clientHeight * ratio)
+      const [wide, tall] = [Math.round(stage.clientWidth * ratio), Math.round(stage.clientHeight * ratio)]
+      if (canvas.width === wide && canvas.height === tall) continue // a canvas that is set again is made again
+      canvas.width = wide
+      canvas.height = tall
     }
-    const context = picture.getContext('2d')
+    const context = paper(picture)
     if (context === null) return
+    context.setTransform(1, 0, 0, 1, 0, 0)
+    context.clearRect(0, 0, picture.width, picture.height)
     const columns = Math.max(1, Math.min(end - first, Math.round(width * ratio)))
-    const small = new OffscreenCanvas(columns, cells.rows)
-    small.getContext('2d')?.putImageData(imageOf(cells, first, end, columns, low, high), 0, 0)
+    small.width = columns
+    small.height = cells.rows
+    paper(small)?.putImageData(imageOf(cells, first, end, columns, low, high), 0, 0)
     context.imageSmoothingEnabled = false
     context.drawImage(small, left * ratio, 0, width * ratio, height * ratio)
     context.scale(ratio, ratio)
@@ -68,12 +77,13 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
     }
     context.textAlign = 'center'
     context.textBaseline = 'top'
-    const ticks = Math.max(2, Math.min(10, Math.floor(width / 90), end - first))
+    const ticks = Math.min(Math.max(2, Math.min(10, Math.floor(width / 90))), end - first)
     for (let tick = 0; tick < ticks; tick++) {
       const index = first + Math.round(((end - first - 1) * tick) / Math.max(1, ticks - 1))
       const x = left + ((index - first + 0.5) / (end - first)) * width
-      context.textAlign = tick === ticks - 1 ? 'right' : tick === 0 ? 'left' : 'center'
-      context.fillText(`${tick === 0 ? 'step ' : ''}${shown.steps[index] ?? ''}`, tick === ticks - 1 ? left + width : x, height + 6)
+      const last = tick === ticks - 1 && ticks > 1
+      context.textAlign = last ? 'right' : tick === 0 && ticks > 1 ? 'left' : 'center'
+      context.fillText(`${tick === 0 ? 'step ' : ''}${shown.steps[index] ?? ''}`, last ? left + width : tick === 0 && ticks > 1 ? left : x, height + 6)
     }
   }
 
@@ -117,6 +127,11 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
     end = first + size
     following = size === count
     draw()
+  }
+
+  function tellEnds(unit: string): void {
+    ends[0].textContent = bound(low, unit)
+    ends[1].textContent = bound(high, unit)
   }
 
   const at = (event: MouseEvent): [number, number] => {
@@ -181,19 +196,28 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
 
   return {
     element,
-    show(next) {
+    show(next, span) {
       const whole = cells === null || following || cells.series !== next.series
       cells = next
-      ;[low, high] = span(next)
+      ;[low, high] = span
       if (whole || end > next.steps.length) [first, end, following] = [0, next.steps.length, true]
       stage.style.height = `${clamp(next.rows * 22, 180, 420) + BOTTOM}px`
       cursor = { step: clamp(cursor.step, 0, next.steps.length - 1), row: clamp(cursor.row, 0, next.rows - 1) }
-      ends[0].textContent = bound(low, next.unit)
-      ends[1].textContent = bound(high, next.unit)
+      tellEnds(next.unit)
+      draw()
+    },
+    rescale(span) {
+      ;[low, high] = span
+      tellEnds(cells?.unit ?? '')
       draw()
     },
     pick: (step, row) => move(step, row, false),
   }
+}
+
+/** Kept in memory: what lies on a graphics card would be missing in print. */
+function paper(canvas: HTMLCanvasElement): CanvasRenderingContext2D | null {
+  return canvas.getContext('2d', { willReadFrequently: true })
 }
 
 function bound(code: number, unit: string): string {

@@ -62,6 +62,10 @@ export function lines(given: Spec): Chart {
     const width = stage.clientWidth
     if (width === 0 || spec.x.length === 0) return
     plot = new uPlot(options(spec, width, tell), [spec.x, ...spec.lines.map((line) => line.values)] as uPlot.AlignedData, stage)
+    explain()
+  }
+
+  function explain(): void {
     legend.replaceChildren(
       ...spec.lines
         .filter((line) => line.silent !== true)
@@ -94,13 +98,20 @@ export function lines(given: Spec): Chart {
   return {
     element,
     update(next) {
-      const same = plot !== null && next.lines.map((line) => line.label).join('\n') === spec.lines.map((line) => line.label).join('\n')
-      const ticks = next.ticks === spec.ticks && next.x.length === spec.x.length
+      const same = plot !== null && looks(next) === looks(spec) && (next.ticks === undefined || (next.ticks === spec.ticks && next.x.length === spec.x.length))
+      const named = next.lines.map((line) => line.label).join('\n') === spec.lines.map((line) => line.label).join('\n')
       spec = next
-      if (same && (ticks || next.ticks === undefined)) plot?.setData([next.x, ...next.lines.map((line) => line.values)] as uPlot.AlignedData)
-      else draw()
+      if (!same) return draw()
+      plot?.setData([next.x, ...next.lines.map((line) => line.values)] as uPlot.AlignedData)
+      if (!named) explain()
     },
   }
+}
+
+/** All that a plot is built for; with the same looks only its numbers are exchanged. */
+function looks(spec: Spec): string {
+  const { xLabel, yLabel, logarithmic, height, range } = spec
+  return JSON.stringify([xLabel, yLabel, logarithmic, height, range, spec.lines.map(({ label: _, values: __, ...line }) => line)])
 }
 
 function options(spec: Spec, width: number, tell: (index: number) => void): uPlot.Options {

@@ -11,7 +11,6 @@ export function learn(): HTMLElement {
   let options: Options | null = null
 
   function show(): void {
-    if (options === null) return
     const index = Math.max(0, LESSONS.findIndex((lesson) => `#${lesson.id}` === location.hash))
     const lesson = LESSONS[index]
     if (lesson === undefined) return
@@ -22,7 +21,7 @@ export function learn(): HTMLElement {
       el('h1', {}, lesson.title),
       ...lesson.told.map((text) => el('p', { class: 'text' }, text)),
       lesson.formula === undefined ? '' : el('p', { class: 'formula' }, lesson.formula),
-      lesson.make(options),
+      options === null ? el('p', { class: 'dim', role: 'status' }, 'PyTorch is starting …') : lesson.make(options),
       next === undefined ? '' : el('p', { class: 'next' }, 'Next: ', el('a', { href: `#${next.id}` }, next.title)),
     )
   }
@@ -33,6 +32,7 @@ export function learn(): HTMLElement {
     stage.querySelector<HTMLElement>('h1')?.setAttribute('tabindex', '-1')
     stage.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true })
   })
+  show()
   void question<Options>('options').then(
     (found) => {
       options = found

@@ -100,7 +100,7 @@ export const LESSONS: Lesson[] = [
   {
     id: 'phases',
     title: 'The phase diagram',
-    told: ['Everything so far on one map. For each size of weights and biases mean-field theory says by what factor χ a layer multiplies the gradient’s mean square. Below 1 it vanishes, above 1 it explodes; only along the edge do very deep networks train. Each point can be checked: the network is built and measured at once.'],
+    told: ['Everything so far on one map. For each size of weights and biases mean-field theory says by what factor χ a layer multiplies the gradient’s mean square. Below 1 it vanishes, above 1 it explodes; only along the edge do very deep networks train. Each point can be checked: the network is built and measured at once. Theory speaks of a signal that has settled; near the edge that takes many layers, and until then the measured line bends.'],
     formula: 'χ = fan_in Var[w] × E[slope(z)²]',
     make: phases,
   },

@@ -105,7 +105,13 @@ export function phases(options: Options): HTMLElement {
   let activation = options.phases[0] ?? 'tanh'
   let [w, b] = [9, 0]
   let map: Phases | null = null
-  const canvas = el('canvas', { class: 'phase', width: 40, height: 26, role: 'img', 'aria-label': 'Phase diagram: dark vanishes, bright explodes' })
+  const canvas = el('canvas', { class: 'phase', width: 800, height: 520, role: 'img', 'aria-label': 'Phase diagram: dark vanishes, bright explodes; the sliders choose a network' })
+  canvas.addEventListener('click', (event) => {
+    const place = canvas.getBoundingClientRect()
+    w = Math.min(39, Math.max(0, Math.floor((40 * (event.clientX - place.left)) / place.width)))
+    if (!exported()) b = Math.min(25, Math.max(0, 25 - Math.floor((26 * (event.clientY - place.top)) / place.height)))
+    box.refresh()
+  })
   const weight = slider('fan_in × Var[w]', { low: 0, high: 39, value: w }, (at) => words(map?.weights[at] ?? 0), (at) => ((w = at), box.refresh()))
   const bias = slider('Var[b]', { low: 0, high: 25, value: b }, (at) => words(map?.biases[at] ?? 0, 2), (at) => ((b = at), box.refresh()))
   const chosen = choice('activation', options.phases.map((name) => [name, name]), activation, (value) => {
@@ -113,16 +119,33 @@ export function phases(options: Options): HTMLElement {
     map = null
     box.refresh()
   })
+  const cells = el('canvas', { width: 40, height: 26 })
   function paint(shown: Phases): void {
     const image = new ImageData(40, 26)
     const pixels = new Uint32Array(image.data.buffer)
     shown.gains.forEach((row, j) => row.forEach((gain, i) => {
-      const share = 0.5 + Math.log10(Math.max(gain, 1e-6)) / 2 // a tenth is dark, ten is bright, the edge is in the middle
-      const near = i === w && j === b
-      pixels[(25 - j) * 40 + i] = near ? 0xff_00_00_ff : (SCALE[Math.round(255 * Math.min(Math.max(share, 0), 1))] ?? 0)
+      const share = 0.5 + Math.log10(Math.max(gain, 1e-6)) // a third is dark, three is bright, the edge is in the middle
+      pixels[(25 - j) * 40 + i] = SCALE[Math.round(255 * Math.min(Math.max(share, 0), 1))] ?? 0
     }))
-    canvas.getContext('2d')?.putImageData(image, 0, 0)
+    cells.getContext('2d')?.putImageData(image, 0, 0)
+    const context = canvas.getContext('2d')
+    if (context === null) return
+    context.imageSmoothingEnabled = false
+    context.drawImage(cells, 0, 0, canvas.width, canvas.height)
+    const [lowest, step] = [shown.weights[0] ?? 0, (shown.weights[1] ?? 1) - (shown.weights[0] ?? 0)]
+    const x = (value: number): number => (((value - lowest) / step + 0.5) / 40) * canvas.width
+    const y = (value: number): number => canvas.height * (1 - (25 * value + 0.5) / 26)
+    for (const [style, width] of [['#000000', 5], ['#ffffff', 2.5]] as const) {
+      context.strokeStyle = style
+      context.lineWidth = width
+      context.beginPath()
+      shown.line.forEach(([of, at], i) => (i === 0 ? context.moveTo(x(of), y(at)) : context.lineTo(x(of), y(at))))
+      context.stroke()
+      context.strokeRect((w / 40) * canvas.width, ((25 - b) / 26) * canvas.height, canvas.width / 40, canvas.height / 26)
+    }
+    caption.textContent = `To the right larger weights, fan_in × Var[w] from ${words(shown.weights[0])} to ${words(shown.weights.at(-1))}; upwards larger biases, Var[b] from 0 to 1. Dark: the gradient vanishes; bright: it explodes; the white line is the edge, χ = 1. The square is the network that is measured. Click, or use the sliders, to measure another.`
   }
+  const caption = el('figcaption', { class: 'dim' })
   const knobs = exported() ? [chosen, weight.element] : [chosen, weight.element, bias.element]
   const box = drawn(knobs, async () => {
     map ??= await question<Phases>('phases', { activation })
@@ -151,5 +174,5 @@ export function phases(options: Options): HTMLElement {
       said: `Here theory expects χ = ${words(chi)} per layer, in the mean square: ${chi < 0.97 ? 'the gradient vanishes' : chi > 1.03 ? 'it explodes' : 'the edge, where deep networks train'}. Measured: ${words(found.per_layer)}.`,
     }
   })
-  return el('div', {}, box.element, el('figure', {}, canvas, el('figcaption', { class: 'dim' }, 'To the right larger weights, upwards larger biases; dark: the gradient vanishes, bright: it explodes; the square is the network that is measured.')))
+  return el('div', {}, box.element, el('figure', {}, canvas, caption))
 }

@@ -1,5 +1,6 @@
 // The dashboard: the runs of a folder, filtered; those that are chosen beside each other; the running ones followed.
 import { ask } from '../api'
+import { shared } from '../charts/scale'
 import { choice, el } from '../element'
 import { panel, type Panel } from './panel'
 
@@ -24,6 +25,7 @@ export function dashboard(folder: string): HTMLElement {
   let wanted = ''
   let kind = 'all'
   const panels = new Map<string, Panel>()
+  const scale = shared()
   const search = el('input', { type: 'search', placeholder: 'name, model or finding', oninput: () => ((wanted = search.value.toLowerCase()), list()) })
   const newest = el('input', { type: 'checkbox', checked: true, onchange: () => (follow = newest.checked) })
   const rows = el('ul', { class: 'runs' })
@@ -44,7 +46,7 @@ export function dashboard(folder: string): HTMLElement {
     }
     for (const id of chosen) {
       const entry = entries.find((one) => one.id === id)
-      if (entry !== undefined && !panels.has(id)) panels.set(id, panel(entry, (index) => panels.forEach((other, own) => own !== id && other.pick(index))))
+      if (entry !== undefined && !panels.has(id)) panels.set(id, panel(entry, (index) => panels.forEach((other, own) => own !== id && other.pick(index)), scale))
     }
     stage.replaceChildren(...chosen.flatMap((id) => panels.get(id)?.element ?? []))
     list()

@@ -1,6 +1,7 @@
 // One run of the dashboard: verdict, course, findings; followed while it is written.
 import { ask, listen } from '../api'
 import { type Cells, joined, unpack } from '../charts/cells'
+import type { Shared } from '../charts/scale'
 import { el } from '../element'
 import { course } from '../report/course'
 import { findingCard } from '../report/findings'
@@ -20,8 +21,8 @@ interface Rows {
   loss_steps: number[]
 }
 
-/** Show a run; `moved` is told where its cursor went. */
-export function panel(given: Entry, moved: (index: number) => void): Panel {
+/** Show a run; `moved` is told where its cursor went; panels with one `scale` are coloured alike. */
+export function panel(given: Entry, moved: (index: number) => void, scale: Shared): Panel {
   let entry = given
   let tables = new Map<string, Cells>()
   let steps: number[] = []
@@ -31,8 +32,8 @@ export function panel(given: Entry, moved: (index: number) => void): Panel {
   const title = el('h2', {}, entry.name)
   const said = el('p', { class: 'said' }, entry.verdict)
   const state = el('p', { class: 'dim', role: 'status' })
-  const view = course(entry.name, moved)
-  const findings = el('div')
+  const view = course(entry.name, moved, scale)
+  const findings = el('div', { class: 'cards' })
   const whole = el('a', { href: `/runs/${entry.id}` }, 'The whole report')
   const element = el('section', { class: 'panel', 'aria-label': `Run ${entry.name}` }, title, said, state, el('p', {}, whole), view.element, findings)
 
@@ -116,6 +117,9 @@ export function panel(given: Entry, moved: (index: number) => void): Panel {
       } else if (begun && next.live) follow()
     },
     pick: (index) => view.pick(index),
-    close: () => stop(),
+    close() {
+      stop()
+      view.leave()
+    },
   }
 }

@@ -1,5 +1,5 @@
 // The gradient budget: a waterfall from the loss down to the input, split into weights, activations and the rest.
-import { el, section, svg } from '../element'
+import { el, section, svg, table } from '../element'
 import { type BudgetLine, type Network, number, type Profile } from '../view'
 import { percent, power, tail, words } from '../words'
 
@@ -92,7 +92,18 @@ function waterfall(profile: Profile, title: string): HTMLElement {
     { class: 'legend' },
     ...said.map(({ part, factor, of }) => el('span', { class: 'key' }, el('span', { class: `swatch ${part}` }), `${PART[part]}: × ${words(factor)}${plain ? `, ${percent(of, 0)} of the loss in decades` : ''}`)),
   )
-  return el('figure', {}, legend, el('div', { class: 'scroll wide', tabindex: 0, role: 'group', 'aria-label': `Gradient budget of ${title}` }, drawing))
+  const wall = el('figure', {}, legend, el('div', { class: 'scroll wide', tabindex: 0, role: 'group', 'aria-label': `Gradient budget of ${title}` }, drawing))
+  return el('div', {}, wall, el('details', {}, el('summary', {}, `The budget in numbers: ${title}`), numbers(shown, title)))
+}
+
+function numbers(shown: Bar[], title: string): HTMLElement {
+  let left = 0
+  const rows = shown.map(({ label, logs }) => {
+    const all = logs.activation + logs.weight + logs.rest
+    left += all
+    return [tail(label, 40), ...[logs.activation, logs.weight, logs.rest, all, left].map((log) => words(10 ** log))]
+  })
+  return table(`Gradient budget of ${title} in numbers`, ['layer', 'activation', 'weight', 'everything else', 'together', 'left after it'], rows)
 }
 
 /** The section with a waterfall for each network. */

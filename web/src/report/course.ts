@@ -1,7 +1,8 @@
 // The course of a run: heat map of layers by steps, the profile at the chosen step, and the losses.
-import { type Cells, magnitude, relative, unpack } from '../charts/cells'
+import { type Cells, magnitude, relative, span, unpack } from '../charts/cells'
 import { heatmap } from '../charts/heatmap'
 import { lines, type Chart, type Spec } from '../charts/lines'
+import { shared, type Shared } from '../charts/scale'
 import { choice, el, slider } from '../element'
 import { type Heat, type Network, positive } from '../view'
 import { words } from '../words'
@@ -13,10 +14,13 @@ export interface Course {
   losses(steps: number[], losses: (number | null)[]): void
   /** Put the cursor on a reading. */
   pick(index: number): void
+  /** Share the scale no more. */
+  leave(): void
 }
 
-/** Make the view of a course; `moved` is told where the cursor went. */
-export function course(title: string, moved: (index: number) => void = () => {}): Course {
+/** Make the view of a course; `moved` is told where the cursor went; those with one `scale` are coloured alike. */
+export function course(title: string, moved: (index: number) => void = () => {}, scale: Shared = shared()): Course {
+  const own = {}
   let tables: Cells[] = []
   let chosen = 'gradient, relative'
   let cells: Cells | null = null
@@ -62,7 +66,7 @@ export function course(title: string, moved: (index: number) => void = () => {})
     if (!found.has(chosen)) chosen = found.keys().next().value ?? ''
     cells = found.get(chosen)?.() ?? null
     if (cells === null) return
-    map.show(cells)
+    map.show(cells, scale.span(own, chosen, span(cells), map.rescale))
     if (last || step >= cells.steps.length) step = cells.steps.length - 1
     row = Math.min(row, cells.rows - 1)
     map.pick(step, row)
@@ -86,6 +90,7 @@ export function course(title: string, moved: (index: number) => void = () => {})
       }
       refresh()
     },
+    leave: () => scale.leave(own),
     losses: (steps, values) => loss.update(lossSpec(steps, values)),
     pick(index) {
       if (cells === null) return
@@ -97,6 +102,8 @@ export function course(title: string, moved: (index: number) => void = () => {})
   }
 }
 
+const whole = (x: number): string => String(x)
+
 function profileAt(cells: Cells | null, step: number): Spec {
   const rows = cells?.rows ?? 0
   return {
@@ -107,6 +114,7 @@ function profileAt(cells: Cells | null, step: number): Spec {
     yLabel: cells === null ? '' : cells.unit,
     logarithmic: true,
     height: 240,
+    ticks: whole,
     named: (x) => `layer ${x}, ${cells?.names[x - 1] ?? ''}`,
   }
 }

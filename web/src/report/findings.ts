@@ -27,7 +27,7 @@ export function findingCard(finding: Finding, go: ((site: string) => void) | nul
 /** The section of all findings of a network. */
 export function findingsSection(network: Network, go: (site: string) => void, several: boolean): HTMLElement | null {
   if (network.findings.length === 0) return null
-  return section(`Findings${several ? `: ${network.title}` : ''}`, '', ...network.findings.map((finding) => findingCard(finding, go)))
+  return section(`Findings${several ? `: ${network.title}` : ''}`, '', el('div', { class: 'cards' }, ...network.findings.map((finding) => findingCard(finding, go))))
 }
 
 /** What the reader must know besides. */

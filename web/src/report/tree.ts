@@ -1,6 +1,6 @@
 // The network as a folded tree: modules with what they do to the gradient, down to single operations.
 import { el, section } from '../element'
-import type { Block, Network, Site } from '../view'
+import { type Block, type Network, number, type Site } from '../view'
 import { percent, words } from '../words'
 
 export interface Tree {
@@ -14,7 +14,10 @@ export function tree(network: Network, several: boolean): Tree | null {
   const sites = network.sites.filter((site) => site.phase === 'model')
   if (sites.length === 0) return null
   const blocks = new Map((network.profile?.blocks ?? []).map((block) => [block.path, block]))
-  const shares = new Map((network.profile?.budget ?? []).filter((line) => line.kind !== 'join').map((line) => [line.site, line.share]))
+  const spent = (network.profile?.budget ?? []).filter((line) => line.kind !== 'join')
+  // Shares of a loss say something only where no operation raises what others take.
+  const plain = spent.every((line) => { const of = number(line.share); return of === null || (of > -0.005 && of < 1.005) })
+  const shares = new Map(plain ? spent.map((line) => [line.site, line.share]) : [])
   const opened = new Map<string, HTMLDetailsElement>()
   const leaves = new Map<string, HTMLElement>()
   const children = new Map<string, string[]>()
@@ -34,7 +37,7 @@ export function tree(network: Network, several: boolean): Tree | null {
       'li',
       { class: 'operation', tabindex: -1 },
       el('span', { class: 'name' }, site.name.split('/').pop() || site.name),
-      el('span', { class: 'dim' }, ` ${site.operation}${site.where === '' ? '' : ` · ${site.where}`} · ${site.shape.join(' × ')} `),
+      el('span', { class: 'dim' }, ` ${site.operation}${site.where === '' ? '' : ` · ${site.where}`} · ${site.shape.join(' × ')} · `),
       el('span', { class: 'numbers' }, `signal ${words(site.signal)}, gradient ${words(site.gradient)}, gain ${words(site.gain)}${shares.has(site.name) ? `, share ${percent(shares.get(site.name))}` : ''}`),
     )
     leaves.set(site.name, made)
@@ -43,7 +46,7 @@ export function tree(network: Network, several: boolean): Tree | null {
 
   function branch(path: string): HTMLDetailsElement {
     const block: Block | undefined = blocks.get(path)
-    const summary = el('summary', {}, el('span', { class: 'name' }, path === '' ? network.model : (path.split('.').pop() ?? path)), block !== undefined && el('span', { class: 'dim' }, ` ${block.operations} operations · gradient × ${words(block.gain)} · share ${percent(block.gain === null ? null : block.share)}`))
+    const summary = el('summary', {}, el('span', { class: 'name' }, path === '' ? network.model : (path.split('.').pop() ?? path)), block !== undefined && el('span', { class: 'dim' }, ` ${block.operations} operations · gradient × ${words(block.gain)}${plain ? ` · share ${percent(block.gain === null ? null : block.share)}` : ''}`))
     const list = el('ul', {})
     const made = el('details', { class: 'branch' }, summary, list) as HTMLDetailsElement
     const fill = (): void => {

@@ -36,14 +36,22 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
     return group
   })
   drawing.append(svg('text', { x: 4, y: TOP + 18 + each / 2, class: 'small' }, '1'), svg('text', { x: 4, y: TOP + 18 + (shown - 0.5) * each, class: 'small' }, shown > 1 ? shown : ''))
+  const dots = svg('g', { class: 'dots' })
+  drawing.append(dots)
+  drawing.append(svg('text', { x: WIDE - 4, y: TOP + 13, 'text-anchor': 'end', class: 'small' }, 'pre-activation z'))
   const caption = el('output', { class: 'readout' })
+  const slopeAt = (z: number): number => {
+    const place = curve.x.findIndex((value) => value >= z)
+    return curve.slope[place < 0 ? curve.slope.length - 1 : place] ?? 0
+  }
 
   function choose(index: number): void {
     const q = curve.quantiles[index]
     if (q === undefined) return
     histogram.setAttribute('d', density(q, x, low, high))
+    dots.replaceChildren(...q.slice(1, -1).map((z) => svg('circle', { cx: x(z), cy: y(slopeAt(z)), r: 3 })))
     strips.forEach((strip, i) => strip.classList.toggle('chosen', i === index))
-    caption.textContent = `${curve.sites[index] ?? ''}: half of the pre-activations between ${words(q[3] ?? 0)} and ${words(q[5] ?? 0)}, 98 % between ${words(q[1] ?? 0)} and ${words(q[7] ?? 0)}`
+    caption.textContent = `${curve.sites[index] ?? ''}: half of the pre-activations between ${words(q[3] ?? 0)} and ${words(q[5] ?? 0)}, 98 % between ${words(q[1] ?? 0)} and ${words(q[7] ?? 0)}; the slope at the median is ${words(slopeAt(q[4] ?? 0))}`
   }
 
   choose(0)
@@ -53,7 +61,7 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
     { class: 'legend' },
     el('span', { class: 'key' }, el('span', { class: 'swatch value' }), curve.name),
     el('span', { class: 'key' }, el('span', { class: 'swatch slope' }), 'its slope: the factor on the gradient'),
-    el('span', { class: 'key' }, el('span', { class: 'swatch histogram' }), 'units of the chosen layer'),
+    el('span', { class: 'key' }, el('span', { class: 'swatch histogram' }), 'units of the chosen layer; the dots: where 1, 5, 25, 50, 75, 95 and 99 % of them sit on the slope'),
   )
   return { element: el('figure', { 'aria-label': `${curve.name} in ${title}` }, legend, drawing, shown > 1 && chosen.element, caption), choose }
 }
