@@ -89,6 +89,12 @@ class Pace:
         else:
             self.sampled_seconds += seconds
 
+    def passed(self) -> None:
+        """Tell that a step went by that was none: a scaler skipped it."""
+        now = time.perf_counter()
+        self.total_seconds += now - self._last
+        self._last = now
+
     def judged(self, step: int, kind: Kind) -> None:
         """Count what went by since the last step as ours: judging and recording."""
         now = time.perf_counter()
