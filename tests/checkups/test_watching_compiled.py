@@ -108,15 +108,12 @@ def quiet() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own
         warnings.filterwarnings("error", message=".*photic.*")
-        warnings.filterwarnings("error", message=".*global hooks.*")
         yield
     torch._dynamo.reset()
 
 
 def same(one: Any, other: Any) -> bool:
-    return all(
-        torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in zip(one, other, strict=True)
-    )
+    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -147,7 +144,9 @@ def test_what_is_read_beside_is_what_an_audit_reads_in_place() -> None:
     _, _, compiled = train(wrapped, "aot_eager", attach="after", steps=3)
     assert eager is not None and compiled is not None and eager.run is not None and compiled.run is not None
     ours, theirs = compiled.run, eager.run
-    assert [(s.name, s.operation, s.phase) for s in ours.sites] == [(s.name, s.operation, s.phase) for s in theirs.sites]
+    assert [(s.name, s.operation, s.phase) for s in ours.sites] == [
+        (s.name, s.operation, s.phase) for s in theirs.sites
+    ]
     assert ours.edges == theirs.edges and ours.outputs == theirs.outputs
     for a, b, site in zip(ours.steps[0].sites, theirs.steps[0].sites, ours.sites, strict=True):
         assert a.signal == b.signal, site.name

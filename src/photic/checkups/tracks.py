@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +26,8 @@ class Track:
 
     number: int = 0
     steps: int = 0
+    at: int = -1  # number of its last step among those of all optimizers
+    period: int = 0  # between its last two
     first: Run | None = None
     last: Run | None = None
     losses: list[float] = field(default_factory=list[float])
@@ -33,6 +35,11 @@ class Track:
     seen: dict[str, int] = field(default_factory=dict[str, int])  # problem -> audits in a row
     findings: tuple[Finding, ...] = ()
     dead: deque[Mapping[str, Tensor]] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def stepped(self, at: int) -> None:
+        """Count a step of this optimizer."""
+        self.period, self.at = (at - self.at if self.at >= 0 else 0), at
+        self.steps += 1
 
     def take(self, run: Run, dead: Mapping[str, Tensor]) -> None:
         """Add an audit."""
@@ -56,6 +63,15 @@ class Track:
         return dataclasses.replace(
             reading, units=dataclasses.replace(reading.units, dead_in_window=share, window=len(masks))
         )
+
+
+def due(tracks: Collection[Track], step: int) -> bool:
+    """Whether this step is expected to be that of an optimizer which was audited less often than another.
+
+    A generator that steps after its critic would never be audited at steps of even numbers.
+    """
+    most = max((len(track.audited) for track in tracks), default=0)
+    return any(len(track.audited) < most and track.period and track.at + track.period == step for track in tracks)
 
 
 def owned(run: Run) -> Run:

@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from photic.checkups.recording import Recording
 from photic.checkups.scaled_steps import ScaledSteps
 from photic.checkups.stopping import OnFinding, Stop, Teller
-from photic.checkups.tracks import Track, joined, owned
+from photic.checkups.tracks import Track, due, joined, owned
 from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.closures import FirstRun
@@ -57,21 +57,14 @@ class Watch:
         on_glance: Callable[[Glance, int], None] | None = None,
         on_stranger: Callable[[torch.optim.Optimizer], None] | None = None,
     ) -> None:
-        roots = [model] if isinstance(model, nn.Module) else list(model)
+        roots: list[nn.Module] = _listed(model, nn.Module)
         for root in roots:
             if not isinstance(root, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"expected torch.nn.Modules to watch, got {type(root).__name__}")
         if not roots:
             raise ValueError("expected at least one model to watch, got none")
         self._teller = Teller(on_finding, stop_on)
-        given = (
-            []
-            if optimizer is None
-            else [optimizer]
-            if isinstance(optimizer, torch.optim.Optimizer)
-            else list(optimizer)
-        )
-        self._chosen = {id(item) for item in given}
+        self._chosen = {id(item) for item in _listed(optimizer, torch.optim.Optimizer)}
         self._whose: weakref.WeakKeyDictionary[torch.optim.Optimizer, bool] = weakref.WeakKeyDictionary()
         self.pace = Pace(budget, every=every)
         self.history: list[tuple[int, Finding]] = []
@@ -272,9 +265,9 @@ class Watch:
             self._skip()
             return
         if self._kind == "nothing":
-            self._track(optimizer).steps += 1
+            self._track(optimizer).stepped(self.steps)
             self.steps += 1
-            self._prepare(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0))
+            self._prepare(self._also(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0)))
             return
         try:
             self._sampled(optimizer)
@@ -296,7 +289,7 @@ class Watch:
         following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
         if not (kind == following == "glance" and self._sampling.stays):
             self._stop_sampling()
-        track.steps += 1
+        track.stepped(self.steps)
         self.steps += 1
         if run is not None:
             self._judge(track, self.combine(owned(run) if self._several() else run))
@@ -305,7 +298,14 @@ class Watch:
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)
-        self._prepare(following)
+        self._prepare(self._also(following))
+
+    def _also(self, kind: Kind) -> Kind:
+        """Audit another optimizer's step too, where its turn comes."""
+        if kind != "audit" and len(self._tracks) > 1 and due(self._tracks.values(), self.steps):
+            self.pace.allow(self.steps - self._started)
+            return "audit"
+        return kind
 
     def _several(self) -> bool:
         return max(len(self._tracks), len(self._chosen), len(self.roots)) > 1
@@ -347,6 +347,10 @@ class Watch:
                 self._prepare(kind)
         except Exception as error:
             self._fault(error)
+
+
+def _listed(given: Any, kind: type) -> list[Any]:
+    return [] if given is None else [given] if isinstance(given, kind) else list(given)
 
 
 def watch(

@@ -36,11 +36,13 @@ class Regions:
     def __init__(self, entered: Callable[[], None], left: Callable[[], None]) -> None:
         self._tell_entered, self._tell_left = entered, left
         self._thread = get_ident()
-        self.inside = self.seen = False  # now; at all since `open`
+        self.seen = False
+        self._inside: list[int] = []  # the calls that opened a region, by their frames
 
     def open(self) -> None:
         """Begin to listen."""
-        self.inside = self.seen = False
+        self.seen = False
+        self._inside.clear()
         frames = _frames()
         if frames is not None:
             frames.listen(self)
@@ -50,12 +52,19 @@ class Regions:
         if _made:
             _made[0].leave(self)
 
-    def crossed(self, *, inward: bool) -> None:
-        """A region is about to be entered, or was left."""
-        if self.inside is inward or get_ident() != self._thread:
+    def crossed(self, frame: int, *, compiles: bool) -> None:
+        """A call of dynamo's sets what comes next: the first time on its way in, the second time on its way out."""
+        if get_ident() != self._thread:
             return
-        self.inside, self.seen = inward, True
-        (self._tell_entered if inward else self._tell_left)()
+        if frame in self._inside:
+            del self._inside[self._inside.index(frame) :]
+            if not self._inside:
+                self._tell_left()
+        elif compiles:
+            self._inside.append(frame)
+            self.seen = True
+            if len(self._inside) == 1:
+                self._tell_entered()
 
 
 _made: list[Patched[Regions]] = []
@@ -73,14 +82,12 @@ def _frames() -> Patched[Regions] | None:
 
 def _told(original: Callable[..., Any], listeners: list[Regions]) -> Callable[..., Any]:
     def maybe_set_eval_frame(callback: Any) -> Any:
-        if callback is not None:
-            for listener in list(listeners):
-                listener.crossed(inward=True)
+        caller = sys._getframe(1)
+        if type(caller.f_locals.get("self")).__name__ == "DisableContext":  # inside a region too, and no way out of it
             return original(callback)
-        result = original(callback)
         for listener in list(listeners):
-            listener.crossed(inward=False)
-        return result
+            listener.crossed(id(caller), compiles=callback is not None)
+        return original(callback)
 
     return maybe_set_eval_frame
 

@@ -59,7 +59,7 @@ class InPlaceAudit:
         self._watcher: Watcher | None = None
         self._up = False
         self._muted = False
-        self._interrupted = False
+        self._paused = self._interrupted = False
         self._stands_for: dict[int, tuple[int, int]] = {}  # site of the loss -> pass and output of the network
         self._before: dict[str, Tensor] = {}
         self._leftover: set[int] = set()
@@ -103,6 +103,7 @@ class InPlaceAudit:
         self._watcher.phase = "model"
         if self.beside is not None and len(self._inside) == 1:
             self.pause()
+            self._paused = False
             self.beside.entered(root, *given)
 
     def returned(self, root: nn.Module, output: Any) -> None:
@@ -130,12 +131,14 @@ class InPlaceAudit:
 
     def pause(self) -> None:
         """See nothing for a while: a compiled region must not meet anything of ours."""
+        self._paused = True
         if self._watcher is not None and self._up and self._watcher.take_down():
             self._up = False
             self._interrupted = True
 
     def resume(self) -> None:
         """Go on; what ran in between is found by its autograd nodes."""
+        self._paused = False
         if self._open and not self._muted and not (self.beside is not None and self._inside):
             self._see()
 
@@ -166,7 +169,7 @@ class InPlaceAudit:
 
     def knocked(self, roots: list[Tensor]) -> None:
         """A backward is about to run from `roots`."""
-        if self.value is not None or self._muted or threading.get_ident() != self._thread:
+        if self.value is not None or self._muted or self._paused or threading.get_ident() != self._thread:
             return
         self._mute()
         if not self.recorder.forwards or not roots:
@@ -190,7 +193,7 @@ class InPlaceAudit:
 
     def went(self) -> None:
         """A backward has run: what the gradients are before anyone clips or unscales them."""
-        if self.value is not None:
+        if self.value is not None and not self._paused:
             try:
                 self.raw_norms = self._norms()
             except Exception as error:
