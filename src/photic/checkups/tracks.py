@@ -53,6 +53,18 @@ class Track:
         self.first = self.first or run
         self.last = run
 
+    def settle(self, found: Collection[Finding]) -> list[Finding]:
+        """Make the verdict of an audit that of the track, and return the findings that went away.
+
+        What is critical counts at once, of the rest what two audits in a row show.
+        """
+        gone = [f for f in self.findings if f.problem not in {still.problem for still in found}]
+        self.seen = {f.problem: self.seen.get(f.problem, 0) + 1 for f in found}
+        self.findings = tuple(
+            f for f in found if self.seen[f.problem] >= 2 or len(self.audited) == 1 or f.severity == "critical"
+        )
+        return gone
+
     def _over_window(self, name: str, reading: SiteReading) -> SiteReading:
         if reading.units is None or len(self.dead) < 2:
             return reading

@@ -180,6 +180,10 @@ class Watch:
         if failure:
             self._record_note = f"the record ended early: {failure}"
 
+    def release(self) -> None:
+        """Keep the models alive no longer; only after `close`."""
+        self._sampling.take([nn.Module()])
+
     # What follows runs inside the user's training: nothing may raise.
 
     @property
@@ -258,8 +262,7 @@ class Watch:
         if not self._always:
             return
         if not self._ours(optimizer):
-            if self.on_stranger is not None:
-                self.on_stranger(optimizer)
+            self._met(optimizer)
             return
         if not self.scaled.taken(optimizer, sampled=self._kind != "nothing"):
             self._skip()
@@ -276,6 +279,13 @@ class Watch:
         if stop := self._teller.stops():
             self._detach()
             raise stop
+
+    def _met(self, stranger: torch.optim.Optimizer) -> None:
+        if self.on_stranger is not None:
+            try:
+                self.on_stranger(stranger)
+            except Exception as error:
+                self._fault(error)
 
     def _sampled(self, optimizer: torch.optim.Optimizer) -> None:
         kind, audit = self._kind, self._audit
@@ -315,14 +325,7 @@ class Watch:
         track.take(run, self._dead)
         run = track.last or run
         found = verdict(joined(track) or run, run, self.ignore)
-        still = {finding.problem for finding in found.findings}
-        self.history.extend((step, finding) for finding in track.findings if finding.problem not in still)
-        track.seen = {f.problem: track.seen.get(f.problem, 0) + 1 for f in found.findings}
-        track.findings = tuple(  # what is critical at once, and of the rest what two audits in a row show
-            f
-            for f in found.findings
-            if track.seen[f.problem] >= 2 or len(track.audited) == 1 or f.severity == "critical"
-        )
+        self.history.extend((step, finding) for finding in track.settle(found.findings))
         for finding in track.findings:
             if track.seen[finding.problem] >= 2:
                 self._teller.tell(finding, step)
