@@ -19,9 +19,14 @@ class ScaledSteps:
         skipped: steps that were not taken, because gradients were not finite.
     """
 
-    def __init__(self, ours: Callable[[torch.optim.Optimizer], bool], skip: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ours: Callable[[torch.optim.Optimizer], bool],
+        skip: Callable[[], None],
+        fault: Callable[[Exception], None],
+    ) -> None:
         self.skipped = 0
-        self._ours, self._skip = ours, skip
+        self._ours, self._skip, self._fault = ours, skip, fault
         self._now: tuple[Any, torch.optim.Optimizer] | None = None  # the scaler that is about to step, and what
         self._taken = False
         SCALERS.listen(self)
@@ -37,9 +42,12 @@ class ScaledSteps:
     def scaler_stepped(self, scaler: Any, optimizer: torch.optim.Optimizer) -> None:
         """It has done so, or not."""
         self._now = None
-        if not self._taken and scaler.is_enabled() and self._ours(optimizer):
-            self.skipped += 1
-            self._skip()
+        try:
+            if not self._taken and scaler.is_enabled() and self._ours(optimizer):
+                self.skipped += 1
+                self._skip()
+        except Exception as error:
+            self._fault(error)
 
     def taken(self, optimizer: torch.optim.Optimizer, *, sampled: bool) -> bool:
         """Whether the optimizer, which has just stepped, moved its weights.
@@ -48,7 +56,8 @@ class ScaledSteps:
         because the answer has to be waited for.
         """
         self._taken = True
-        if self._now is None or not hasattr(optimizer, "_step_supports_amp_scaling"):
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if self._now is None or not fused or not self._now[0].is_enabled():
             return True
         on_cpu = all(p.device.type == "cpu" for group in optimizer.param_groups for p in group["params"][:1])
         if (on_cpu or sampled) and found_infinite(self._now[0], optimizer):

@@ -26,8 +26,6 @@ class Track:
 
     number: int = 0
     steps: int = 0
-    at: int = -1  # number of its last step among those of all optimizers
-    period: int = 0  # between its last two
     first: Run | None = None
     last: Run | None = None
     losses: list[float] = field(default_factory=list[float])
@@ -35,11 +33,6 @@ class Track:
     seen: dict[str, int] = field(default_factory=dict[str, int])  # problem -> audits in a row
     findings: tuple[Finding, ...] = ()
     dead: deque[Mapping[str, Tensor]] = field(default_factory=lambda: deque(maxlen=WINDOW))
-
-    def stepped(self, at: int) -> None:
-        """Count a step of this optimizer."""
-        self.period, self.at = (at - self.at if self.at >= 0 else 0), at
-        self.steps += 1
 
     def take(self, run: Run, dead: Mapping[str, Tensor]) -> None:
         """Add an audit."""
@@ -77,13 +70,32 @@ class Track:
         )
 
 
-def due(tracks: Collection[Track], step: int) -> bool:
-    """Whether this step is expected to be that of an optimizer which was audited less often than another.
+class Turns:
+    """In which order several optimizers step: two of the critic, one of the generator, and so on."""
 
-    A generator that steps after its critic would never be audited at steps of even numbers.
-    """
-    most = max((len(track.audited) for track in tracks), default=0)
-    return any(len(track.audited) < most and track.period and track.at + track.period == step for track in tracks)
+    def __init__(self) -> None:
+        self._past: deque[int] = deque(maxlen=48)
+
+    def stepped(self, number: int) -> None:
+        """Optimizer `number` has stepped."""
+        self._past.append(number)
+
+    def due(self, tracks: Collection[Track]) -> bool:
+        """Whether the next step is that of an optimizer which was audited less often than another.
+
+        A generator that steps after its critic would never be audited at steps of even numbers.
+        """
+        most = max((len(track.audited) for track in tracks), default=0)
+        behind = {track.number for track in tracks if len(track.audited) < most}
+        return bool(behind) and self._expected() in behind
+
+    def _expected(self) -> int | None:
+        """Return who comes next if what came last goes on; None while nothing has come twice."""
+        past = list(self._past)
+        for length in range(1, len(past) // 2 + 1):
+            if past[-length:] == past[-2 * length : -length] and len(set(past[-length:])) > 1:
+                return past[-length]
+        return None
 
 
 def owned(run: Run) -> Run:

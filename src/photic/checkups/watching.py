@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from photic.checkups.recording import Recording
 from photic.checkups.scaled_steps import ScaledSteps
 from photic.checkups.stopping import OnFinding, Stop, Teller
-from photic.checkups.tracks import Track, due, joined, owned
+from photic.checkups.tracks import Track, Turns, joined, owned
 from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.closures import FirstRun
@@ -79,12 +79,13 @@ class Watch:
         self._kind: Kind = "nothing"
         self._record_note = ""
         self._dead: dict[str, torch.Tensor] = {}
+        self._turns = Turns()
         self._sampling = Sampling(roots, self._fault)
         self._before: RemovableHandle | None = None
         self._always: list[RemovableHandle] = []
         self._recording = Recording(record)
         self._always.append(register_optimizer_step_post_hook(self._stepped))
-        self.scaled = ScaledSteps(self._ours, self._skip)
+        self.scaled = ScaledSteps(self._ours, self._skip, self._fault)
         self._prepare("audit")
 
     def __enter__(self) -> Watch:
@@ -146,9 +147,7 @@ class Watch:
             )
         if skipped := self.scaled.note(self.steps - self._started):
             said.append(skipped)
-        if self._record_note:
-            said.append(self._record_note)
-        return said
+        return [*said, *([self._record_note] if self._record_note else [])]
 
     def gradients_are_whole(self) -> None:
         """Say in each step, before clipping, that all of the backward has run; only where `trainer_tells` is set."""
@@ -251,7 +250,8 @@ class Watch:
 
     def _ran_once(self, optimizer: torch.optim.Optimizer) -> None:
         self._whole(optimizer)
-        self._sampling.pause_glance()
+        if not self.faults:
+            self._sampling.pause_glance()
 
     def _track(self, optimizer: torch.optim.Optimizer) -> Track:
         return self._tracks.setdefault(id(optimizer), Track(number=len(self._tracks), steps=self._started))
@@ -261,31 +261,30 @@ class Watch:
             self._detach()
         if not self._always:
             return
-        if not self._ours(optimizer):
-            self._met(optimizer)
-            return
-        if not self.scaled.taken(optimizer, sampled=self._kind != "nothing"):
-            self._skip()
-            return
-        if self._kind == "nothing":
-            self._track(optimizer).stepped(self.steps)
-            self.steps += 1
-            self._prepare(self._also(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0)))
-            return
         try:
-            self._sampled(optimizer)
+            self._took(optimizer)
         except Exception as error:
             self._fault(error)
         if stop := self._teller.stops():
             self._detach()
             raise stop
 
-    def _met(self, stranger: torch.optim.Optimizer) -> None:
-        if self.on_stranger is not None:
-            try:
-                self.on_stranger(stranger)
-            except Exception as error:
-                self._fault(error)
+    def _took(self, optimizer: torch.optim.Optimizer) -> None:
+        if not self._ours(optimizer):
+            if self.on_stranger is not None:
+                self.on_stranger(optimizer)
+        elif not self.scaled.taken(optimizer, sampled=self._kind != "nothing"):
+            self._skip()
+        elif self._kind == "nothing":
+            self._count(self._track(optimizer))
+            self._prepare(self._also(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0)))
+        else:
+            self._sampled(optimizer)
+
+    def _count(self, track: Track) -> None:
+        track.steps += 1
+        self.steps += 1
+        self._turns.stepped(track.number)
 
     def _sampled(self, optimizer: torch.optim.Optimizer) -> None:
         kind, audit = self._kind, self._audit
@@ -299,8 +298,7 @@ class Watch:
         following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
         if not (kind == following == "glance" and self._sampling.stays):
             self._stop_sampling()
-        track.stepped(self.steps)
-        self.steps += 1
+        self._count(track)
         if run is not None:
             self._judge(track, self.combine(owned(run) if self._several() else run))
         elif kind == "glance" and self.on_glance is not None:
@@ -312,7 +310,7 @@ class Watch:
 
     def _also(self, kind: Kind) -> Kind:
         """Audit another optimizer's step too, where its turn comes."""
-        if kind != "audit" and len(self._tracks) > 1 and due(self._tracks.values(), self.steps):
+        if kind != "audit" and len(self._tracks) > 1 and self._turns.due(self._tracks.values()):
             self.pace.allow(self.steps - self._started)
             return "audit"
         return kind
@@ -341,15 +339,12 @@ class Watch:
 
     def _skip(self) -> None:
         """A step was skipped: what was read of it is of no step; the next one takes its place."""
-        try:
-            self._recording.skipped(self.steps, self.scaled.skipped)
-            self.pace.passed()
-            if self._kind != "nothing":
-                kind = self._kind
-                self._stop_sampling()
-                self._prepare(kind)
-        except Exception as error:
-            self._fault(error)
+        self._recording.skipped(self.steps, self.scaled.skipped)
+        self.pace.passed()
+        if self._kind != "nothing":
+            kind = self._kind
+            self._stop_sampling()
+            self._prepare(kind)
 
 
 def _listed(given: Any, kind: type) -> list[Any]:
