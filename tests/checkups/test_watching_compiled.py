@@ -108,6 +108,7 @@ def quiet() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own
         warnings.filterwarnings("error", message=".*photic.*")
+        warnings.filterwarnings("error", message=".*global hooks.*")
         yield
     torch._dynamo.reset()
 
@@ -157,6 +158,29 @@ def test_what_is_read_beside_is_what_an_audit_reads_in_place() -> None:
         assert (c.gradient_norm or 0.0) == pytest.approx(d.gradient_norm or 0.0, rel=1e-5)
         assert (c.gain or 0.0) == pytest.approx(d.gain or 0.0, rel=1e-5)
     assert ours.steps[0].parameters[0].before_clipping == pytest.approx(theirs.steps[0].parameters[0].before_clipping)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++")
+def test_two_hundred_steps_of_the_inductor_are_the_same_bits() -> None:
+    plain, counted, _ = train(wrapped, "inductor", steps=200)
+    watched, recounted, watch = train(wrapped, "inductor", steps=200, attach="after")
+    assert same(plain, watched) and counted == recounted
+    assert watch is not None and watch.run is not None and watch.steps == 200
+
+
+@pytest.mark.parametrize("how", [wrapped, in_place])
+def test_discovery_finds_a_compiled_model_and_costs_no_graph(how: Any) -> None:
+    from photic.checkups.discovery import Discovery
+
+    plain, counted, _ = train(how, "aot_eager", steps=12)
+    discovery = Discovery(lambda roots: Watch(roots, started=1))
+    try:
+        watched, recounted, _ = train(how, "aot_eager", steps=12)
+    finally:
+        discovery.close()
+    assert same(plain, watched) and counted == recounted
+    assert discovery.watch is not None and discovery.watch.faults == []
+    assert discovery.watch.run is not None and len(discovery.watch.run.sites) > 8
 
 
 @pytest.mark.parametrize("attach", ["after", "before"])

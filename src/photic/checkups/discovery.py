@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from threading import get_ident
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
 from photic.checkups.watching import Watch
+from photic.probes.compiled import Regions, entering_module, original, unwarned
 
 _PATIENCE = 4  # steps of an optimizer in which no model of it was called; then it has none that we can see
 
@@ -41,6 +43,8 @@ class Discovery:
         self._thread = get_ident()
         self._called: dict[int, nn.Module] = {}
         self._hooks: list[RemovableHandle] = []
+        self._quiet = ExitStack()
+        self._regions = Regions(self._region_entered, self._hook)
         self._tries: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
         self._steps_before = 0
         self._first: RemovableHandle | None = register_optimizer_step_post_hook(self._stepped)
@@ -61,21 +65,38 @@ class Discovery:
 
     def _look(self) -> None:
         self._depth = 0
+        self._quiet.enter_context(unwarned())
+        self._regions.open()
+        self._hook()
+
+    def _region_entered(self) -> None:
+        """A compiled region must not meet our hooks; what is called through it is told by its frame."""
+        module = entering_module()
+        if module is not None and self._depth == 0 and original(module).training and torch.is_grad_enabled():
+            self._called.setdefault(id(module), module)
+        self._unhook()
+
+    def _hook(self) -> None:
         self._hooks = [
             torch_module.register_module_forward_pre_hook(self._entered),
             torch_module.register_module_forward_hook(self._left, always_call=True),
         ]
 
-    def _forget(self) -> None:
+    def _unhook(self) -> None:
         for handle in self._hooks:
             handle.remove()
         self._hooks.clear()
+
+    def _forget(self) -> None:
+        self._regions.close()
+        self._quiet.close()
+        self._unhook()
         self._called.clear()
 
     def _entered(self, module: nn.Module, given: Any) -> None:
         if torch.compiler.is_compiling() or get_ident() != self._thread:
             return
-        if self._depth == 0 and module.training and torch.is_grad_enabled():
+        if self._depth == 0 and original(module).training and torch.is_grad_enabled():
             self._called.setdefault(id(module), module)
         self._depth += 1
 

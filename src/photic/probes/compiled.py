@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Callable, Collection
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
@@ -92,7 +95,19 @@ def _told(original: Callable[..., Any], listeners: list[Regions]) -> Callable[..
     return maybe_set_eval_frame
 
 
-def entering_module(known: Collection[int]) -> nn.Module | None:
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Inside, torch does not warn that `torch.compile`'s wrapper meets global hooks: ours expect it."""
+    item = ("ignore", re.compile(r"Using `torch.compile\(module\)` when there are global hooks"), UserWarning, None, 0)
+    warnings.filters.insert(0, item)  # type: ignore[attr-defined]  # pyright: ignore
+    try:
+        yield
+    finally:
+        if item in warnings.filters:
+            warnings.filters.remove(item)  # type: ignore[attr-defined]  # pyright: ignore
+
+
+def entering_module(known: Collection[int] | None = None) -> nn.Module | None:
     """Return the module through which the region is entered, if it is one of `known` (by id) or the wrapper of one.
 
     Ask when `Regions` tells that a region is entered: the module's call lies a few frames above.
@@ -103,6 +118,7 @@ def entering_module(known: Collection[int]) -> nn.Module | None:
         if frame is None:
             return None
         found = frame.f_locals.get("self")
-        if isinstance(found, nn.Module) and is_compiled(found) and (id(found) in known or id(original(found)) in known):
+        ours = isinstance(found, nn.Module) and is_compiled(found)
+        if ours and (known is None or id(found) in known or id(original(found)) in known):
             return found
     return None

@@ -17,6 +17,7 @@ from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.beside import Beside
 from photic.probes.calls import Call, Watcher, made
 from photic.probes.clipping import clipping
+from photic.probes.compiled import unwarned
 from photic.probes.doors import DOORS
 from photic.probes.halves import Table, both, table
 from photic.probes.recorder import Recorder
@@ -80,6 +81,7 @@ class InPlaceAudit:
             self._around.enter_context(door.listening(self))
         self._around.enter_context(clipping(self._clips))
         if self.beside is not None:
+            self._around.enter_context(unwarned())
             self.entered(root, given)
         else:
             self._inside = [root]
