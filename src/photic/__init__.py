@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from photic.checkups.check import check
     from photic.checkups.predict import predict
+    from photic.checkups.stopping import TrainingStopped
     from photic.checkups.watching import watch
     from photic.diagnosis.diagnose import diagnose
     from photic.initialisers.initialise import initialise
@@ -36,6 +37,7 @@ _HOMES = {
     "Finding": "photic.records.findings",
     "Prediction": "photic.records.predictions",
     "Run": "photic.records.runs",
+    "TrainingStopped": "photic.checkups.stopping",
     "Treatment": "photic.remedies.treat",
     "check": "photic.checkups.check",
     "diagnose": "photic.diagnosis.diagnose",
@@ -55,6 +57,7 @@ __all__ = [
     "Finding",
     "Prediction",
     "Run",
+    "TrainingStopped",
     "Treatment",
     "check",
     "diagnose",

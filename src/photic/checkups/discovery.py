@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from threading import get_ident
 from typing import Any
 
@@ -13,59 +15,142 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
 from photic.checkups.watching import Watch
+from photic.probes.compiled import Regions, entering_module, original, unwarned
+
+_PATIENCE = 4  # steps of an optimizer in which no model of it was called; then it has none that we can see
 
 
 class Discovery:
     """Waits for the first optimizer step and then watches what was trained in it.
 
     Until then torch's global module hooks note which modules are called from outside of any other; those that hold
-    parameters of the optimizer are the models. Afterwards nothing of this is left.
+    parameters of the optimizer are the models. Afterwards nothing of this is left, until an optimizer steps that the watch
+    does not know: then it looks again for one step. What is trained along with the known models joins them; what is trained
+    after them is a training of its own.
 
     Attributes:
-        watch: None until the first step.
-        found: called with the watch as soon as there is one.
+        watch: None until the first step; then that of the training that goes on.
+        ended: those of the trainings before.
+        started: optimizer steps that the training had made when it was found.
     """
 
     def __init__(self, make: Callable[[list[nn.Module]], Watch]) -> None:
         self.make = make
         self.watch: Watch | None = None
+        self.ended: list[Watch] = []
+        self.started = 1
         self._depth = 0
         self._thread = get_ident()
         self._called: dict[int, nn.Module] = {}
-        self._handles: list[RemovableHandle] = [
-            torch_module.register_module_forward_pre_hook(self._entered),
-            torch_module.register_module_forward_hook(self._left, always_call=True),
-            register_optimizer_step_post_hook(self._stepped),
-        ]
+        self._hooks: list[RemovableHandle] = []
+        self._quiet = ExitStack()
+        self._regions = Regions(self._region_entered, self._hook)
+        self._tries: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
+        self._steps_before = 0
+        self._first: RemovableHandle | None = register_optimizer_step_post_hook(self._stepped)
+        self._look()
+
+    @property
+    def watches(self) -> list[Watch]:
+        """All trainings, in order."""
+        return [*self.ended, *([self.watch] if self.watch is not None else [])]
 
     def close(self) -> None:
         """Stop looking, and stop watching."""
         self._forget()
+        if self._first is not None:
+            self._first.remove()
         if self.watch is not None:
             self.watch.close()
 
-    def _forget(self) -> None:
-        for handle in self._handles:
+    def _look(self) -> None:
+        self._depth = 0
+        self._quiet.enter_context(unwarned())
+        self._regions.open()
+        self._hook()
+
+    def _region_entered(self) -> None:
+        """A compiled region must not meet our hooks; what is called through it is told by its frame."""
+        module = entering_module()
+        if module is not None and self._depth == 0 and original(module).training and torch.is_grad_enabled():
+            self._called.setdefault(id(module), module)
+        self._unhook()
+
+    def _hook(self) -> None:
+        self._hooks = [
+            torch_module.register_module_forward_pre_hook(self._entered),
+            torch_module.register_module_forward_hook(self._left, always_call=True),
+        ]
+
+    def _unhook(self) -> None:
+        for handle in self._hooks:
             handle.remove()
-        self._handles.clear()
+        self._hooks.clear()
+
+    def _forget(self) -> None:
+        self._regions.close()
+        self._quiet.close()
+        self._unhook()
         self._called.clear()
 
     def _entered(self, module: nn.Module, given: Any) -> None:
-        if get_ident() != self._thread:
+        if torch.compiler.is_compiling() or get_ident() != self._thread:
             return
-        if self._depth == 0 and module.training and torch.is_grad_enabled():
+        if self._depth == 0 and original(module).training and torch.is_grad_enabled():
             self._called.setdefault(id(module), module)
         self._depth += 1
 
     def _left(self, module: nn.Module, given: Any, output: Any) -> None:
-        if get_ident() == self._thread:
-            self._depth -= 1
+        if not torch.compiler.is_compiling() and get_ident() == self._thread:
+            self._depth = max(0, self._depth - 1)
 
-    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _models(self, optimizer: torch.optim.Optimizer) -> list[nn.Module]:
+        """Return the outermost modules that were called; none if none holds parameters of the optimizer."""
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
         holders = [m for m in self._called.values() if any(p.requires_grad for p in m.parameters())]
         if not any(id(p) in owned for m in holders for p in m.parameters()):
+            return []
+        inner = {id(part) for m in holders for part in m.modules() if part is not m}
+        return [m for m in holders if id(m) not in inner]
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        models = self._models(optimizer)
+        if not models:
             return  # another optimizer, or a model that was never called as a module
         self._forget()
-        inner = {id(part) for m in holders for part in m.modules() if part is not m}
-        self.watch = self.make([m for m in holders if id(m) not in inner])
+        if self._first is not None:
+            self._first.remove()
+            self._first = None
+        self._begin(models)
+
+    def _begin(self, models: list[nn.Module]) -> None:
+        self.watch = self.make(models)
+        self.watch.on_stranger = self._stranger
+
+    def _stranger(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer of parameters that nobody watches has stepped: look in its next step what it trains."""
+        tries = self._tries.get(optimizer, 0)
+        if self.watch is None or tries > _PATIENCE:
+            return
+        self._tries[optimizer] = tries + 1
+        if not self._hooks:
+            self._steps_before = self.watch.steps
+            self._look()
+            return
+        models = self._models(optimizer)
+        if not models and tries < _PATIENCE:
+            return
+        along = self.watch.steps > self._steps_before or any(
+            id(part) in self._called for root in self.watch.roots for part in root.modules()
+        )
+        self._forget()
+        if not models:
+            return
+        if along:
+            self.watch.extend(models)
+        else:
+            self.watch.close()
+            self.watch.release()
+            self.ended.append(self.watch)
+            self.started = tries + 1
+            self._begin(models)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,19 +16,20 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from photic.checkups.tracks import Track, joined, owned
+from photic.checkups.recording import Recording
+from photic.checkups.scaled_steps import ScaledSteps
+from photic.checkups.stopping import OnFinding, Stop, Teller
+from photic.checkups.tracks import Track, Turns, joined, owned
 from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
+from photic.probes.closures import FirstRun
 from photic.probes.glances import Glance
 from photic.probes.in_place import InPlaceAudit
-from photic.probes.modules import entrances, module_names
 from photic.probes.pace import Kind, Pace
+from photic.probes.sampling import Sampling
 from photic.records.findings import Checkup, Finding
 from photic.records.runs import Run
-from photic.records.stores import StoreWriter
 from photic.theory.network import predict_run
-
-OnFinding = Callable[[Finding, int], None]
 
 
 class Watch:
@@ -37,6 +38,7 @@ class Watch:
     Attributes:
         history: findings that went away again, with the step at which they did.
         faults: what went wrong inside photic; the first one ends the watch and never the training.
+        scaled: the steps of gradient scalers; `scaled.skipped` were not taken.
     """
 
     def __init__(
@@ -47,50 +49,43 @@ class Watch:
         budget: float = 0.01,
         record: str | Path | None = None,
         on_finding: OnFinding | None = None,
+        stop_on: Stop = "never",
         ignore: Sequence[str] = (),
         every: int = 0,
         started: int = 0,
         on_audit: Callable[[Run], None] | None = None,
+        on_glance: Callable[[Glance, int], None] | None = None,
+        on_stranger: Callable[[torch.optim.Optimizer], None] | None = None,
     ) -> None:
-        self.roots = [model] if isinstance(model, nn.Module) else list(model)
-        for root in self.roots:
+        roots: list[nn.Module] = _listed(model, nn.Module)
+        for root in roots:
             if not isinstance(root, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"expected torch.nn.Modules to watch, got {type(root).__name__}")
-        if not self.roots:
+        if not roots:
             raise ValueError("expected at least one model to watch, got none")
-        self.family = self.roots[0] if len(self.roots) == 1 else _family(self.roots)
-        given = (
-            []
-            if optimizer is None
-            else [optimizer]
-            if isinstance(optimizer, torch.optim.Optimizer)
-            else list(optimizer)
-        )
-        self._chosen = {id(item) for item in given}
-        self._parameters = {id(parameter) for parameter in self.family.parameters()}
+        self._teller = Teller(on_finding, stop_on)
+        self._chosen = {id(item) for item in _listed(optimizer, torch.optim.Optimizer)}
+        self._whose: weakref.WeakKeyDictionary[torch.optim.Optimizer, bool] = weakref.WeakKeyDictionary()
         self.pace = Pace(budget, every=every)
         self.history: list[tuple[int, Finding]] = []
         self.faults: list[str] = []
-        self.notes: list[str] = []
-        self.on_finding = on_finding
         self.ignore = tuple(ignore)
-        self.on_audit = on_audit
+        self.on_audit, self.on_glance, self.on_stranger = on_audit, on_glance, on_stranger
         self.steps = started  # steps that were made before the watch began
         self._started = started
         self._tracks: dict[int, Track] = {}
-        self._told: set[str] = set()
         self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
-        self._audit: InPlaceAudit | None = None
-        self._glance = Glance(self.family, module_names(self.family), self._fault)
-        self._sampling: list[RemovableHandle] = []
+        self._record_note = ""
+        self._dead: dict[str, torch.Tensor] = {}
+        self._turns = Turns()
+        self._sampling = Sampling(roots, self._fault)
+        self._before: RemovableHandle | None = None
         self._always: list[RemovableHandle] = []
-        self._store = StoreWriter(Path(record)) if record is not None else None
-        self._compiled = any("OptimizedModule" in type(m).__name__ for root in self.roots for m in root.modules())
-        if self._compiled:
-            self.notes.append("compiled parts run as they are: only gradients and updates of parameters are read there")
+        self._recording = Recording(record)
         self._always.append(register_optimizer_step_post_hook(self._stepped))
+        self.scaled = ScaledSteps(self._ours, self._skip, self._fault)
         self._prepare("audit")
 
     def __enter__(self) -> Watch:
@@ -100,6 +95,11 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def roots(self) -> list[nn.Module]:
+        """The models that are watched."""
+        return self._sampling.roots
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -134,6 +134,21 @@ class Watch:
             run, prediction, dataclasses.replace(diagnosis, findings=self.findings), (*self.notes, self.cost())
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the verdict must know."""
+        said: list[str] = []
+        if self._sampling.unreadable:
+            said.append(f"nothing more can be read of this model: {self._sampling.unreadable}")
+        elif self._sampling.compiled:
+            said.append(
+                "compiled parts run as they are; they are read in an eager pass of the same batch beside the step, whose "
+                "rounding and dropout masks may differ from the compiled ones"
+            )
+        if skipped := self.scaled.note(self.steps - self._started):
+            said.append(skipped)
+        return [*said, *([self._record_note] if self._record_note else [])]
+
     def gradients_are_whole(self) -> None:
         """Say in each step, before clipping, that all of the backward has run; only where `trainer_tells` is set."""
         if self._audit is not None and self._audit.heard:
@@ -147,17 +162,32 @@ class Watch:
             f"the start-up {self.pace.start_up_seconds:.2f} s"
         )
 
+    def extend(self, models: Sequence[nn.Module]) -> None:
+        """Watch further models from the next step on: one that was made later, the other half of a GAN."""
+        known = {id(root) for root in self.roots}
+        new = [model for model in models if id(model) not in known]
+        if not new or not self._always or not self._stop_sampling():
+            return
+        self._sampling.take([*self.roots, *new])
+        self._whose.clear()
+        self._prepare("audit")
+
     def close(self) -> None:
         """Detach; safe to call twice. The record is complete afterwards."""
         self._detach()
-        if self._store is not None:
-            self._describe()
-            self._store.close()
-            if self._store.failure:
-                self.notes.append(f"the record ended early: {self._store.failure}")
-            self._store = None
+        failure = self._recording.close(self.findings, **self._facts())
+        if failure:
+            self._record_note = f"the record ended early: {failure}"
+
+    def release(self) -> None:
+        """Keep the models alive no longer; only after `close`."""
+        self._sampling.take([nn.Module()])
 
     # What follows runs inside the user's training: nothing may raise.
+
+    @property
+    def _audit(self) -> InPlaceAudit | None:
+        return self._sampling.audit
 
     def _fault(self, error: Exception) -> None:
         if not self.faults:
@@ -170,6 +200,7 @@ class Watch:
 
     def _detach(self) -> None:
         """Take everything away; where a torch call of ours is under way, the rest at the next step."""
+        self.scaled.close()
         if self._stop_sampling():
             for handle in self._always:
                 handle.remove()
@@ -178,164 +209,146 @@ class Watch:
     def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
         if self._chosen:
             return id(optimizer) in self._chosen
-        return any(id(p) in self._parameters for group in optimizer.param_groups for p in group["params"])
+        known = self._whose.get(optimizer)
+        if known is None:
+            held = {id(parameter) for root in self.roots for parameter in root.parameters()}
+            known = any(id(p) in held for group in optimizer.param_groups for p in group["params"])
+            self._whose[optimizer] = known
+        return known
 
     def _prepare(self, kind: Kind) -> None:
         """Put up what the next step needs."""
-        if kind == self._kind == "glance" and self._glance.on:
-            self._glance.install()
-            return
         self._kind = kind
-        if kind == "nothing":
-            return
-        if kind == "glance" and not self._compiled:
-            self._glance.install()
-        elif not self._compiled:
-            self._audit = InPlaceAudit(self.family, self._fault)
-            for root in entrances(self.roots):
-                self._sampling.append(root.register_forward_pre_hook(self._entering, with_kwargs=True))
-                self._sampling.append(root.register_forward_hook(self._leaving))
-        self._sampling.append(register_optimizer_step_pre_hook(self._stepping))
+        self._sampling.prepare(kind)
+        self._kind = self._sampling.kind
+        if self._kind != "nothing" and self._before is None:
+            self._before = register_optimizer_step_pre_hook(self._stepping)
 
     def _stop_sampling(self) -> bool:
-        self._glance.remove()
-        for handle in self._sampling:
-            handle.remove()
-        self._sampling.clear()
-        if self._audit is not None and not self._audit.close():
-            return False
-        self._audit = None
-        return True
+        if self._before is not None:
+            self._before.remove()
+            self._before = None
+        return self._sampling.stop()
 
-    def _entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        audit = self._audit
-        if audit is None or not module.training or not torch.is_grad_enabled() or audit.heard:
-            return
+    def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        if self.trainer_tells or torch.compiler.is_compiling() or not self._ours(optimizer):
+            return None
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if callable(closure) and self._sampling.waits_for_closure():
+            told = FirstRun(closure, lambda: self._ran_once(optimizer))
+            return (args, {**kwargs, "closure": told}) if "closure" in kwargs else ((args[0], told, *args[2:]), kwargs)
+        self._whole(optimizer)
+        return None
+
+    def _whole(self, optimizer: torch.optim.Optimizer, *, moves: bool = True) -> None:
+        """The gradients of the step are whole."""
         try:
-            if audit.recorder.forwards:
-                audit.entered(module)
-            else:
-                audit.begin(module, (args, kwargs))
+            step = self._track(optimizer).steps
+            self._sampling.before_step(optimizer, step=step, scale=self.scaled.scale(optimizer), moves=moves)
         except Exception as error:
             self._fault(error)
 
-    def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._audit is not None:
-            try:
-                self._audit.returned(module, output)
-            except Exception as error:
-                self._fault(error)
-
-    def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        audit = self._audit
-        if audit is None or self.trainer_tells or not audit.heard or not self._ours(optimizer):
-            return
-        try:
-            audit.before_step(optimizer, step=self._track(optimizer).steps)
-        except Exception as error:
-            self._fault(error)
+    def _ran_once(self, optimizer: torch.optim.Optimizer) -> None:
+        self._whole(optimizer)
+        if not self.faults:
+            self._sampling.pause_glance()
 
     def _track(self, optimizer: torch.optim.Optimizer) -> Track:
-        return self._tracks.setdefault(id(optimizer), Track(steps=self._started))
+        return self._tracks.setdefault(id(optimizer), Track(number=len(self._tracks), steps=self._started))
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self.faults:
             self._detach()
-        if not self._always or not self._ours(optimizer):
-            return
-        if self._kind == "nothing":
-            self._track(optimizer).steps += 1
-            self.steps += 1
-            self._prepare(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0))
+        if not self._always:
             return
         try:
-            self._sampled(optimizer)
+            self._took(optimizer)
         except Exception as error:
             self._fault(error)
+        if stop := self._teller.stops():
+            self._detach()
+            raise stop
+
+    def _took(self, optimizer: torch.optim.Optimizer) -> None:
+        if not self._ours(optimizer):
+            if self.on_stranger is not None:
+                self.on_stranger(optimizer)
+        elif not self.scaled.taken(optimizer, sampled=self._kind != "nothing"):
+            self._skip()
+        elif self._kind == "nothing":
+            self._count(self._track(optimizer))
+            self._prepare(self._also(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0)))
+        else:
+            self._sampled(optimizer)
+
+    def _count(self, track: Track) -> None:
+        track.steps += 1
+        self.steps += 1
+        self._turns.stepped(track.number)
 
     def _sampled(self, optimizer: torch.optim.Optimizer) -> None:
         kind, audit = self._kind, self._audit
         track = self._track(optimizer)
-        if audit is not None and audit.heard and not audit.read:  # a closure: forward and backward ran inside the step
-            audit.before_step(optimizer, step=track.steps, moves=False)
-        run = audit.after_step() if audit is not None else None
+        if audit is not None and audit.heard and not audit.read:  # a trainer ran forward and backward inside the step
+            self._whole(optimizer, moves=False)
+        run = self._sampling.after_step()
+        self._dead = audit.dead if audit is not None else {}
         if kind == "glance":
-            self._write_glance()
+            self._recording.glance(self._sampling.glance, self.steps)
         following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
-        if kind != "glance" or following != "glance":  # glance after glance: the hooks stay
+        if not (kind == following == "glance" and self._sampling.stays):
             self._stop_sampling()
-        track.steps += 1
-        self.steps += 1
+        self._count(track)
         if run is not None:
             self._judge(track, self.combine(owned(run) if self._several() else run))
+        elif kind == "glance" and self.on_glance is not None:
+            self.on_glance(self._sampling.glance, self.steps - 1)
         if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)
-        self._prepare(following)
+        self._prepare(self._also(following))
+
+    def _also(self, kind: Kind) -> Kind:
+        """Audit another optimizer's step too, where its turn comes."""
+        if kind != "audit" and len(self._tracks) > 1 and self._turns.due(self._tracks.values()):
+            self.pace.allow(self.steps - self._started)
+            return "audit"
+        return kind
 
     def _several(self) -> bool:
         return max(len(self._tracks), len(self._chosen), len(self.roots)) > 1
 
     def _judge(self, track: Track, run: Run) -> None:
-        step = run.steps[0]
-        track.audited.append(step.step)
-        if step.loss is not None:
-            track.losses.append(step.loss)
-        track.first = track.first or run
-        track.last = run
-        course = joined(track) or run
-        found = verdict(course, run, self.ignore)
-        still = {finding.problem for finding in found.findings}
-        self.history.extend((step.step, finding) for finding in track.findings if finding.problem not in still)
-        track.seen = {f.problem: track.seen.get(f.problem, 0) + 1 for f in found.findings}
-        track.findings = tuple(  # what is critical at once, and of the rest what two audits in a row show
-            f
-            for f in found.findings
-            if track.seen[f.problem] >= 2 or len(track.audited) == 1 or f.severity == "critical"
-        )
+        step = run.steps[0].step
+        track.take(run, self._dead)
+        run = track.last or run
+        found = verdict(joined(track) or run, run, self.ignore)
+        self.history.extend((step, finding) for finding in track.settle(found.findings))
         for finding in track.findings:
-            if track.seen[finding.problem] >= 2 and finding.problem not in self._told:
-                self._told.add(finding.problem)
-                if self.on_finding is not None:
-                    self.on_finding(finding, step.step)
-        self._write_audit(run)
+            if track.seen[finding.problem] >= 2:
+                self._teller.tell(finding, step)
+        self._recording.audit(run, track.number)
+        self._recording.describe(**self._facts(), findings=[dataclasses.asdict(f) for f in self.findings])
         if self.on_audit is not None:
             self.on_audit(dataclasses.replace(run, losses=tuple(track.losses)))
 
-    # The record.
+    def _facts(self) -> dict[str, Any]:
+        glance = self._sampling.glance
+        facts = {"model": type(self._sampling.family).__name__, "modules": glance.names, "steps": self.steps}
+        return {**facts, "cost": self.cost(), "notes": self.notes}
 
-    def _write_audit(self, run: Run) -> None:
-        if self._store is None:
-            return
-        step = run.steps[0]
-        if len(self._tracks) <= 1 and step.step == self._started:
-            self._describe()
-            self._store.fact("sites", [site.name for site in run.sites])
-            self._store.fact("parameters", [parameter.name for parameter in run.parameters])
-        self._store.row("audit/signal", step.step, [math.nan if r.signal is None else r.signal.rms for r in step.sites])
-        self._store.row(
-            "audit/gradient", step.step, [math.nan if r.gradient is None else r.gradient.norm for r in step.sites]
-        )
-        updates = [math.nan if r.update_ratio is None else r.update_ratio for r in step.parameters]
-        self._store.row("audit/update", step.step, updates)
-        self._store.row("loss", step.step, [math.nan if step.loss is None else step.loss])
+    def _skip(self) -> None:
+        """A step was skipped: what was read of it is of no step; the next one takes its place."""
+        self._recording.skipped(self.steps, self.scaled.skipped)
+        self.pace.passed()
+        if self._kind != "nothing":
+            kind = self._kind
+            self._stop_sampling()
+            self._prepare(kind)
 
-    def _write_glance(self) -> None:
-        if self._store is None:
-            return
-        for which, name in ((0, "signal"), (1, "gradient")):
-            read = self._glance.moments(which)
-            self._store.row(
-                f"glance/{name}", self.steps, [math.nan if m is None else (m.rms, m.norm)[which] for m in read]
-            )
 
-    def _describe(self) -> None:
-        if self._store is not None:
-            self._store.fact("model", type(self.family).__name__)
-            self._store.fact("modules", self._glance.names)
-            self._store.fact("steps", self.steps)
-            self._store.fact("cost", self.cost())
-            self._store.fact("findings", [dataclasses.asdict(finding) for finding in self.findings])
+def _listed(given: Any, kind: type) -> list[Any]:
+    return [] if given is None else [given] if isinstance(given, kind) else list(given)
 
 
 def watch(
@@ -345,6 +358,7 @@ def watch(
     budget: float = 0.01,
     record: str | Path | None = None,
     on_finding: OnFinding | None = None,
+    stop_on: Stop = "never",
     ignore: Sequence[str] = (),
     every: int = 0,
 ) -> Watch:
@@ -355,27 +369,28 @@ def watch(
     is bit-identical to one that is not watched.
 
     Args:
-        model: a module, or several (GAN); evaluation and passes without gradient are no readings.
+        model: a module, or several (GAN); evaluation and passes without gradient are no readings. Compiled ones run as they
+            are, and are read in an eager pass beside the step.
         optimizer: one or several; None follows every optimizer that owns parameters of the model.
         budget: share of the time that sampling may cost, measured and kept; six audits at steps 0, 2, 8, 32, 128 and
             512 come on top, so that short runs get their verdict.
         every: glance at every step (1), every second (2), ... whatever it costs; 0 as the budget allows.
         record: file to write the course of the run to (SQLite), readable while it runs.
         on_finding: called with each finding and its step, once, when two audits in a row show it.
+        stop_on: raise `TrainingStopped` inside the loop when a finding of this severity or worse is told.
         ignore: problems not to be reported.
 
     Raises:
         TypeError, ValueError: if there is no module to watch or the budget is no share.
+        TrainingStopped: inside the loop, where `stop_on` asks for it.
     """
-    return Watch(model, optimizer, budget=budget, record=record, on_finding=on_finding, ignore=ignore, every=every)
-
-
-def _family(roots: Sequence[nn.Module]) -> nn.Module:
-    """Return one module that holds several, named after their classes; they themselves do not change."""
-    family = nn.ModuleDict()
-    for root in roots:
-        name, count = type(root).__name__, 2
-        while name in family:
-            name, count = f"{type(root).__name__}{count}", count + 1
-        family[name] = root
-    return family
+    return Watch(
+        model,
+        optimizer,
+        budget=budget,
+        record=record,
+        on_finding=on_finding,
+        stop_on=stop_on,
+        ignore=ignore,
+        every=every,
+    )

@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 # Options of `photic run` that take a value; whatever follows the script belongs to the script.
-_WITH_VALUE = {"--budget", "--fail-on", "--ignore", "--record", "--html"}
+_WITH_VALUE = {"--budget", "--fail-on", "--stop-on", "--ignore", "--record", "--html"}
 
 
 def _guarded(arguments: Sequence[str]) -> list[str]:

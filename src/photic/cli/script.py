@@ -15,7 +15,7 @@ from photic.cli.failures import TargetFailure
 def run_script(script: str, arguments: Sequence[str], *, module: bool = False) -> int:
     """Run a script (or with `module` what `python -m` runs) to its end and return its exit code.
 
-    An exception is printed as Python prints it, without our frames.
+    An exception is printed as Python prints it, without our frames; one that stops the training by request is one line.
 
     Raises:
         TargetFailure: if there is no such script.
@@ -37,8 +37,11 @@ def run_script(script: str, arguments: Sequence[str], *, module: bool = False) -
     except KeyboardInterrupt:
         _show()
         raise
-    except BaseException:
-        _show()
+    except BaseException as error:
+        if type(error).__name__ == "TrainingStopped" and type(error).__module__.startswith("photic."):
+            print(f"photic: {error}", file=sys.stderr)  # asked for: no traceback of the user's loop
+        else:
+            _show()
         return 1
     finally:
         sys.argv, sys.path[:] = saved_argv, saved_path

@@ -118,11 +118,12 @@ def _walk(
         raise ValueError("the ranks ran different operations in this step; what they read cannot be put together")
     parameters: list[ParameterReading] = []
     noise: dict[str, float] = {}
+    scale = step.loss_scale or 1.0
     for parameter, reading in zip(run.parameters, step.parameters, strict=True):
         weight = shards.get(parameter.name, 1) / ranks
         merged = _parameter(reading, sums, weight)
         parameters.append(merged)
-        own = sums.mean(None if own_norms is None else own_norms.get(parameter.name, 0.0) ** 2, 1.0)
+        own = sums.mean(None if own_norms is None else (own_norms.get(parameter.name, 0.0) / scale) ** 2, 1.0)
         if own is not None and ranks > 1 and merged.before_clipping:
             variance = max(own - merged.before_clipping**2, 0.0) * ranks / (ranks - 1)
             noise[parameter.name] = math.sqrt(variance) / merged.before_clipping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any
@@ -14,9 +14,9 @@ import torch
 import torch.functional
 import torch.nn.functional
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # pyright: ignore
 
-from photic.probes.modules import Running, running_modules
+from photic.probes.modules import Running, following, module_names
 from photic.probes.operations import canonical
 from photic.probes.where import user_line
 from photic.records.vocabulary import Phase
@@ -119,11 +119,12 @@ _SPECIAL: dict[str, set[str]] = {
 }
 
 
-class _Watcher(TorchFunctionMode):
+class Watcher(TorchFunctionMode):
     """Hands each call to the visitor, which runs it and returns its result."""
 
     def __init__(self, visitor: Visitor, running: Running, follows: Callable[[Tensor], bool]) -> None:
         super().__init__()
+        self._around = ExitStack()
         self.follows = follows
         self.visitor = visitor
         self.running = running
@@ -131,6 +132,24 @@ class _Watcher(TorchFunctionMode):
         self.phase: Phase = "model"
         self.off = False  # lets every call pass: set where the mode cannot be left at once
         self.thread = get_ident()
+
+    def put_up(self) -> None:
+        """Begin to see calls."""
+        self._around.enter_context(following(self.running))
+        self._around.enter_context(_opened_composites())
+        self.__enter__()
+
+    def take_down(self) -> bool:
+        """See nothing any more, and leave nothing behind; `put_up` goes on.
+
+        False: a torch call is under way, or another mode stands above, and nothing can be taken away now.
+        """
+        stack = _get_current_function_mode_stack()
+        if not stack or stack[-1] is not self:
+            return False
+        self.__exit__(None, None, None)
+        self._around.close()
+        return True
 
     def __torch_function__(
         self,
@@ -191,7 +210,7 @@ def watching(
     visitor: Visitor,
     crossed: Callable[[Any, str], None] | None = None,
     follows: Callable[[Tensor], bool] = _is_real,
-) -> Iterator[_Watcher]:
+) -> Iterator[Watcher]:
     """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
 
     Composite functions of `torch.nn.functional` are opened: their inner operations are the calls.
@@ -199,11 +218,21 @@ def watching(
     `follows` tells of which tensors a call is handed over if it has one among its arguments.
     Set `.phase = "loss"` on the yielded object once the model has returned.
     """
-    with running_modules(model) as running, _opened_composites():
-        running.crossed = crossed
-        watcher = _Watcher(visitor, running, follows)
-        with watcher:
-            yield watcher
+    watcher = made(model, visitor, crossed, follows)
+    with following(watcher.running), _opened_composites(), watcher:
+        yield watcher
+
+
+def made(
+    model: nn.Module,
+    visitor: Visitor,
+    crossed: Callable[[Any, str], None] | None = None,
+    follows: Callable[[Tensor], bool] = _is_real,
+) -> Watcher:
+    """Return what `watching` enters, to be put up and taken down at will."""
+    running = Running(module_names(model))
+    running.crossed = crossed
+    return Watcher(visitor, running, follows)
 
 
 _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")

@@ -8,14 +8,32 @@ from typing import Any
 
 import torch.nn.utils.clip_grad as clip_grad
 
+from photic.probes.patched import Patched
+
+Told = Callable[[float, Any], None]
+
+
+def _told(original: Callable[..., Any], listeners: list[Told]) -> Callable[..., Any]:
+    def clips(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
+        for tell in list(listeners):
+            tell(max_norm, total_norm)
+        return original(parameters, max_norm, total_norm, *args, **kwargs)
+
+    return clips
+
+
+# All forms of clipping by norm end in one inner function of torch's, which is looked up when it is called; where a torch
+# has none, clipping is not seen.
+CLIPS: Patched[Told] = Patched(clip_grad, "_clip_grads_with_norm_", _told)
+
 
 @contextmanager
-def clipping(tell: Callable[[float, Any], None], *, limit: float | None = None) -> Iterator[None]:
-    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found; or let it clip to `limit`.
-
-    All forms of it end in one inner function of torch's, which is looked up when it is called; where a torch has none,
-    clipping is not seen.
-    """
+def clipping(tell: Told, *, limit: float | None = None) -> Iterator[None]:
+    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found; or let it clip to `limit`."""
+    if limit is None:
+        with CLIPS.listening(tell):
+            yield
+        return
     original: Callable[..., Any] | None = getattr(clip_grad, "_clip_grads_with_norm_", None)
     if original is None:
         yield
@@ -23,7 +41,7 @@ def clipping(tell: Callable[[float, Any], None], *, limit: float | None = None) 
 
     def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
         tell(max_norm, total_norm)
-        return original(parameters, max_norm if limit is None else limit, total_norm, *args, **kwargs)
+        return original(parameters, limit, total_norm, *args, **kwargs)
 
     clip_grad.__dict__["_clip_grads_with_norm_"] = told
     try:

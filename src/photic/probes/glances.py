@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from photic.kernels.moments import gpu_pass, moments, numba_pass
+from photic.records.histograms import packed
 from photic.records.moments import Moments
 
 _TINY = 0x00800000
@@ -52,12 +53,16 @@ class Glance:
         for counts in self.counts:
             counts[:] = [0] * len(counts)
         self.launched.clear()
-        if not self.on:
-            self.histograms[:] = 0
+        self.histograms[:] = 0
+        self.attach()
+
+    def attach(self) -> None:
+        """Attach the hooks and go on reading."""
+        if not self._handles:
             for k, module in enumerate(self.leaves):
                 hook = _Forward(self, self._readers[0][k], self._readers[1][k])
                 self._handles.append(module.register_forward_hook(hook))
-            self.on = True
+        self.on = True
 
     def launch(self, place: int, values: Tensor) -> bool:
         """Have a GPU read a tensor, and go on at once; False where it cannot. A second reading is added to the first."""
@@ -71,12 +76,23 @@ class Glance:
         self.launched.add(place)
         return True
 
-    def remove(self) -> None:
-        """Detach everything."""
+    def detach(self) -> None:
+        """Take the hooks away; what was read stays, and `attach` goes on."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    def remove(self) -> None:
+        """Detach everything."""
+        self.detach()
         self.on = False
+
+    def histogram(self, which: int) -> bytes:
+        """Return the shares of the octaves of every module's magnitudes as a row of a store: see `records.histograms`.
+
+        Of one cache line in sixteen; zeros throughout for what was read without (a GPU, float64, half precision).
+        """
+        return packed(self.histograms[which])
 
     def moments(self, which: int) -> list[Moments | None]:
         """Return what was read, 0 the signals, 1 the gradients; None for what did not run.

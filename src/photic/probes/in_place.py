@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
 from photic.kernels.moments import moments
 from photic.probes.audit import circumstances, foreign, optimizer_words, parameter_table, scheduled
-from photic.probes.calls import Call, watching
+from photic.probes.beside import Beside
+from photic.probes.calls import Call, Watcher, made
 from photic.probes.clipping import clipping
+from photic.probes.compiled import unwarned
+from photic.probes.doors import DOORS
+from photic.probes.halves import Table, both, table
 from photic.probes.recorder import Recorder
+from photic.probes.scaling import unscaled, unscaled_edge, unscaled_site
 from photic.probes.shards import local
 from photic.probes.updates import epsilon_shares, snapshot, updates
 from photic.records.runs import ParameterReading, Run, Step
@@ -29,22 +33,35 @@ Fault = Callable[[Exception], None]
 class InPlaceAudit:
     """One audit of a training step as it is: no pass of its own, nothing changed.
 
-    Life: `begin` when the first forward of the step starts, `loss_root` when its backward is called (found by wrapping
-    torch.autograd's two doors while the audit is open), `before_step` and `after_step` around the optimizer, `close`.
+    Life: `begin` when the first forward of the step starts, `knocked` when its backward is called (torch.autograd's two
+    doors tell of it while the audit is open), `before_step` and `after_step` around the optimizer, `close`.
     Only the first backward of the step is heard; the gradients of the parameters are those that the optimizer sees.
+
+    With `compiled` the user's forward is left alone, and made again beside it, eagerly, before the optimizer steps.
+
+    Attributes:
+        unreadable: why a compiled forward could not be made again; '' where it could.
     """
 
-    def __init__(self, model: nn.Module, fault: Fault) -> None:
+    def __init__(self, model: nn.Module, fault: Fault, *, compiled: bool = False) -> None:
         self.model = model
         self.fault = fault
         self.recorder = Recorder(in_place=True, fault=fault)
+        self.beside = Beside(model) if compiled else None
         self.value: Tensor | None = None
         self.raw_norms: dict[int, float] = {}
         self.seconds = 0.0
+        self.scale = 1.0  # what a gradient scaler multiplied the loss by
+        self.unreadable = ""
+        self.dead: dict[str, Tensor] = {}  # by site: which units were 0 on every example
         self._inside: list[nn.Module] = []
-        self._stack = ExitStack()
+        self._around = ExitStack()
         self._stepping = ExitStack()
-        self._watcher: Any = None
+        self._watcher: Watcher | None = None
+        self._up = False
+        self._muted = False
+        self._paused = self._interrupted = False
+        self._stands_for: dict[int, tuple[int, int]] = {}  # site of the loss -> pass and output of the network
         self._before: dict[str, Tensor] = {}
         self._leftover: set[int] = set()
         self._clipped: tuple[float, Any] | None = None
@@ -56,33 +73,76 @@ class InPlaceAudit:
     def begin(self, root: nn.Module, given: Any) -> None:
         """Start to record; call it from the forward pre-hook of the outermost module that runs."""
         if self._open:
-            return self.entered(root)
+            return self.entered(root, given)
         start = time.perf_counter()
-        self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
+        self._watcher = made(self.model, self._visit, self._cross, self.recorder.follows)
         self._open = True
-        self._stack.enter_context(_doors(self._knocked, self._went))
-        self._stack.enter_context(clipping(self._clips))
-        self._inside = [root]
-        self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
-        with torch._C.DisableTorchFunction():
-            self.recorder.mark_inputs(given)
+        for door in DOORS:
+            self._around.enter_context(door.listening(self))
+        self._around.enter_context(clipping(self._clips))
+        if self.beside is not None:
+            self._around.enter_context(unwarned())
+            self.entered(root, given)
+        else:
+            self._inside = [root]
+            self._see()
+            self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
+            with torch._C.DisableTorchFunction():
+                self.recorder.mark_inputs(given)
         self.seconds += time.perf_counter() - start
         return None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a forward has been seen."""
+        return self._open or self._run is not None
+
+    def entered(self, root: nn.Module, given: Any) -> None:
+        """Another entrance is called in the same step, or the same one again."""
+        self._inside.append(root)
+        if not self._open or self._muted or self._watcher is None:
+            return
+        self._watcher.phase = "model"
+        if self.beside is not None and len(self._inside) == 1:
+            self.pause()
+            self._paused = False
+            self.beside.entered(root, *given)
 
     def returned(self, root: nn.Module, output: Any) -> None:
         """An entrance has returned: after the outermost one follows the loss, or another forward."""
         if not self._inside or self._inside[-1] is not root:
             return
         self._inside.pop()
-        if self._open and not self._watcher.off and not self._inside:
+        if not self._open or self._muted or self._inside or self._watcher is None:
+            return
+        if self.beside is not None:
+            done = self.beside.returned(output)
+            for place, tensor in enumerate(done.outputs if done is not None else ()):
+                site = self.recorder.maker(tensor) if tensor.grad_fn is not None else None
+                if site is not None:
+                    self._stands_for.setdefault(site, (len(self.beside.passes) - 1, place))
+            self._see()
+        else:
             self.recorder.mark_outputs(output)
-            self._watcher.phase = "loss"
+        self._watcher.phase = "loss"
 
-    def entered(self, root: nn.Module) -> None:
-        """Another entrance is called in the same step, or the same one again."""
-        self._inside.append(root)
-        if self._open and not self._watcher.off:
-            self._watcher.phase = "model"
+    def _see(self) -> None:
+        if self._watcher is not None and not self._up:
+            self._watcher.put_up()
+            self._up = True
+
+    def pause(self) -> None:
+        """See nothing for a while: a compiled region must not meet anything of ours."""
+        self._paused = True
+        if self._watcher is not None and self._up and self._watcher.take_down():
+            self._up = False
+            self._interrupted = True
+
+    def resume(self) -> None:
+        """Go on; what ran in between is found by its autograd nodes."""
+        self._paused = False
+        if self._open and not self._muted and not (self.beside is not None and self._inside):
+            self._see()
 
     def _visit(self, call: Call) -> Any:
         once = _Once(call.function)
@@ -96,7 +156,7 @@ class InPlaceAudit:
             return once.result
 
     def _cross(self, values: Any, scope: str) -> None:
-        if self._watcher is not None and not self._watcher.off:
+        if not self._muted:
             try:
                 self.recorder.cross(values, scope)
             except Exception as error:
@@ -104,27 +164,38 @@ class InPlaceAudit:
                 self.fault(error)
 
     def _mute(self) -> None:
-        self._watcher.off = True
-        self._watcher.running.crossed = None
+        self._muted = True
+        if self._watcher is not None:
+            self._watcher.off = True
+            self._watcher.running.crossed = None
 
-    def _knocked(self, roots: list[Tensor]) -> None:
+    def knocked(self, roots: list[Tensor]) -> None:
         """A backward is about to run from `roots`."""
-        if self.value is not None or self._watcher.off or threading.get_ident() != self._thread:
+        if self.value is not None or self._muted or self._paused or threading.get_ident() != self._thread:
             return
         self._mute()
-        if not self.recorder.forwards:
+        if not self.recorder.forwards or not roots:
             return
         try:
             self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
             self.value = roots[0]
+            if self._interrupted and roots[0].grad_fn not in self.recorder.graph.site_of:
+                self._compiled_loss(roots[0])
             self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
             self.recorder.graph.listen()
         except Exception as error:
             self.fault(error)
 
-    def _went(self) -> None:
+    def _compiled_loss(self, root: Tensor) -> None:
+        index = self.recorder.maker(root)
+        if index is not None:
+            forward = self.recorder.forwards[index]
+            name = f"<loss>/{forward.site.operation}#1"
+            forward.site = dataclasses.replace(forward.site, phase="loss", name=name)
+
+    def went(self) -> None:
         """A backward has run: what the gradients are before anyone clips or unscales them."""
-        if self.value is not None:
+        if self.value is not None and not self._paused:
             try:
                 self.raw_norms = self._norms()
             except Exception as error:
@@ -162,41 +233,77 @@ class InPlaceAudit:
         except Exception as error:
             self.fault(error)
 
+    def _tables(self) -> tuple[Recorder, Table]:
+        """Return who knows the parameters' sites, and the sites."""
+        if self.beside is None:
+            return self.recorder, table(self.recorder)
+        network = Recorder(fault=self.fault)
+        outputs = self.beside.read(network)
+        stands_for = {site: outputs[number][place] for site, (number, place) in self._stands_for.items()}
+        return network, both(table(network), table(self.recorder), stands_for)
+
     def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, moves: bool = True) -> None:
         """The optimizer is about to step: read all gradients as it will see them, and remember the weights.
 
-        Without `moves` the weights are already moved (a closure ran inside the step); an update is then read only if the
-        step was announced.
+        Without `moves` the weights are already moved (a trainer ran everything inside the step); an update is then read
+        only if the step was announced.
         """
         start = time.perf_counter()
         self.close()
         self._optimizer = optimizer
+        multiplied = getattr(optimizer, "grad_scale", None)  # a fused optimizer divides by it in its own step
         gradients = {id(p): p.grad for p in self.model.parameters()}
-        sites, edges, edge_readings = self.recorder.readings()
-        parameters, readings = parameter_table(self.model, self.recorder, optimizer, gradients)
+        try:
+            recorder, (sites, readings_of_sites, edges, edge_readings) = self._tables()
+        except Exception as error:
+            if self.beside is None:
+                raise
+            self.unreadable = f"{type(error).__name__}: {error}"
+            return
+        self.dead = recorder.dead
+        parameters, readings = parameter_table(self.model, recorder, optimizer, gradients)
+        if multiplied is not None:
+            by = float(multiplied)
+            readings = tuple(dataclasses.replace(r, gradient=unscaled(r.gradient, by)) for r in readings)
         if not moves and self._before:
             readings = tuple(
                 dataclasses.replace(r, weight=moments(self._before[p.name])) if p.name in self._before else r
                 for p, r in zip(parameters, readings, strict=True)
             )
-        loss = None if self.value is None else float(self.value.detach().sum())
+        loss = None if self.value is None else float(self.value.detach().sum()) / self.scale
+        if self.scale != 1.0:
+            readings_of_sites = tuple(unscaled_site(reading, self.scale) for reading in readings_of_sites)
+            edge_readings = tuple(unscaled_edge(reading, self.scale) for reading in edge_readings)
         hidden = self.recorder.graph.reentrant_checkpoints()
         unseen = [
             Unseen(self.recorder.forwards[s].site.name, "a reentrant checkpoint hides its operations") for s in hidden
         ]
         self._run = Run(
             model=type(self.model).__name__,
-            sites=tuple(forward.site for forward in self.recorder.forwards),
+            sites=sites,
             edges=edges,
             parameters=parameters,
-            steps=(Step(step, loss, sites, edge_readings, readings),),
-            unseen=(*self.recorder.unseen, *unseen),
-            outputs=self.recorder.outputs,
-            inputs=self.recorder.inputs,
-            columns=self.recorder.columns,
-            foreign=foreign(self.model, self.recorder, optimizer),
+            steps=(
+                Step(
+                    step,
+                    loss,
+                    readings_of_sites,
+                    edge_readings,
+                    readings,
+                    loss_scale=None if self.scale == 1.0 else self.scale,
+                ),
+            ),
+            unseen=(*recorder.unseen, *unseen),
+            outputs=recorder.outputs,
+            inputs=recorder.inputs,
+            columns=recorder.columns,
+            foreign=foreign(self.model, recorder, optimizer),
             optimizer=optimizer_words(optimizer),
-            facts={**circumstances(self.model), **scheduled(optimizer), "audit": "in place"},
+            facts={
+                **circumstances(self.model),
+                **scheduled(optimizer),
+                "audit": "in place" if self.beside is None else "beside",
+            },
         )
         if moves:
             self._before = snapshot(self.model)
@@ -216,12 +323,13 @@ class InPlaceAudit:
         readings: list[ParameterReading] = []
         for parameter, reading in zip(self._run.parameters, step.parameters, strict=True):
             ratio, unchanged = found.get(parameter.name, (None, None))
+            norm = self.raw_norms.get(ids.get(parameter.name, 0))
             readings.append(
                 dataclasses.replace(
                     reading,
                     update_ratio=ratio,
                     unchanged_fraction=unchanged,
-                    before_clipping=self.raw_norms.get(ids.get(parameter.name, 0)),
+                    before_clipping=None if norm is None else norm / self.scale,
                     epsilon_share=shares.get(parameter.name),
                 )
             )
@@ -233,9 +341,7 @@ class InPlaceAudit:
         )
         self._before = {}
         self.seconds += time.perf_counter() - start
-        return dataclasses.replace(
-            self._run, steps=(dataclasses.replace(step, parameters=tuple(readings), leftover_share=leftover),)
-        )
+        return dataclasses.replace(self._run, steps=(step,))
 
     def close(self) -> bool:
         """Leave the mode and take away everything that the audit put up. Safe to call twice.
@@ -246,11 +352,10 @@ class InPlaceAudit:
         self._stepping.close()
         if self._open:
             self._mute()
-            stack = _get_current_function_mode_stack()
-            if not stack or stack[-1] is not self._watcher:
+            if self._up and self._watcher is not None and not self._watcher.take_down():
                 return False
-            self._open = False
-            self._stack.close()
+            self._up = self._open = False
+            self._around.close()
         return True
 
 
@@ -267,30 +372,3 @@ class _Once:
         self.result = self.function(*args, **kwargs)
         self.done = True
         return self.result
-
-
-@contextmanager
-def _doors(tell: Callable[[list[Tensor]], None], after: Callable[[], None]) -> Iterator[None]:
-    """While open, tell of every call of `torch.autograd.backward` and `torch.autograd.grad`, before and after it."""
-    saved = {name: getattr(torch.autograd, name) for name in ("backward", "grad")}
-    for name, original in saved.items():
-        setattr(torch.autograd, name, _told(original, tell, after))
-    try:
-        yield
-    finally:
-        for name, original in saved.items():
-            setattr(torch.autograd, name, original)
-
-
-def _told(
-    original: Callable[..., Any], tell: Callable[[list[Tensor]], None], after: Callable[[], None]
-) -> Callable[..., Any]:
-    def door(*args: Any, **kwargs: Any) -> Any:
-        given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
-        roots: list[Any] = [given] if isinstance(given, Tensor) else list(given or ())
-        tell([root for root in roots if root.grad_fn is not None])
-        result = original(*args, **kwargs)
-        after()
-        return result
-
-    return door

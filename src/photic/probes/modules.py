@@ -105,13 +105,12 @@ class Running:
 
 
 @contextmanager
-def running_modules(model: nn.Module) -> Iterator[Running]:
+def following(running: Running) -> Iterator[None]:
     """Follow which module runs, through torch's global hooks: nothing is attached to the model itself."""
-    running = Running(module_names(model))
     entered = torch_module.register_module_forward_pre_hook(running.enter)
     left = torch_module.register_module_forward_hook(running.leave, always_call=True)
     try:
-        yield running
+        yield
     finally:
         entered.remove()
         left.remove()

@@ -44,6 +44,12 @@ class Pace:
         self._last = time.perf_counter()
         self._audited = 0
         self._glances = 0.0
+        self._allowed: set[int] = set()
+
+    def allow(self, step: int) -> None:
+        """Count an audit at this step as one of the start-up: the same for another optimizer."""
+        if step <= START_UP[-1] + len(START_UP):
+            self._allowed.add(step)
 
     @property
     def overhead(self) -> float:
@@ -84,10 +90,16 @@ class Pace:
 
     def spent(self, step: int, kind: Kind, seconds: float) -> None:
         """Count seconds of ours: those of a sample, or of judging what it read."""
-        if kind == "audit" and step in START_UP:
+        if kind == "audit" and (step in START_UP or step in self._allowed):
             self.start_up_seconds += seconds
         else:
             self.sampled_seconds += seconds
+
+    def passed(self) -> None:
+        """Tell that a step went by that was none: a scaler skipped it."""
+        now = time.perf_counter()
+        self.total_seconds += now - self._last
+        self._last = now
 
     def judged(self, step: int, kind: Kind) -> None:
         """Count what went by since the last step as ours: judging and recording."""

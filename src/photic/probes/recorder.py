@@ -6,6 +6,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -114,6 +115,7 @@ class Recorder:
         self.inputs: Moments | None = None
         self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
+        self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
         self._naming: defaultdict[str, int] = defaultdict(int)
@@ -138,6 +140,16 @@ class Recorder:
     def follows(self, tensor: Tensor) -> bool:
         """Whether a tensor is a signal: real or complex numbers, or integers made of such (an argmax)."""
         return tensor.is_floating_point() or tensor.is_complex() or self._known(tensor) is not None
+
+    def handed(self, tensor: Tensor, site: int | None) -> None:
+        """Take a tensor whose graph is not ours to be what a site made."""
+        if site is not None:
+            self._remember(tensor, site)
+
+    def maker(self, tensor: Tensor) -> int | None:
+        """Return the site that made a tensor; one is made for what no call announced."""
+        with torch._C.DisableTorchFunction():
+            return self._source(tensor)
 
     def _known(self, tensor: Tensor) -> int | None:
         entry = self._values.get(id(tensor))
@@ -206,6 +218,7 @@ class Recorder:
         settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
         first = outputs[0]
         axis = self._channel_axis(call.operation, feeders, first)
+        dead = partial(self.dead.__setitem__, call.name)
         site = Site(
             name=call.name,
             operation=call.operation,
@@ -228,7 +241,9 @@ class Recorder:
                 weight_facts(call, settings) if kind == "weight" else None,
                 None
                 if before.signal is None or kind != "activation"
-                else unit_facts(call.operation, settings, before.signal, first, axis=_unit_axis(axis, first)),
+                else unit_facts(
+                    call.operation, settings, before.signal, first, axis=_unit_axis(axis, first), dead=dead
+                ),
                 axis,
                 spread=spread_facts(first) if call.phase == "model" and kind not in ("shape", "dropout") else None,
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -17,7 +17,13 @@ ALWAYS = 0.99  # share of the batch on which a saturated unit must be flat
 
 
 def unit_facts(
-    operation: str, settings: Mapping[str, float | int | str], before: Tensor, after: Tensor, *, axis: int
+    operation: str,
+    settings: Mapping[str, float | int | str],
+    before: Tensor,
+    after: Tensor,
+    *,
+    axis: int,
+    dead: Callable[[Tensor], None] | None = None,
 ) -> UnitFacts | None:
     """Return what the units did; None for an operation that is no known activation, or an empty tensor.
 
@@ -25,6 +31,7 @@ def unit_facts(
         before: pre-activation, before an in-place operation overwrites it.
         after: output, of the same shape.
         axis: the axis that counts the units.
+        dead: given a mask of the units that are dead on the whole batch.
     """
     activation = find(operation, settings)
     if activation is None or before.numel() == 0 or before.shape != after.shape or before.is_complex():
@@ -43,6 +50,8 @@ def unit_facts(
     if sample.size == 0:
         return None
     slope = activation.slope(sample)
+    if dead is not None:
+        dead((dead_U == rows).cpu())
     return UnitFacts(
         units=units,
         dead_fraction=int(torch.count_nonzero(dead_U == rows)) / units,

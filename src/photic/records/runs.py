@@ -110,6 +110,7 @@ class UnitFacts:
         saturated_unit_fraction: share of units that are saturated on at least 99 % of the batch.
         input_quantiles: pre-activation at 0, 1, 5, 25, 50, 75, 95, 99 and 100 %.
         slope_rms: root mean square of the slope over the elements; what the gradient is multiplied by.
+        dead_in_window: share of units that were dead in each of the last `window` audits of a watch; None outside of one.
     """
 
     units: int
@@ -118,6 +119,8 @@ class UnitFacts:
     saturated_unit_fraction: float
     input_quantiles: tuple[float, ...]
     slope_rms: float
+    dead_in_window: float | None = None
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ class ParameterReading:
         gradient: None when no gradient arrived at all (not the same as zeros).
         update_ratio: |weight after - weight before| / |weight before|; None without an update.
         unchanged_fraction: share of its elements that the update left bit-identical.
-        before_clipping: norm of the gradient right after the backward pass, before clipping and unscaling; None
+        before_clipping: norm of the gradient right after the backward pass, before clipping, without a loss scale; None
             where it was not read.
         epsilon_share: of the elements with a gradient, those of which Adam's epsilon takes at least half of the step,
             sqrt(v) <= eps; None for other optimizers.
@@ -216,6 +219,8 @@ class Step:
         leftover_share: of the parameters that the optimizer owns, those whose gradient was not zero when the first
             backward of the step began: 0 after `zero_grad`. None outside of a watch.
         clip_limit, clip_norm: limit given to `clip_grad_norm_` in this step and the norm it found; None without one.
+        loss_scale: what a gradient scaler multiplied the loss by; loss and gradients of the readings are without it. None
+            without a scaler.
     """
 
     step: int
@@ -226,6 +231,7 @@ class Step:
     leftover_share: float | None = None
     clip_limit: float | None = None
     clip_norm: float | None = None
+    loss_scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

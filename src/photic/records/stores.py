@@ -50,10 +50,12 @@ class StoreWriter:
         """Write a JSON-ready value under a name; it replaces an older one."""
         self._queue.put((name, json.dumps(value)))
 
-    def row(self, series: str, step: int, values: Sequence[float]) -> None:
-        """Write one row of a series."""
+    def row(self, series: str, step: int, values: Sequence[float] | bytes) -> None:
+        """Write one row of a series; bytes are float32 already, little end first."""
+        if not isinstance(values, bytes):
+            values = struct.pack(f"<{len(values)}f", *map(_float32, values))
         try:
-            self._queue.put_nowait((series, step, struct.pack(f"<{len(values)}f", *map(_float32, values))))
+            self._queue.put_nowait((series, step, values))
         except queue.Full:
             self.dropped += 1
 

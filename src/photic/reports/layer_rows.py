@@ -9,21 +9,21 @@ from typing import Any
 from photic.records.stores import StoreReader
 
 # Glances read modules; audits read every operation, so the modules are among them.
-_AUDITED = {"glance/gradient": "audit/gradient", "glance/signal": "audit/signal"}
+AUDITED = {"glance/gradient": "audit/gradient", "glance/signal": "audit/signal"}
 
 
 def layer_rows(
-    store: StoreReader, series: str, facts: Mapping[str, Any], *, after: int = -1
+    store: StoreReader, series: str, facts: Mapping[str, Any], *, own: str = "", after: int = -1
 ) -> list[tuple[int, Sequence[float]]]:
     """Return the rows of a series after a step; those of glances with the audited steps between them.
 
     A module that was called several times in an audit is read as one, as a glance reads it: the norms of its gradients
     add in squares, and of its signals the mean square is taken, which is exact for calls of equal size. A module that
-    the audit did not name is nan there.
+    the audit did not name is nan there. `own` stands before the names of a further optimizer's series.
     """
     rows: list[tuple[int, Sequence[float]]] = list(store.rows(series, after=after))
-    audited = _AUDITED.get(series)
-    modules, sites = list(facts.get("modules", ())), list(facts.get("sites", ()))
+    audited = AUDITED.get(series.removeprefix(own))
+    modules, sites = list(facts.get(own + "modules", ())), list(facts.get(own + "sites", ()))
     if audited is None or not modules or not sites:
         return rows
     calls: dict[str, list[int]] = {}
@@ -31,10 +31,10 @@ def layer_rows(
         calls.setdefault(str(site).split("#")[0], []).append(place)
     places = [calls.get(str(module), []) for module in modules]
     known = {step for step, _ in rows}
-    mean = series == "glance/signal"
+    mean = series == own + "glance/signal"
     rows += [
         (step, [_together([values[place] for place in found], mean) for found in places])
-        for step, values in store.rows(audited, after=after)
+        for step, values in store.rows(own + audited, after=after)
         if step not in known and len(values) == len(sites)
     ]
     return sorted(rows, key=lambda row: row[0])

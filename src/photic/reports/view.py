@@ -15,7 +15,7 @@ from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
 from photic.reports.cells import pack
 from photic.reports.curve import Curve
-from photic.reports.layer_rows import layer_rows
+from photic.reports.layer_rows import AUDITED, layer_rows
 from photic.reports.verdict import verdict
 
 # Series of a store: what they are called on the page, and which fact names their rows.
@@ -25,6 +25,7 @@ SERIES = {
     "audit/gradient": ("gradient, every operation", "norm", "sites"),
     "audit/signal": ("signal, every operation", "rms", "sites"),
     "audit/update": ("update / weight", "ratio", "parameters"),
+    "audit/dead": ("dead units", "share", "sites"),
 }
 # A path: a separator with a name before or behind it, up to the last separator.
 _FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:~|\.{1,2})?(?:[\\/][^\\/\s:'\"`,;]+)+[\\/](?=[^\\/\s])")
@@ -201,14 +202,36 @@ def _readings(run: Run) -> list[dict[str, Any]]:
 
 def course(store: StoreReader) -> dict[str, Any]:
     """Return the course of a watched run: its heat maps and losses."""
-    facts = store.facts()
-    heats = [heat for name in SERIES if (heat := heat_of(store, name, facts)) is not None]
+    facts, series = store.facts(), store.series()
+    heats = [heat for name in shown(series) if (heat := heat_of(store, name, facts)) is not None]
     losses = [(step, values[0]) for step, values in store.rows("loss")]
     return {
         "heats": heats,
         "losses": to_plain([_short(loss) for _, loss in losses]),
         "loss_steps": [step for step, _ in losses],
     }
+
+
+def shown(series: Sequence[str]) -> list[str]:
+    """Return the series that are heat maps: of the first optimizer's steps, then of the others'.
+
+    What audits read is also shown layer by layer, as glances have it.
+
+    Example:
+        >>> shown(["optimizer 2/audit/update", "loss", "audit/signal"])
+        ['glance/signal', 'audit/signal', 'optimizer 2/audit/update']
+    """
+    order = list(SERIES)
+    known = {name for name in series if name.removeprefix(_own(name)) in SERIES}
+    known |= {
+        own + glance for name in known for glance, audit in AUDITED.items() if name == (own := _own(name)) + audit
+    }
+    return sorted(known, key=lambda name: (_own(name), order.index(name.removeprefix(_own(name)))))
+
+
+def _own(series: str) -> str:
+    """Return what stands before the name of a series that belongs to the steps of a further optimizer."""
+    return series[: series.index("/") + 1] if series.startswith("optimizer ") else ""
 
 
 def damage_of(store: StoreReader) -> list[str]:
@@ -226,16 +249,18 @@ def heat_of(
     most: int = 1_000_000,
 ) -> dict[str, Any] | None:
     """Return one series of a store as a heat map, its rows after a step; None when there are none."""
-    found = layer_rows(store, series, facts, after=after)
+    own = _own(series)
+    found = layer_rows(store, series, facts, own=own, after=after)
     if not found:
         return None
-    title, unit, names = SERIES[series]
+    title, unit, names = SERIES[series.removeprefix(own)]
     width = len(found[-1][1])
     fitting = [(step, values) for step, values in found if len(values) == width]
-    named = [str(name) for name in facts.get(names, ())]
+    named = [str(name) for name in facts.get(own + names, ())]
     labels = named if len(named) == width else [str(number + 1) for number in range(width)]
     packed = pack([step for step, _ in fitting], [values for _, values in fitting], most=most, bare=len(fitting) <= 8)
-    return {"series": series, "name": title, "unit": unit, "names": labels, **packed}
+    shown_as = f"{title}, {own[:-1]}" if own else title
+    return {"series": series, "name": shown_as, "unit": unit, "names": labels, **packed}
 
 
 def view_of_store(store: StoreReader, *, title: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import anyio
 
 from photic.records.documents import to_plain
 from photic.records.stores import StoreReader
-from photic.reports.view import SERIES, findings_of, heat_of, network_of_store
+from photic.reports.view import findings_of, heat_of, network_of_store, shown
 
 PAUSE = 0.04
 BREATH = 15.0
@@ -60,7 +60,8 @@ async def follow(path: Path, *, gone: Callable[[], Awaitable[bool]]) -> AsyncIte
 def _rows(reader: StoreReader, after: dict[str, int]) -> dict[str, Any] | None:
     """Return the rows after those that were sent, and remember how far they go; None when there are none."""
     facts = reader.facts()
-    heats = [heat for name in SERIES if (heat := heat_of(reader, name, facts, after=after.get(name, -1))) is not None]
+    names = shown(reader.series())
+    heats = [heat for name in names if (heat := heat_of(reader, name, facts, after=after.get(name, -1))) is not None]
     losses = reader.rows("loss", after=after["loss"])
     if not heats and not losses:
         return None

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from photic.checkups.watching import Watch
     from photic.records.findings import Finding
-    from photic.records.runs import Run
 
 
 def run(
@@ -25,6 +24,7 @@ def run(
     live: Annotated[bool, Parameter(negative="")] = False,
     serve: Annotated[bool, Parameter(negative="")] = False,
     fail_on: Literal["never", "critical", "warning"] = "never",
+    stop_on: Literal["never", "critical", "warning"] = "never",
     ignore: tuple[str, ...] = (),
     record: Path | None = None,
     html: Path | None = None,
@@ -36,7 +36,8 @@ def run(
     steps are audited within the budget, and at the end, also after Ctrl-C or an exception, you get the verdict and the
     path of the record.
 
-    Exit code: the script's own; 1 for findings where `--fail-on` asks for it; 3 if there is no such script.
+    Exit code: the script's own; 1 for findings where `--fail-on` asks for it, or where `--stop-on` ended the training; 3 if
+    there is no such script.
 
     Parameters
     ----------
@@ -49,11 +50,14 @@ def run(
     budget
         Share of the time that watching may cost, after a start-up of six audits.
     live
-        Print a line for every audit.
+        On a terminal a view that is redrawn in place: the worst layers first, their course, findings as they arise. Elsewhere
+        a line for every audit.
     serve
         Show the run in the browser while it goes on; the address is printed. A process of its own serves it.
     fail_on
         Exit with 1 when a finding is at least this severe and the script itself ended well.
+    stop_on
+        Severity from which on a finding ends the training, by an exception inside its loop.
     ignore
         A problem not to be reported, as for `photic check`; give it several times.
     record
@@ -65,6 +69,7 @@ def run(
     """
     from photic.checkups.discovery import Discovery
     from photic.checkups.watching import Watch
+    from photic.cli.live import live_view
     from photic.cli.output import console, save
     from photic.cli.script import run_script
     from photic.cli.serving import served_beside
@@ -75,42 +80,54 @@ def run(
     store = record or Path("photic-runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
 
     silent = silenced(ignore)
+    view = live_view(stem) if live else None
+
+    def place(number: int) -> Path:
+        """The record of each training: a script may train several, one after the other."""
+        return store if number == 0 else store.with_stem(f"{store.stem}-{number + 1}")
 
     def made(roots: list[nn.Module]) -> Watch:
         return Watch(
             roots,
             budget=budget,
-            record=store,
+            record=place(len(discovery.ended)),
             ignore=silent,
-            started=1,
-            on_finding=_tell,
-            on_audit=_line if live else None,
+            started=discovery.started,
+            on_finding=_tell if view is None else view.found,
+            stop_on=stop_on,
+            on_audit=None if view is None else view.audited,
+            on_glance=None if view is None else view.glanced,
         )
 
     discovery = Discovery(made)
     try:
-        with served_beside(store.parent) if serve else nullcontext():
+        with served_beside(store.parent) if serve else nullcontext(), view or nullcontext():
             code = run_script(script, arguments, module=module)
     except KeyboardInterrupt:
         code = 130
     finally:
         discovery.close()
-    watch = discovery.watch
     out = console()
-    if watch is None or watch.checkup is None:
+    seen = [(watch, place(number)) for number, watch in enumerate(discovery.watches) if watch.checkup is not None]
+    if not seen:
         out.print(
             "photic: no training step was seen: no optimizer of torch stepped on the parameters of a model",
             style="yellow",
         )
         return code
-    checkup = watch.checkup
-    if json:
-        print(to_json(checkup))
-    else:
-        _verdict(watch)
-    save(checkup, html=html, figure=None, to=store.with_suffix(".json"), store=store if store.exists() else None)
-    out.print(f"wrote {store}", markup=False)
-    severities = {finding.severity for finding in watch.findings}
+    for number, (watch, file) in enumerate(seen):
+        checkup = watch.checkup
+        assert checkup is not None
+        if json:
+            print(to_json(checkup))
+        else:
+            if len(seen) > 1:
+                out.print(f"\ntraining {number + 1} of {len(seen)}: {checkup.run.model}", style="bold", markup=False)
+            _verdict(watch)
+        page = html if watch is seen[-1][0] else None
+        save(checkup, html=page, figure=None, to=file.with_suffix(".json"), store=file if file.exists() else None)
+        out.print(f"wrote {file}", markup=False)
+    severities = {finding.severity for watch, _ in seen for finding in watch.findings}
     failing = {"never": set[str](), "critical": {"critical"}, "warning": {"critical", "warning"}}[fail_on]
     return 1 if code == 0 and severities & failing else code
 
@@ -119,22 +136,6 @@ def _tell(finding: Finding, step: int) -> None:
     from photic.cli.output import console
 
     console().print(f"photic: step {step}: {finding.severity} {finding.problem}: {finding.reason}", markup=False)
-
-
-def _line(run: Run) -> None:
-    from photic.cli.output import console
-    from photic.diagnosis.profile import depth_profile
-    from photic.reports.bars import bar, decades
-
-    profile = depth_profile(run)
-    if profile is None:
-        return
-    transports = [line.transport for line in profile.layers]
-    span = decades(transports)
-    picture = "".join(bar(value, span, width=1) for value in transports[:60])
-    loss = run.steps[0].loss
-    shown = "" if loss is None else f"loss {loss:.4g}  "
-    console().print(f"photic: step {run.steps[0].step}  {shown}{profile.reach}  |{picture}|", markup=False)
 
 
 def _verdict(watch: Watch) -> None:

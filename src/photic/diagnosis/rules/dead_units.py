@@ -21,7 +21,8 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     the network in two.
 
     False alarms: some units are off for a whole small batch in every ReLU network, and about half of them deep in a
-    network whose inputs have become alike; below `share` nothing is said. Sparse by design (top-k, routing) is not dead.
+    network whose inputs have become alike; below `share` nothing is said. The watch counts those that were dead in each of its last
+    audits, up to four, so that one odd batch is none. Sparse by design (top-k, routing) is not dead.
     """
     guilty = _guilty(graph, share, rows)
     ours = graph.run.facts.get("optimizer") == "assumed"  # then the steps were no steps of the user's
@@ -65,8 +66,9 @@ def _guilty(graph: Graph, share: float, rows: int) -> list[tuple[int, float]]:
         units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
         if site.kind != "activation" or site.phase != "model" or units is None or signal is None or units.units == 0:
             continue
-        if signal.count / units.units >= rows and units.dead_fraction >= share:
-            guilty.append((site.order, units.dead_fraction))
+        dead = units.dead_fraction if units.dead_in_window is None else units.dead_in_window
+        if signal.count / units.units >= rows and dead >= share:
+            guilty.append((site.order, dead))
     return guilty
 
 

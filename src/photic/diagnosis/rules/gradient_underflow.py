@@ -22,8 +22,9 @@ def gradient_underflow(graph: Graph, *, share: float = 0.3) -> Finding | None:
     would be small and fine.
 
     False alarms: zeros behind a ReLU or a mask are exact, and beside numbers of normal size: those are not counted. With a
-    loss scaler the gradients seen in backward are scaled and lie above the limit. bfloat16 has float32's range.
+    loss scaler the gradients in memory are scaled and lie above the limit: those are judged. bfloat16 has float32's range.
     """
+    scale = graph.run.steps[graph.step].loss_scale or 1.0  # what float16 holds is the scaled gradient
     flushed: list[int] = []
     largest = 0.0
     for site in graph.run.sites:
@@ -33,14 +34,18 @@ def gradient_underflow(graph: Graph, *, share: float = 0.3) -> Finding | None:
         if gradient.rms == 0.0 and gradient.nonfinite == 0:
             above = [graph.reading(after).gradient for after in graph.consumers.get(site.order, [])]
             known = [g for g in above if g is not None and g.rms > 0.0]
-            if known and max(g.maximum for g in known) < _NORMAL:
+            if known and scale * max(g.maximum for g in known) < _NORMAL:
                 flushed.append(site.order)
-                largest = max(largest, max(g.maximum for g in known))
+                largest = max(largest, scale * max(g.maximum for g in known))
         else:
             alive = gradient.count - gradient.zeros
-            if gradient.zero_fraction >= share and gradient.subnormals > 0.9 * alive and gradient.rms < 8.0 * _SMALLEST:
+            if (
+                gradient.zero_fraction >= share
+                and gradient.subnormals > 0.9 * alive
+                and scale * gradient.rms < 8.0 * _SMALLEST
+            ):
                 flushed.append(site.order)
-                largest = max(largest, gradient.maximum)
+                largest = max(largest, scale * gradient.maximum)
     if not flushed:
         return None
     lowest, highest = min(flushed), max(flushed)

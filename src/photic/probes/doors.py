@@ -1,0 +1,40 @@
+"""Doors: torch.autograd's two entrances, which tell of every backward before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from photic.probes.patched import Patched
+
+
+class Listens(Protocol):
+    """Who is told of a backward."""
+
+    def knocked(self, roots: list[Tensor]) -> None:
+        """A backward is about to run from `roots`."""
+        ...
+
+    def went(self) -> None:
+        """It has run."""
+        ...
+
+
+def _told(original: Callable[..., Any], listeners: list[Listens]) -> Callable[..., Any]:
+    def door(*args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
+        roots: list[Any] = [given] if isinstance(given, Tensor) else list(given or ())
+        for listener in list(listeners):
+            listener.knocked([root for root in roots if root.grad_fn is not None])
+        result = original(*args, **kwargs)
+        for listener in list(listeners):
+            listener.went()
+        return result
+
+    return door
+
+
+DOORS: tuple[Patched[Listens], ...] = tuple(Patched(torch.autograd, name, _told) for name in ("backward", "grad"))

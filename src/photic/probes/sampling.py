@@ -1,0 +1,262 @@
+"""Sampling: what is put up for one sampled step of a training, and taken away again."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from photic.probes.beside import Beside
+from photic.probes.compiled import Regions, entering_module, is_compiled, original
+from photic.probes.glances import Glance
+from photic.probes.in_place import InPlaceAudit
+from photic.probes.modules import entrances, module_names
+from photic.probes.pace import Kind
+from photic.records.runs import Run
+
+Fault = Callable[[Exception], None]
+
+
+class Sampling:
+    """Puts up an audit or a glance around the next step, and reads it.
+
+    Attributes:
+        kind: what is up.
+        audit: the audit that is up, if it is one.
+        glance: what the last glance read.
+        unreadable: why nothing can be read of this model; '' as long as that is not known.
+        compiled: whether parts of the model are called through compiled regions, and are read beside the step.
+    """
+
+    def __init__(self, roots: Sequence[nn.Module], fault: Fault) -> None:
+        self.fault = fault
+        self.kind: Kind = "nothing"
+        self.audit: InPlaceAudit | None = None
+        self.unreadable = ""
+        self.compiled = False
+        self._beside: Beside | None = None
+        self._whole = False  # of a glance: the first run of a closure is over
+        self._hidden = False  # the model itself turned out to be compiled in this step
+        self._wrappers: list[weakref.ref[nn.Module]] = []
+        self._hooks: list[RemovableHandle] = []
+        self._replaced: list[nn.Module] = []
+        self._regions = Regions(self._pause, self._resume)
+        self._misses = 0
+        self.take(roots)
+
+    def take(self, roots: Sequence[nn.Module]) -> None:
+        """Watch these models from the next step on."""
+        self.roots = list(roots)
+        self.family = self.roots[0] if len(self.roots) == 1 else _family(self.roots)
+        self.glance = Glance(self.family, module_names(self.family), self.fault)
+        self.parameters: set[int] = set()
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Look again which modules and parameters there are; True if modules were added or taken away."""
+        self.parameters = {id(parameter) for parameter in self.family.parameters()}
+        self._known = {id(module) for module in self.family.modules()}
+        self.compiled = self.compiled or any(is_compiled(module) for module in self.family.modules())
+        leaves = [module for module in self.family.modules() if next(module.children(), None) is None]
+        if len(leaves) == len(self.glance.leaves) and all(a is b for a, b in zip(leaves, self.glance.leaves)):
+            return False
+        self.glance.remove()
+        self.glance = Glance(self.family, module_names(self.family), self.fault)
+        return True
+
+    def prepare(self, kind: Kind) -> None:
+        """Put up what the next step needs."""
+        if kind == self.kind == "glance" and self.stays:
+            self.glance.install()
+            self._whole = False
+            return
+        self.kind = "nothing" if self.unreadable else kind
+        if self.kind == "nothing":
+            return
+        self._hidden = self._whole = False
+        if kind == "audit":
+            self.refresh()
+            self.audit = InPlaceAudit(self.family, self.fault, compiled=self.compiled)
+        elif self.compiled:
+            self._beside = Beside(self.family)
+        self._put_up()
+        self._regions.open()
+
+    @property
+    def stays(self) -> bool:
+        """Whether the hooks of a glance can stay for a glance in the next step."""
+        return self.kind == "glance" and self.glance.on and not self.compiled
+
+    def stop(self) -> bool:
+        """Take everything away. False: a torch call of ours is under way; call again later."""
+        self._regions.close()
+        self._take_down()
+        self._beside = None
+        if self.audit is not None and not self.audit.close():
+            return False
+        self.audit = None
+        return True
+
+    def _put_up(self) -> None:
+        if self.kind == "glance" and not self.compiled:
+            self.glance.attach() if self.glance.on else self.glance.install()
+            return
+        for module in self._entrances():
+            if getattr(module, "_compiled_call_impl", None) is not None:
+                vars(module)["_compiled_call_impl"] = _Between(self, module, module._compiled_call_impl)
+                self._replaced.append(module)
+            else:
+                self._hooks.append(module.register_forward_pre_hook(self.entering, with_kwargs=True))
+                self._hooks.append(module.register_forward_hook(self.leaving))
+
+    def _take_down(self) -> None:
+        self.glance.remove()
+        for handle in self._hooks:
+            handle.remove()
+        self._hooks.clear()
+        for module in self._replaced:
+            between = vars(module).get("_compiled_call_impl")
+            if isinstance(between, _Between):
+                vars(module)["_compiled_call_impl"] = between.call
+        self._replaced.clear()
+
+    def _entrances(self) -> list[nn.Module]:
+        """Return what runs eagerly around everything: in front of compiled parts, never inside one."""
+        if not self.compiled:
+            return entrances(self.roots)
+        wrappers = {id(original(w)): w for ref in self._wrappers if (w := ref()) is not None}
+        found: dict[int, nn.Module] = {}
+        for root in self.roots:
+            outer = wrappers.get(id(root), root)
+            inside = [] if is_compiled(outer) else [m for m in entrances([root]) if m is not root]
+            for module in (outer, *(wrappers.get(id(m), m) for m in inside)):
+                found[id(module)] = module
+        return list(found.values())
+
+    # Compiled regions.
+
+    def _pause(self) -> None:
+        try:
+            if not self.compiled:
+                entered = entering_module(self._known)
+                if entered is not None:
+                    self.compiled = self._hidden = True
+                    if id(entered) not in self._known:
+                        self._wrappers.append(weakref.ref(entered))
+                self._suspend()
+            if self.audit is not None:
+                self.audit.pause()
+        except Exception as error:
+            self.fault(error)
+
+    def _suspend(self) -> None:
+        for handle in self._hooks:
+            handle.remove()
+        self._hooks.clear()
+        self.glance.detach()
+
+    def _resume(self) -> None:
+        try:
+            if self.kind == "nothing" or self._hidden:
+                return
+            if not self.compiled and not self._whole:
+                self._put_up()
+            if self.audit is not None:
+                self.audit.resume()
+        except Exception as error:
+            self.fault(error)
+
+    # What runs inside the user's training.
+
+    def entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """An entrance is called."""
+        if torch.compiler.is_compiling() or not original(module).training or not torch.is_grad_enabled():
+            return
+        try:
+            if self._beside is not None:
+                self._beside.entered(module, args, kwargs)
+            elif self.audit is not None and not self.audit.heard:
+                self.audit.begin(module, (args, kwargs))
+        except Exception as error:
+            self.fault(error)
+
+    def leaving(self, module: nn.Module, args: Any, output: Any) -> None:
+        """An entrance has returned."""
+        if torch.compiler.is_compiling():
+            return
+        try:
+            if self._beside is not None:
+                self._beside.returned(output)
+            elif self.audit is not None:
+                self.audit.returned(module, output)
+        except Exception as error:
+            self.fault(error)
+
+    def waits_for_closure(self) -> bool:
+        """Whether the backward of this step is still to come: inside the optimizer."""
+        if self.audit is not None:
+            return not self.audit.heard
+        return self.kind == "glance" and not self._whole
+
+    def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, scale: float, moves: bool = True) -> None:
+        """The gradients are whole, and the weights are about to move."""
+        if self.audit is not None:
+            if self.audit.heard and not self.audit.read:
+                self.audit.scale = scale
+                self.audit.before_step(optimizer, step=step, moves=moves)
+        elif self._beside is not None:
+            beside, self._beside = self._beside, None
+            try:
+                if beside.passes:
+                    beside.glance(self.glance)
+            except Exception as error:
+                self.unreadable = f"{type(error).__name__}: {error}"
+
+    def pause_glance(self) -> None:
+        """The closure has run once: what it runs again is no reading."""
+        if self.kind == "glance" and not self.compiled:
+            self._whole = True
+            self.glance.detach()
+
+    def after_step(self) -> Run | None:
+        """Return what an audit read; None if nothing of ours ran."""
+        run = self.audit.after_step() if self.audit is not None else None
+        if self.audit is not None:
+            self.unreadable = self.unreadable or self.audit.unreadable
+            self._misses = 0 if run is not None or self._hidden else self._misses + 1
+            if self._misses >= 3 and self.compiled_elsewhere:
+                self.unreadable = "the training step runs inside a compiled function, which shows nothing of the model"
+        return run
+
+    @property
+    def compiled_elsewhere(self) -> bool:
+        """Whether compiled regions ran in the step and no forward of the model outside of them."""
+        return self._regions.seen and self.audit is not None and not self.audit.begun
+
+
+class _Between:
+    """Stands in front of what `module.compile()` made, in sampled steps."""
+
+    def __init__(self, sampling: Sampling, module: nn.Module, call: Any) -> None:
+        self.sampling, self.module, self.call = sampling, module, call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.sampling.entering(self.module, args, kwargs)
+        result = self.call(*args, **kwargs)
+        self.sampling.leaving(self.module, args, result)
+        return result
+
+
+def _family(roots: Sequence[nn.Module]) -> nn.Module:
+    """Return one module that holds several, named after their classes; they themselves do not change."""
+    family = nn.ModuleDict()
+    for root in roots:
+        name, count = type(original(root)).__name__, 2
+        while name in family:
+            name, count = f"{type(original(root)).__name__}{count}", count + 1
+        family[name] = root
+    return family
