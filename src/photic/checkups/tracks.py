@@ -101,7 +101,7 @@ class Turns:
 def owned(run: Run) -> Run:
     """Take parameters that another optimizer moves as not trained in this step: a GAN's other half is no finding."""
     parameters = tuple(p if p.owned is not False else dataclasses.replace(p, trainable=False) for p in run.parameters)
-    return dataclasses.replace(run, parameters=parameters)
+    return dataclasses.replace(run, parameters=parameters, facts={**run.facts, "optimizers": "several"})
 
 
 def joined(track: Track) -> Run | None:

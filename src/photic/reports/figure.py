@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ def _line(axes: Any, profile: Profile, colour: str, label: str, *, band: bool, n
 
 def _losses(axes: Any, trials: Sequence[Any]) -> None:
     colours = iter(("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"))
+    left = 0
     for trial in trials:
         smooth = _smoothed(trial.losses)
         if trial.outcome == "control":
@@ -77,7 +79,19 @@ def _losses(axes: Any, trials: Sequence[Any]) -> None:
             axes.plot(smooth, color=colour, linewidth=1.3, label=trial.remedy)
             _band(axes, trial, colour)
         else:
-            axes.plot(smooth, color=_OTHER, linewidth=1.0, linestyle="--", label=f"{trial.remedy} ({trial.outcome})")
+            left += 1
+            axes.plot(
+                smooth,
+                color=_OTHER,
+                linewidth=1.0,
+                linestyle="--",
+                label="_nolegend_" if left > 1 else "refused or stopped",
+            )
+    # What broke off or was refused may leave the picture: it would flatten the rest.
+    told = [_smoothed(t.losses) for t in trials if t.outcome in ("control", "accepted")]
+    top, bottom = 2.0 * max(one[0] for one in told), min(0.0, *(value for one in told for value in one))
+    if math.isfinite(top) and math.isfinite(bottom) and top > bottom:
+        axes.set_ylim(bottom, top)
     axes.set_xlabel("training step")
     axes.set_ylabel("training loss")
     axes.set_title("Trials; shaded: the other seeds", loc="left", fontweight="bold")

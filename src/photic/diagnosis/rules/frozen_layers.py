@@ -20,11 +20,11 @@ def frozen_layers(graph: Graph, training: Training | None) -> Finding | None:
     Why it matters: what is frozen by a line that was forgotten looks like any other layer.
 
     False alarms: freezing is nearly always meant (a pre-trained backbone, the base of a low-rank update), so this is
-    information, and nothing is said while the loss falls.
+    information, and nothing is said while the loss falls, or where several optimizers take turns (a GAN).
     """
-    if training is None or learns(training):
-        return None
     run = graph.run
+    if training is None or learns(training) or run.facts.get("optimizers") == "several":
+        return None
     rates = {p.learning_rate for p in run.parameters if p.trainable and p.learning_rate is not None}
     by_rate = len(rates) > 1 and 0.0 in rates
     still: dict[str, str] = {}
