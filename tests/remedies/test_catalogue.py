@@ -206,3 +206,24 @@ def test_two_faults_at_once_are_cured_by_two_remedies() -> None:
     assert treatment.remedy.startswith("standardised-target + "), treatment.report()
     best, control = outcomes[treatment.remedy].held_back_loss, outcomes["untreated"].held_back_loss
     assert best is not None and control is not None and best < 0.5 * control
+
+
+def test_where_the_remedies_of_the_finding_fail_those_of_other_problems_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is prescribed for what was found in the deep sigmoid network."""
+    from photic.lab.examples import deep_sigmoid
+    from photic.remedies import treat as module
+
+    monkeypatch.setattr(module, "_prescribe", lambda graph, problems: ([], []))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        batches = list(deep_sigmoid.batches())
+    treatment = photic.treat(
+        deep_sigmoid.build,
+        batches,
+        F.cross_entropy,
+        optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+        steps=120,
+    )
+    assert treatment.accepted and "vanishing-gradient" in CATALOGUE[treatment.remedy].treats

@@ -47,6 +47,7 @@ def prescribed(name: str, model: nn.Module, batch: Any, loss: Any) -> Prescripti
 def only(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = module.remedies_for
     monkeypatch.setattr(module, "remedies_for", lambda found: tuple(r for r in plain(found) if r.name == name))
+    monkeypatch.setattr(module, "remedies", tuple)
 
 
 def cured(name: str, monkeypatch: pytest.MonkeyPatch, *given: Any, **options: Any) -> Treatment:

@@ -35,6 +35,7 @@ def sgd(rate: float) -> Any:
 
 def only(remedy: Remedy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "remedies_for", lambda problems: (replace(remedy, treats=tuple(problems)),))
+    monkeypatch.setattr(module, "remedies", tuple)
 
 
 class PlainCnn(nn.Module):

@@ -83,12 +83,19 @@ class Search:
         """The accepted remedy: the first in order of those that are as good as the best."""
         return self._ranked(self.cured, self.rungs[-1])[0].remedy if self.cured else None
 
-    def run(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> None:
-        """Try single remedies, and pairs of them when none cures; what was seen is in `trials`."""
+    def run(
+        self, chosen: Sequence[tuple[Remedy, Prescription]], others: Sequence[tuple[Remedy, Prescription]] = ()
+    ) -> None:
+        """Try what treats the findings, then pairs of it, then `others`, until something cures; what was seen is in `trials`.
+
+        `others` are the remedies of other problems that apply: where those of the findings fail, the cause may be another.
+        """
         first = self._round(chosen)
         pairs = self._pairs(first) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
             self._round(pairs)
+        if others and not self.cured and not self.crew.over():
+            self._round(others)
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""

@@ -19,7 +19,7 @@ from photic.remedies.crew import Crew, at_once
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
-from photic.remedies.registry import Remedy, remedies_for
+from photic.remedies.registry import Remedy, remedies, remedies_for
 from photic.remedies.search import Search, closed, rungs_of
 from photic.remedies.shelf import Shelf
 from photic.remedies.treated import treated_setup
@@ -113,8 +113,8 @@ def treat(
 
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
     trained for an eighth of the steps, the best three for a third, the best to the end; what seems to cure there is
-    repeated with every seed before it is accepted. Where nothing cures by itself, what helped is tried in pairs. Nothing
-    of the user's is changed.
+    repeated with every seed before it is accepted. Where nothing cures by itself, what helped is tried in pairs, and at
+    last what treats other problems: the cause may be another. Nothing of the user's is changed.
 
     Args:
         build: zero-argument callable that returns the module, or a module (which is copied).
@@ -152,7 +152,8 @@ def treat(
     if not problems:
         return nothing("the network is healthy: nothing was tried and nothing changed")
     chosen, unfit = _prescribe(Graph.of(before.run), [f.problem for f in before.findings if f.problem in problems])
-    if not chosen:
+    others = _of_others(Graph.of(before.run), {remedy.name for remedy, _ in chosen} | {trial.remedy for trial in unfit})
+    if not chosen and not others:
         return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems))}", unfit)
     work = steps * (3.5 + len(chosen) * (1.0 if thorough else 0.2))
 
@@ -169,7 +170,7 @@ def treat(
         material, rungs, score, at_once=at_once(untreated.model, workers), shelf=shelf, told=say, over=over
     ) as crew:
         search = Search(crew, problems, seeds, thorough)
-        search.run(chosen)
+        search.run(chosen, others)
     trials = (
         _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
         *unfit,
@@ -210,6 +211,12 @@ def _prescribe(graph: Graph, problems: Sequence[str]) -> tuple[list[tuple[Remedy
         else:
             chosen.append((remedy, prescription))
     return chosen, trials
+
+
+def _of_others(graph: Graph, known: set[str]) -> list[tuple[Remedy, Prescription]]:
+    """Return what applies among the remedies of problems that were not found, smaller changes first."""
+    found = [(remedy, remedy.prescribe(graph)) for remedy in remedies() if remedy.name not in known]
+    return [(remedy, prescription) for remedy, prescription in found if not isinstance(prescription, str)]
 
 
 def _nearest(trials: Sequence[Trial]) -> str:
