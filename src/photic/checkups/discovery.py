@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any
@@ -21,16 +22,20 @@ class Discovery:
     Until then torch's global module hooks note which modules are called from outside of any other; those that hold
     parameters of the optimizer are the models. Afterwards nothing of this is left.
 
+    An error of ours ends the search, never the training.
+
     Attributes:
         watch: None until the first step.
-        found: called with the watch as soon as there is one.
+        fault: what went wrong inside photic; '' where nothing did.
     """
 
     def __init__(self, make: Callable[[list[nn.Module]], Watch]) -> None:
         self.make = make
         self.watch: Watch | None = None
+        self.fault = ""
         self._depth = 0
         self._thread = get_ident()
+        self._process = os.getpid()
         self._called: dict[int, nn.Module] = {}
         self._handles: list[RemovableHandle] = [
             torch_module.register_module_forward_pre_hook(self._entered),
@@ -62,10 +67,23 @@ class Discovery:
             self._depth -= 1
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if os.getpid() != self._process:  # a forked process is not ours to watch
+            return self._forget()
+        try:
+            holders = self._holders(optimizer)
+            if holders:
+                self._forget()
+                self.watch = self.make(holders)
+        except Exception as error:
+            self.fault = f"{type(error).__name__}: {error}"
+            self._forget()
+        return None
+
+    def _holders(self, optimizer: torch.optim.Optimizer) -> list[nn.Module]:
+        """Return the outermost models that were called; none if this is another optimizer, or they never were."""
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
         holders = [m for m in self._called.values() if any(p.requires_grad for p in m.parameters())]
         if not any(id(p) in owned for m in holders for p in m.parameters()):
-            return  # another optimizer, or a model that was never called as a module
-        self._forget()
+            return []
         inner = {id(part) for m in holders for part in m.modules() if part is not m}
-        self.watch = self.make([m for m in holders if id(m) not in inner])
+        return [m for m in holders if id(m) not in inner]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +16,12 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from photic.checkups.recording import describe, ending, name_sites, write_audit, write_glance
 from photic.checkups.tracks import Track, joined, owned
 from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.glances import Glance
-from photic.probes.in_place import InPlaceAudit
+from photic.probes.in_place import MOST_SITES, InPlaceAudit
 from photic.probes.modules import entrances, module_names
 from photic.probes.pace import Kind, Pace
 from photic.records.findings import Checkup, Finding
@@ -29,6 +30,7 @@ from photic.records.stores import StoreWriter
 from photic.theory.network import predict_run
 
 OnFinding = Callable[[Finding, int], None]
+_MOST_TRACKS = 16
 
 
 class Watch:
@@ -86,12 +88,17 @@ class Watch:
         self._glance = Glance(self.family, module_names(self.family), self._fault)
         self._sampling: list[RemovableHandle] = []
         self._always: list[RemovableHandle] = []
-        self._store = StoreWriter(Path(record)) if record is not None else None
+        self._process = os.getpid()
+        self._warned = False
+        self._store = self._opened(record)
         self._compiled = any("OptimizedModule" in type(m).__name__ for root in self.roots for m in root.modules())
         if self._compiled:
             self.notes.append("compiled parts run as they are: only gradients and updates of parameters are read there")
-        self._always.append(register_optimizer_step_post_hook(self._stepped))
-        self._prepare("audit")
+        try:
+            self._always.append(register_optimizer_step_post_hook(self._stepped))
+            self._prepare("audit")
+        except Exception as error:
+            self._fault(error)
 
     def __enter__(self) -> Watch:
         return self
@@ -150,35 +157,64 @@ class Watch:
     def close(self) -> None:
         """Detach; safe to call twice. The record is complete afterwards."""
         self._detach()
-        if self._store is not None:
-            self._describe()
-            self._store.close()
-            if self._store.failure:
-                self.notes.append(f"the record ended early: {self._store.failure}")
-            self._store = None
+        store, self._store = self._store, None
+        if store is None or os.getpid() != self._process:
+            return
+        try:
+            self._describe(store)
+        except Exception as error:
+            self._fault(error)
+        store.close()
+        self.notes.extend(ending(store))
+
+    def _opened(self, record: str | Path | None) -> StoreWriter | None:
+        """Begin the record; where that is not possible the training is watched without one."""
+        if record is None:
+            return None
+        try:
+            return StoreWriter(Path(record))
+        except Exception as error:
+            self.notes.append(f"there is no record: {type(error).__name__}: {error}")
+            self._warn(f"photic keeps no record of this run: {type(error).__name__}: {error}", error)
+            return None
 
     # What follows runs inside the user's training: nothing may raise.
 
+    def _warn(self, text: str, error: Exception) -> None:
+        """Warn once and no more; a warning that the user's filters would raise goes to the log."""
+        log = logging.getLogger("photic")
+        try:
+            if not self._warned:
+                self._warned = True
+                warnings.warn(text, stacklevel=3)
+        except Exception:
+            log.warning(text)
+        log.debug("the error", exc_info=error)
+
     def _fault(self, error: Exception) -> None:
-        if not self.faults:
-            warnings.warn(
-                f"photic stopped watching after an error of its own: {type(error).__name__}: {error}", stacklevel=2
-            )
-            logging.getLogger("photic").debug("the error", exc_info=error)
-        self.faults.append(f"{type(error).__name__}: {error}")
+        try:
+            words = f"{type(error).__name__}: {error}"
+        except Exception:  # an error whose own words fail
+            words = type(error).__name__
+        self.faults.append(words)
+        self._warn(f"photic stopped watching after an error of its own: {words}", error)
         self._detach()
 
     def _detach(self) -> None:
         """Take everything away; where a torch call of ours is under way, the rest at the next step."""
-        if self._stop_sampling():
+        try:
+            done = self._stop_sampling()
+        except Exception as error:  # this ends every attempt: whatever else is ours must go all the same
+            self.faults.append(f"{type(error).__name__} while detaching: {error}")
+            done = True
+        if done:
             for handle in self._always:
                 handle.remove()
             self._always.clear()
 
     def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
-        if self._chosen:
-            return id(optimizer) in self._chosen
-        return any(id(p) in self._parameters for group in optimizer.param_groups for p in group["params"])
+        held = (id(p) for group in optimizer.param_groups for p in group["params"])
+        return id(optimizer) in self._chosen if self._chosen else not self._parameters.isdisjoint(held)
 
     def _prepare(self, kind: Kind) -> None:
         """Put up what the next step needs."""
@@ -236,19 +272,21 @@ class Watch:
             self._fault(error)
 
     def _track(self, optimizer: torch.optim.Optimizer) -> Track:
+        if id(optimizer) not in self._tracks and len(self._tracks) >= _MOST_TRACKS:
+            del self._tracks[next(iter(self._tracks))]  # who makes an optimizer for every epoch keeps the latest
         return self._tracks.setdefault(id(optimizer), Track(steps=self._started))
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if self.faults:
-            self._detach()
-        if not self._always or not self._ours(optimizer):
-            return
-        if self._kind == "nothing":
-            self._track(optimizer).steps += 1
-            self.steps += 1
-            self._prepare(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0))
-            return
         try:
+            if self.faults or os.getpid() != self._process:  # a forked process is not ours to watch
+                self._detach()
+            if not self._always or not self._ours(optimizer):
+                return
+            if self._kind == "nothing":
+                self._track(optimizer).steps += 1
+                self.steps += 1
+                self._prepare(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0))
+                return
             self._sampled(optimizer)
         except Exception as error:
             self._fault(error)
@@ -259,8 +297,8 @@ class Watch:
         if audit is not None and audit.heard and not audit.read:  # a closure: forward and backward ran inside the step
             audit.before_step(optimizer, step=track.steps, moves=False)
         run = audit.after_step() if audit is not None else None
-        if kind == "glance":
-            self._write_glance()
+        if kind == "glance" and self._store is not None:
+            write_glance(self._store, self._glance, self.steps)
         following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
         if kind != "glance" or following != "glance":  # glance after glance: the hooks stay
             self._stop_sampling()
@@ -268,7 +306,9 @@ class Watch:
         self.steps += 1
         if run is not None:
             self._judge(track, self.combine(owned(run) if self._several() else run))
-        if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
+        if audit is not None and audit.too_large:
+            self.notes.append(f"step {self.steps - 1} made more than {MOST_SITES} operations, which is not audited")
+        elif kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)
         self._prepare(following)
@@ -307,35 +347,14 @@ class Watch:
     def _write_audit(self, run: Run) -> None:
         if self._store is None:
             return
-        step = run.steps[0]
-        if len(self._tracks) <= 1 and step.step == self._started:
-            self._describe()
-            self._store.fact("sites", [site.name for site in run.sites])
-            self._store.fact("parameters", [parameter.name for parameter in run.parameters])
-        self._store.row("audit/signal", step.step, [math.nan if r.signal is None else r.signal.rms for r in step.sites])
-        self._store.row(
-            "audit/gradient", step.step, [math.nan if r.gradient is None else r.gradient.norm for r in step.sites]
-        )
-        updates = [math.nan if r.update_ratio is None else r.update_ratio for r in step.parameters]
-        self._store.row("audit/update", step.step, updates)
-        self._store.row("loss", step.step, [math.nan if step.loss is None else step.loss])
+        if len(self._tracks) <= 1 and run.steps[0].step == self._started:
+            self._describe(self._store)
+            name_sites(self._store, run)
+        write_audit(self._store, run)
 
-    def _write_glance(self) -> None:
-        if self._store is None:
-            return
-        for which, name in ((0, "signal"), (1, "gradient")):
-            read = self._glance.moments(which)
-            self._store.row(
-                f"glance/{name}", self.steps, [math.nan if m is None else (m.rms, m.norm)[which] for m in read]
-            )
-
-    def _describe(self) -> None:
-        if self._store is not None:
-            self._store.fact("model", type(self.family).__name__)
-            self._store.fact("modules", self._glance.names)
-            self._store.fact("steps", self.steps)
-            self._store.fact("cost", self.cost())
-            self._store.fact("findings", [dataclasses.asdict(finding) for finding in self.findings])
+    def _describe(self, store: StoreWriter) -> None:
+        model, names = type(self.family).__name__, self._glance.names
+        describe(store, model=model, modules=names, steps=self.steps, cost=self.cost(), findings=self.findings)
 
 
 def watch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any
@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from photic.probes.modules import Running, running_modules
 from photic.probes.operations import canonical
+from photic.probes.replaced import replaced
 from photic.probes.where import user_line
 from photic.records.vocabulary import Phase
 
@@ -57,6 +58,7 @@ class Call:
 
 
 Visitor = Callable[[Call], Any]
+Fault = Callable[[Exception], None]
 
 
 @dataclass(slots=True)
@@ -122,8 +124,11 @@ _SPECIAL: dict[str, set[str]] = {
 class _Watcher(TorchFunctionMode):
     """Hands each call to the visitor, which runs it and returns its result."""
 
-    def __init__(self, visitor: Visitor, running: Running, follows: Callable[[Tensor], bool]) -> None:
+    def __init__(
+        self, visitor: Visitor, running: Running, follows: Callable[[Tensor], bool], fault: Fault | None
+    ) -> None:
         super().__init__()
+        self.fault = fault
         self.follows = follows
         self.visitor = visitor
         self.running = running
@@ -142,6 +147,18 @@ class _Watcher(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.off:
             return func(*args, **kwargs)
+        try:
+            call = self._call(func, args, kwargs)
+        except Exception as error:
+            if self.fault is None:
+                raise
+            self.off = True
+            self.fault(error)
+            call = None
+        return func(*args, **kwargs) if call is None else self.visitor(call)
+
+    def _call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | None:
+        """Return the call as it is handed over; None where it is no operation on a signal."""
         operation = canonical(func)
         if (
             operation in _NO_OPERATION
@@ -149,11 +166,11 @@ class _Watcher(TorchFunctionMode):
             or get_ident() != self.thread
             or not any(map(self.follows, tensors_in((args, kwargs))))
         ):
-            return func(*args, **kwargs)
+            return None
         module = self.running.stack[-1] if self.running.stack else None
         path = self.running.path()
         name = self.naming.name(module, path, operation, self.phase)
-        return self.visitor(Call(name, operation, user_line(2), self.phase, path, module, func, args, kwargs))
+        return Call(name, operation, user_line(2), self.phase, path, module, func, args, kwargs)
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -191,17 +208,19 @@ def watching(
     visitor: Visitor,
     crossed: Callable[[Any, str], None] | None = None,
     follows: Callable[[Tensor], bool] = _is_real,
+    fault: Fault | None = None,
 ) -> Iterator[_Watcher]:
     """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
 
     Composite functions of `torch.nn.functional` are opened: their inner operations are the calls.
     `crossed` is told what enters and what leaves each module, and the path of the module on whose side it stands.
-    `follows` tells of which tensors a call is handed over if it has one among its arguments.
+    `follows` tells of which tensors a call is handed over if it has one among its arguments. `fault` is told of errors of
+    ours before a call has run, and the call runs; without it they are raised.
     Set `.phase = "loss"` on the yielded object once the model has returned.
     """
-    with running_modules(model) as running, _opened_composites():
+    with running_modules(model, fault) as running, _opened_composites():
         running.crossed = crossed
-        watcher = _Watcher(visitor, running, follows)
+        watcher = _Watcher(visitor, running, follows, fault)
         with watcher:
             yield watcher
 
@@ -217,31 +236,22 @@ def _opened_composites() -> Iterator[None]:
     true for tensor subclasses only.
     """
     here = get_ident()
-    saved: list[tuple[Any, str, Callable[..., bool]]] = []
-    for namespace in (torch.nn.functional, torch.functional):
-        for check in _CHECKS:
-            original: Callable[..., bool] | None = getattr(namespace, check, None)
-            if original is not None:
-                saved.append((namespace, check, original))
-                setattr(namespace, check, _subclasses_only(original, here))
-    try:
-        yield
-    finally:
-        for namespace, check, original in saved:
-            setattr(namespace, check, original)
 
-
-_PLAIN = (Tensor, nn.Parameter, nn.Buffer)
-
-
-def _subclasses_only(original: Callable[..., bool], thread: int) -> Callable[..., bool]:
-    def check(*given: Any) -> bool:
-        if get_ident() != thread:
+    def subclasses_only(original: Callable[..., bool], *given: Any) -> bool:
+        if get_ident() != here:
             return original(*given)
         items: Any = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
         return any(isinstance(item, Tensor) and type(item) not in _PLAIN and _overrides(item) for item in items)
 
-    return check
+    with ExitStack() as stack:
+        for namespace in (torch.nn.functional, torch.functional):
+            for check in _CHECKS:
+                if hasattr(namespace, check):
+                    stack.enter_context(replaced(namespace, check, subclasses_only))
+        yield
+
+
+_PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 
 
 def _overrides(tensor: Tensor) -> bool:

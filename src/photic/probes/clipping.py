@@ -8,6 +8,8 @@ from typing import Any
 
 import torch.nn.utils.clip_grad as clip_grad
 
+from photic.probes.replaced import replaced
+
 
 @contextmanager
 def clipping(tell: Callable[[float, Any], None], *, limit: float | None = None) -> Iterator[None]:
@@ -16,17 +18,15 @@ def clipping(tell: Callable[[float, Any], None], *, limit: float | None = None) 
     All forms of it end in one inner function of torch's, which is looked up when it is called; where a torch has none,
     clipping is not seen.
     """
-    original: Callable[..., Any] | None = getattr(clip_grad, "_clip_grads_with_norm_", None)
-    if original is None:
+    if not hasattr(clip_grad, "_clip_grads_with_norm_"):
         yield
         return
 
-    def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
+    def told(
+        original: Callable[..., Any], parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         tell(max_norm, total_norm)
         return original(parameters, max_norm if limit is None else limit, total_norm, *args, **kwargs)
 
-    clip_grad.__dict__["_clip_grads_with_norm_"] = told
-    try:
+    with replaced(clip_grad, "_clip_grads_with_norm_", told):
         yield
-    finally:
-        clip_grad.__dict__["_clip_grads_with_norm_"] = original

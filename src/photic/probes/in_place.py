@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -18,12 +18,14 @@ from photic.probes.audit import circumstances, optimizer_words, parameter_table
 from photic.probes.calls import Call, watching
 from photic.probes.clipping import clipping
 from photic.probes.recorder import Recorder
+from photic.probes.replaced import replaced
 from photic.probes.shards import local
 from photic.probes.updates import epsilon_shares, snapshot, updates
 from photic.records.runs import ParameterReading, Run, Step
 from photic.records.sites import Unseen
 
 Fault = Callable[[Exception], None]
+MOST_SITES = 50_000  # of one step, a hundred megabytes or so: a training that never steps would fill the memory
 
 
 class InPlaceAudit:
@@ -41,6 +43,7 @@ class InPlaceAudit:
         self.value: Tensor | None = None
         self.raw_norms: dict[int, float] = {}
         self.seconds = 0.0
+        self.too_large = False  # more operations than are held; nothing was read
         self._inside: list[nn.Module] = []
         self._stack = ExitStack()
         self._stepping = ExitStack()
@@ -58,9 +61,12 @@ class InPlaceAudit:
         if self._open:
             return self.entered(root)
         start = time.perf_counter()
-        self._watcher = self._stack.enter_context(watching(self.model, self._visit, self._cross, self.recorder.follows))
+        self._watcher = self._stack.enter_context(
+            watching(self.model, self._visit, self._cross, self.recorder.follows, self._missed)
+        )
         self._open = True
-        self._stack.enter_context(_doors(self._knocked, self._went))
+        for door in ("backward", "grad"):
+            self._stack.enter_context(replaced(torch.autograd, door, self._through_door))
         self._stack.enter_context(clipping(self._clips))
         self._inside = [root]
         self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
@@ -84,54 +90,75 @@ class InPlaceAudit:
         if self._open and not self._watcher.off:
             self._watcher.phase = "model"
 
+    def _missed(self, error: Exception) -> None:
+        """An error of ours before a call has run; the call runs."""
+        self._mute()
+        self.fault(error)
+
     def _visit(self, call: Call) -> Any:
         once = _Once(call.function)
         try:
+            if len(self.recorder.forwards) >= MOST_SITES:
+                return self._give_up(call)
             return self.recorder.visit(dataclasses.replace(call, function=once))
         except Exception as error:
-            if not once.done:
+            if once.failed:
                 raise  # the user's own call failed: theirs
-            self._mute()
-            self.fault(error)
-            return once.result
+            self._missed(error)
+            return once.result if once.done else call.run()
+
+    def _give_up(self, call: Call) -> Any:
+        """Let everything pass, and keep nothing of what was read."""
+        self._mute()
+        self.too_large = True
+        self.recorder = Recorder(in_place=True, fault=self.fault)
+        return call.run()
 
     def _cross(self, values: Any, scope: str) -> None:
         if self._watcher is not None and not self._watcher.off:
             try:
                 self.recorder.cross(values, scope)
             except Exception as error:
-                self._mute()
-                self.fault(error)
+                self._missed(error)
 
     def _mute(self) -> None:
         self._watcher.off = True
         self._watcher.running.crossed = None
 
-    def _knocked(self, roots: list[Tensor]) -> None:
-        """A backward is about to run from `roots`."""
+    def _knocked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """A backward is about to run."""
         if self.value is not None or self._watcher.off or threading.get_ident() != self._thread:
             return
         self._mute()
-        if not self.recorder.forwards:
+        given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
+        roots = [root for root in ([given] if isinstance(given, Tensor) else given or ()) if isinstance(root, Tensor)]
+        roots = [root for root in roots if root.grad_fn is not None]
+        if not self.recorder.forwards or not roots:
             return
+        self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
+        self.value = roots[0]
+        self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
+        self.recorder.graph.listen()
+
+    def _through_door(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Stand in for a door of torch.autograd: what the gradients are before anyone clips or unscales them."""
         try:
-            self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
-            self.value = roots[0]
-            self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
-            self.recorder.graph.listen()
+            self._knocked(args, kwargs)
         except Exception as error:
             self.fault(error)
-
-    def _went(self) -> None:
-        """A backward has run: what the gradients are before anyone clips or unscales them."""
-        if self.value is not None:
-            try:
+        result = original(*args, **kwargs)
+        try:
+            if self.value is not None:
                 self.raw_norms = self._norms()
-            except Exception as error:
-                self.fault(error)
+        except Exception as error:
+            self.fault(error)
+        return result
 
     def _clips(self, limit: float, norm: Any) -> None:
-        self._clipped = (float(limit), norm)
+        try:
+            self._clipped = (float(limit), norm)
+        except Exception as error:
+            self.fault(error)
 
     def _norms(self) -> dict[int, float]:
         held = [p for p in self.model.parameters() if p.grad is not None]
@@ -260,36 +287,14 @@ class _Once:
         self.function = function
         self.__name__ = getattr(function, "__name__", "")
         self.done = False
+        self.failed = False
         self.result: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.result = self.function(*args, **kwargs)
+        try:
+            self.result = self.function(*args, **kwargs)
+        except BaseException:
+            self.failed = True
+            raise
         self.done = True
         return self.result
-
-
-@contextmanager
-def _doors(tell: Callable[[list[Tensor]], None], after: Callable[[], None]) -> Iterator[None]:
-    """While open, tell of every call of `torch.autograd.backward` and `torch.autograd.grad`, before and after it."""
-    saved = {name: getattr(torch.autograd, name) for name in ("backward", "grad")}
-    for name, original in saved.items():
-        setattr(torch.autograd, name, _told(original, tell, after))
-    try:
-        yield
-    finally:
-        for name, original in saved.items():
-            setattr(torch.autograd, name, original)
-
-
-def _told(
-    original: Callable[..., Any], tell: Callable[[list[Tensor]], None], after: Callable[[], None]
-) -> Callable[..., Any]:
-    def door(*args: Any, **kwargs: Any) -> Any:
-        given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
-        roots: list[Any] = [given] if isinstance(given, Tensor) else list(given or ())
-        tell([root for root in roots if root.grad_fn is not None])
-        result = original(*args, **kwargs)
-        after()
-        return result
-
-    return door

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from torch import nn
 
+    from photic.checkups.discovery import Discovery
     from photic.checkups.watching import Watch
     from photic.records.findings import Finding
     from photic.records.runs import Run
@@ -36,7 +38,8 @@ def run(
     steps are audited within the budget, and at the end, also after Ctrl-C or an exception, you get the verdict and the
     path of the record.
 
-    Exit code: the script's own; 1 for findings where `--fail-on` asks for it; 3 if there is no such script.
+    Exit code: the script's own, whatever becomes of the record; 1 for findings where `--fail-on` asks for it; 3 if there is
+    no such script.
 
     Parameters
     ----------
@@ -65,22 +68,22 @@ def run(
     """
     from photic.checkups.discovery import Discovery
     from photic.checkups.watching import Watch
-    from photic.cli.output import console, save
+    from photic.cli.output import console
     from photic.cli.script import run_script
     from photic.cli.serving import served_beside
     from photic.cli.settings import silenced
-    from photic.records.documents import to_json
 
     stem = script.rsplit(".", 1)[-1] if module else Path(script).stem
-    store = record or Path("photic-runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
-
+    folder = record.parent if record is not None else Path("photic-runs")
+    store: list[Path] = []
     silent = silenced(ignore)
 
     def made(roots: list[nn.Module]) -> Watch:
+        store.append(record or _unused(folder, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"))
         return Watch(
             roots,
             budget=budget,
-            record=store,
+            record=store[0],
             ignore=silent,
             started=1,
             on_finding=_tell,
@@ -89,14 +92,31 @@ def run(
 
     discovery = Discovery(made)
     try:
-        with served_beside(store.parent) if serve else nullcontext():
+        with served_beside(folder) if serve else nullcontext():
             code = run_script(script, arguments, module=module)
     except KeyboardInterrupt:
         code = 130
     finally:
         discovery.close()
-    watch = discovery.watch
-    out = console()
+    try:
+        return _reported(discovery, store, code, fail_on=fail_on, html=html, json=json)
+    except Exception as error:  # a full disk, a fault of ours: what the script did stays what it did
+        with suppress(Exception):
+            console().print(f"photic: no report: {type(error).__name__}: {error}", style="yellow", markup=False)
+        return code
+
+
+def _reported(
+    discovery: Discovery, store: list[Path], code: int, *, fail_on: str, html: Path | None, json: bool
+) -> int:
+    """Tell the verdict, write the record and return the exit code."""
+    from photic.cli.output import console, save
+    from photic.records.documents import to_json
+
+    watch, out = discovery.watch, console()
+    if discovery.fault:
+        out.print(f"photic: nothing was watched: {discovery.fault}", style="yellow", markup=False)
+        return code
     if watch is None or watch.checkup is None:
         out.print(
             "photic: no training step was seen: no optimizer of torch stepped on the parameters of a model",
@@ -108,11 +128,31 @@ def run(
         print(to_json(checkup))
     else:
         _verdict(watch)
-    save(checkup, html=html, figure=None, to=store.with_suffix(".json"), store=store if store.exists() else None)
-    out.print(f"wrote {store}", markup=False)
+    (path,) = store
     severities = {finding.severity for finding in watch.findings}
     failing = {"never": set[str](), "critical": {"critical"}, "warning": {"critical", "warning"}}[fail_on]
-    return 1 if code == 0 and severities & failing else code
+    judged = 1 if code == 0 and severities & failing else code
+    try:
+        save(checkup, html=html, figure=None, to=path.with_suffix(".json"), store=path if path.exists() else None)
+        out.print(f"wrote {path}", markup=False)
+    except OSError as error:
+        out.print(f"photic: the record could not be written: {error}", style="yellow", markup=False)
+    return judged
+
+
+def _unused(folder: Path, name: str) -> Path:
+    """Return a file of that name that nobody else has: two runs may begin in one second, a process for each GPU."""
+    for count in range(1, 1000):
+        path = folder / f"{name}{f'-{count}' if count > 1 else ''}.sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        except FileExistsError:
+            continue
+        except OSError:  # the watch will say that there is no record
+            break
+        return path
+    return folder / f"{name}.sqlite"
 
 
 def _tell(finding: Finding, step: int) -> None:
