@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
-from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
 from photic.checkups.watching import Watch
+from photic.probes.steps import after_steps
 
 
 class Discovery:
@@ -40,8 +40,8 @@ class Discovery:
         self._handles: list[RemovableHandle] = [
             torch_module.register_module_forward_pre_hook(self._entered),
             torch_module.register_module_forward_hook(self._left, always_call=True),
-            register_optimizer_step_post_hook(self._stepped),
         ]
+        after_steps.add(self._stepped)
 
     def close(self) -> None:
         """Stop looking, and stop watching."""
@@ -53,6 +53,7 @@ class Discovery:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        after_steps.remove(self._stepped)
         self._called.clear()
 
     def _entered(self, module: nn.Module, given: Any) -> None:
@@ -72,8 +73,8 @@ class Discovery:
         try:
             holders = self._holders(optimizer)
             if holders:
-                self._forget()
                 self.watch = self.make(holders)
+                self._forget()
         except Exception as error:
             self.fault = f"{type(error).__name__}: {error}"
             self._forget()

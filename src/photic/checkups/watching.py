@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from photic.checkups.recording import describe, ending, name_sites, write_audit, write_glance
@@ -22,8 +21,9 @@ from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.glances import Glance
 from photic.probes.in_place import MOST_SITES, InPlaceAudit
-from photic.probes.modules import entrances, module_names
+from photic.probes.modules import entrances, family, module_names
 from photic.probes.pace import Kind, Pace
+from photic.probes.steps import after_steps, before_steps
 from photic.records.findings import Checkup, Finding
 from photic.records.runs import Run
 from photic.records.stores import StoreWriter
@@ -60,7 +60,7 @@ class Watch:
                 raise TypeError(f"expected torch.nn.Modules to watch, got {type(root).__name__}")
         if not self.roots:
             raise ValueError("expected at least one model to watch, got none")
-        self.family = self.roots[0] if len(self.roots) == 1 else _family(self.roots)
+        self.family = self.roots[0] if len(self.roots) == 1 else family(self.roots)
         given = (
             []
             if optimizer is None
@@ -85,20 +85,27 @@ class Watch:
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
         self._audit: InPlaceAudit | None = None
-        self._glance = Glance(self.family, module_names(self.family), self._fault)
+        self._glance: Glance | None = None
         self._sampling: list[RemovableHandle] = []
-        self._always: list[RemovableHandle] = []
+        self._on = False
         self._process = os.getpid()
         self._warned = False
+        self._store: StoreWriter | None = None
+        self._compiled = False
+        try:
+            self._begin(record)
+        except Exception as error:
+            self._fault(error)
+
+    def _begin(self, record: str | Path | None) -> None:
+        self._glance = Glance(self.family, module_names(self.family), self._fault)
         self._store = self._opened(record)
         self._compiled = any("OptimizedModule" in type(m).__name__ for root in self.roots for m in root.modules())
         if self._compiled:
             self.notes.append("compiled parts run as they are: only gradients and updates of parameters are read there")
-        try:
-            self._always.append(register_optimizer_step_post_hook(self._stepped))
-            self._prepare("audit")
-        except Exception as error:
-            self._fault(error)
+        self._on = True
+        after_steps.add(self._stepped)
+        self._prepare("audit")
 
     def __enter__(self) -> Watch:
         return self
@@ -160,12 +167,11 @@ class Watch:
         store, self._store = self._store, None
         if store is None or os.getpid() != self._process:
             return
-        try:
-            self._describe(store)
-        except Exception as error:
-            self._fault(error)
-        store.close()
-        self.notes.extend(ending(store))
+        for end in (lambda: self._describe(store), store.close, lambda: self.notes.extend(ending(store))):
+            try:
+                end()
+            except Exception as error:
+                self._fault(error)
 
     def _opened(self, record: str | Path | None) -> StoreWriter | None:
         """Begin the record; where that is not possible the training is watched without one."""
@@ -208,9 +214,8 @@ class Watch:
             self.faults.append(f"{type(error).__name__} while detaching: {error}")
             done = True
         if done:
-            for handle in self._always:
-                handle.remove()
-            self._always.clear()
+            self._on = False
+            after_steps.remove(self._stepped)
 
     def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
         held = (id(p) for group in optimizer.param_groups for p in group["params"])
@@ -218,26 +223,29 @@ class Watch:
 
     def _prepare(self, kind: Kind) -> None:
         """Put up what the next step needs."""
-        if kind == self._kind == "glance" and self._glance.on:
-            self._glance.install()
+        glance = self._glance
+        if kind == self._kind == "glance" and glance is not None and glance.on:
+            glance.install()
             return
         self._kind = kind
         if kind == "nothing":
             return
-        if kind == "glance" and not self._compiled:
-            self._glance.install()
+        if kind == "glance" and glance is not None and not self._compiled:
+            glance.install()
         elif not self._compiled:
             self._audit = InPlaceAudit(self.family, self._fault)
             for root in entrances(self.roots):
                 self._sampling.append(root.register_forward_pre_hook(self._entering, with_kwargs=True))
                 self._sampling.append(root.register_forward_hook(self._leaving))
-        self._sampling.append(register_optimizer_step_pre_hook(self._stepping))
+        before_steps.add(self._stepping)
 
     def _stop_sampling(self) -> bool:
-        self._glance.remove()
+        if self._glance is not None:
+            self._glance.remove()
         for handle in self._sampling:
             handle.remove()
         self._sampling.clear()
+        before_steps.remove(self._stepping)
         if self._audit is not None and not self._audit.close():
             return False
         self._audit = None
@@ -264,10 +272,11 @@ class Watch:
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         audit = self._audit
-        if audit is None or self.trainer_tells or not audit.heard or not self._ours(optimizer):
+        if audit is None or self.trainer_tells or not audit.heard:
             return
         try:
-            audit.before_step(optimizer, step=self._track(optimizer).steps)
+            if self._ours(optimizer):
+                audit.before_step(optimizer, step=self._track(optimizer).steps)
         except Exception as error:
             self._fault(error)
 
@@ -280,7 +289,7 @@ class Watch:
         try:
             if self.faults or os.getpid() != self._process:  # a forked process is not ours to watch
                 self._detach()
-            if not self._always or not self._ours(optimizer):
+            if not self._on or not self._ours(optimizer):
                 return
             if self._kind == "nothing":
                 self._track(optimizer).steps += 1
@@ -297,7 +306,7 @@ class Watch:
         if audit is not None and audit.heard and not audit.read:  # a closure: forward and backward ran inside the step
             audit.before_step(optimizer, step=track.steps, moves=False)
         run = audit.after_step() if audit is not None else None
-        if kind == "glance" and self._store is not None:
+        if kind == "glance" and self._store is not None and self._glance is not None:
             write_glance(self._store, self._glance, self.steps)
         following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
         if kind != "glance" or following != "glance":  # glance after glance: the hooks stay
@@ -353,7 +362,7 @@ class Watch:
         write_audit(self._store, run)
 
     def _describe(self, store: StoreWriter) -> None:
-        model, names = type(self.family).__name__, self._glance.names
+        model, names = type(self.family).__name__, [] if self._glance is None else self._glance.names
         describe(store, model=model, modules=names, steps=self.steps, cost=self.cost(), findings=self.findings)
 
 
@@ -387,14 +396,3 @@ def watch(
         TypeError, ValueError: if there is no module to watch or the budget is no share.
     """
     return Watch(model, optimizer, budget=budget, record=record, on_finding=on_finding, ignore=ignore, every=every)
-
-
-def _family(roots: Sequence[nn.Module]) -> nn.Module:
-    """Return one module that holds several, named after their classes; they themselves do not change."""
-    family = nn.ModuleDict()
-    for root in roots:
-        name, count = type(root).__name__, 2
-        while name in family:
-            name, count = f"{type(root).__name__}{count}", count + 1
-        family[name] = root
-    return family

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -141,3 +141,14 @@ def entrances(roots: Iterable[nn.Module]) -> list[nn.Module]:
             if isinstance(part, (nn.ModuleList, nn.ModuleDict)):
                 waiting.extend(part.children())
     return list(found.values())
+
+
+def family(roots: Sequence[nn.Module]) -> nn.Module:
+    """Return one module that holds several, named after their classes; they themselves do not change."""
+    made = nn.ModuleDict()
+    for root in roots:
+        name, count = type(root).__name__, 2
+        while name in made:
+            name, count = f"{type(root).__name__}{count}", count + 1
+        made[name] = root
+    return made
