@@ -61,13 +61,7 @@ class Watch:
         if not self.roots:
             raise ValueError("expected at least one model to watch, got none")
         self.family = self.roots[0] if len(self.roots) == 1 else family(self.roots)
-        given = (
-            []
-            if optimizer is None
-            else [optimizer]
-            if isinstance(optimizer, torch.optim.Optimizer)
-            else list(optimizer)
-        )
+        given = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer or ())
         self._chosen = {id(item) for item in given}
         self._parameters = {id(parameter) for parameter in self.family.parameters()}
         self.pace = Pace(budget, every=every)
@@ -85,6 +79,7 @@ class Watch:
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
         self._audit: InPlaceAudit | None = None
+        self._closing: list[InPlaceAudit] = []  # whose mode could not leave yet
         self._glance: Glance | None = None
         self._sampling: list[RemovableHandle] = []
         self._on = False
@@ -240,26 +235,28 @@ class Watch:
         before_steps.add(self._stepping)
 
     def _stop_sampling(self) -> bool:
-        if self._glance is not None:
-            self._glance.remove()
-        for handle in self._sampling:
-            handle.remove()
-        self._sampling.clear()
-        before_steps.remove(self._stepping)
-        if self._audit is not None and not self._audit.close():
-            return False
+        try:
+            if self._glance is not None:
+                self._glance.remove()
+        finally:
+            for handle in self._sampling:
+                handle.remove()
+            self._sampling.clear()
+            before_steps.remove(self._stepping)
+        self._closing += [] if self._audit is None else [self._audit]
         self._audit = None
-        return True
+        self._closing = [audit for audit in self._closing if not audit.close()]
+        return not self._closing
 
-    def _entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        audit = self._audit
+    def _entering(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
+        audit = self._audit  # without kwargs torch calls a hook that a fault took away a moment ago
         if audit is None or not module.training or not torch.is_grad_enabled() or audit.heard:
             return
         try:
             if audit.recorder.forwards:
                 audit.entered(module)
             else:
-                audit.begin(module, (args, kwargs))
+                audit.begin(module, (args, kwargs or {}))
         except Exception as error:
             self._fault(error)
 

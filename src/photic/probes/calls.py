@@ -14,6 +14,7 @@ import torch
 import torch.functional
 import torch.nn.functional
 from torch import Tensor, nn
+from torch import overrides as torch_overrides
 from torch.overrides import TorchFunctionMode
 
 from photic.probes.modules import Running, running_modules
@@ -22,6 +23,7 @@ from photic.probes.replaced import replaced
 from photic.probes.where import user_line
 from photic.records.vocabulary import Phase
 
+overrides: Any = torch_overrides  # the stack of modes is torch's own business, hence the underscores
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 _NO_OPERATION = {
     "size", "dim", "numel", "is_floating_point", "is_complex", "tolist", "numpy", "stride", "data_ptr",
@@ -136,6 +138,30 @@ class _Watcher(TorchFunctionMode):
         self.phase: Phase = "model"
         self.off = False  # lets every call pass: set where the mode cannot be left at once
         self.thread = get_ident()
+        self.entered = False
+
+    def __enter__(self) -> _Watcher:
+        super().__enter__()
+        self.entered = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.off = True
+        self.leave()
+
+    def leave(self) -> bool:
+        """Leave torch's stack of modes, also from beneath others; False within a call of ours, or in another thread."""
+        if not self.entered:
+            return True
+        if not any(mode is self for mode in overrides._get_current_function_mode_stack()):
+            return False
+        above: list[Any] = []
+        while (mode := overrides._pop_mode()) is not self:
+            above.append(mode)
+        for mode in reversed(above):
+            overrides._push_mode(mode)
+        self.entered = False
+        return True
 
     def __torch_function__(
         self,

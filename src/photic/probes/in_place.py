@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import _get_current_function_mode_stack  # pyright: ignore
 
 from photic.kernels.moments import moments
 from photic.probes.audit import circumstances, optimizer_words, parameter_table
@@ -264,20 +263,17 @@ class InPlaceAudit:
         )
 
     def close(self) -> bool:
-        """Leave the mode and take away everything that the audit put up. Safe to call twice.
+        """Take away everything that the audit put up. Safe to call twice.
 
-        False: a torch call is under way, or another mode stands above ours, and nothing can be taken away now. Then
-        the audit lets everything pass; call again later.
+        False: a torch call of ours is under way, or the audit began in another thread, and its mode cannot leave now.
+        It lets everything pass; call again later.
         """
         self._stepping.close()
         if self._open:
             self._mute()
-            stack = _get_current_function_mode_stack()
-            if not stack or stack[-1] is not self._watcher:
-                return False
             self._open = False
             self._stack.close()
-        return True
+        return self._watcher is None or self._watcher.leave()
 
 
 class _Once:

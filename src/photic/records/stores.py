@@ -58,8 +58,8 @@ class StoreWriter:
         self._facts: dict[str, str] = {}
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()  # its `put` never waits
         self._thread = threading.Thread(target=self._work, name="photic store", daemon=True)
-        self._thread.start()
         self.fact("schema_version", SCHEMA_VERSION)
+        self._thread.start()
 
     @property
     def dropped(self) -> int:
