@@ -40,6 +40,7 @@ class InPlaceAudit:
         self.fault = fault
         self.recorder = Recorder(in_place=True, fault=fault)
         self.value: Tensor | None = None
+        self.heard = False  # whether a backward has started
         self.raw_norms: dict[int, float] = {}
         self.seconds = 0.0
         self.too_large = False  # more operations than are held; nothing was read
@@ -126,7 +127,7 @@ class InPlaceAudit:
 
     def _knocked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """A backward is about to run."""
-        if self.value is not None or self._watcher.off or threading.get_ident() != self._thread:
+        if self.heard or self._watcher.off or threading.get_ident() != self._thread:
             return
         self._mute()
         given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
@@ -135,7 +136,7 @@ class InPlaceAudit:
         if not self.recorder.forwards or not roots:
             return
         self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
-        self.value = roots[0]
+        self.value, self.heard = roots[0], True
         self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
         self.recorder.graph.listen()
 
@@ -147,7 +148,7 @@ class InPlaceAudit:
             self.fault(error)
         result = original(*args, **kwargs)
         try:
-            if self.value is not None:
+            if self.heard:
                 self.raw_norms = self._norms()
         except Exception as error:
             self.fault(error)
@@ -170,11 +171,6 @@ class InPlaceAudit:
             )
         ).tolist()
         return {id(p): float(norm) for p, norm in zip(dense, norms, strict=True)}
-
-    @property
-    def heard(self) -> bool:
-        """Whether a backward has started."""
-        return self.value is not None
 
     @property
     def read(self) -> bool:
@@ -223,6 +219,8 @@ class InPlaceAudit:
             optimizer=optimizer_words(optimizer),
             facts={**circumstances(self.model), "audit": "in place"},
         )
+        # What holds the graph goes now: in a circle of references it would wait for the garbage collector.
+        self.value, self.recorder = None, Recorder(in_place=True, fault=self.fault)
         if moves:
             self._before = snapshot(self.model)
             self._stepping.enter_context(clipping(self._clips))  # some optimizers clip in their step

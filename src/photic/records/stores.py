@@ -268,9 +268,11 @@ class StoreReader:
         found: dict[str, Any] = {}
         bad = 0
         for name, value, crc in self._read(f"select name, value, {self._sums} from facts"):
-            if isinstance(name, str) and isinstance(value, str) and crc in (None, _sum(name, value)):
+            try:
+                if not isinstance(name, str) or not isinstance(value, str) or crc not in (None, _sum(name, value)):
+                    raise ValueError
                 found[name] = json.loads(value)
-            else:
+            except (ValueError, RecursionError):  # damaged, or written by somebody who wishes us ill
                 bad += 1
         self._missing["facts"] = bad
         return found
