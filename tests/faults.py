@@ -169,7 +169,7 @@ def hooks(fuse: Fuse) -> Iterator[None]:
 GUARDS = {
     "Watch._stepped", "Watch._stepping", "Watch._entering", "Watch._leaving", "Watch._fault", "Watch._warn", "Watch._detach",
     "Watch._stop_sampling", "Glance.remove", "InPlaceAudit.close", "_Watcher.leave", "_Watcher.__enter__", "_Watcher.__exit__",
-    "Watch.close", "Watch.__init__", "Watch.__enter__", "Watch.__exit__", "watch", "StoreWriter.close",
+    "Watch.close", "Watch.__init__", "Pace.__init__", "Watch.__enter__", "Watch.__exit__", "watch", "StoreWriter.close",
     "InPlaceAudit._missed", "InPlaceAudit._mute", "InPlaceAudit._visit", "InPlaceAudit._through_door", "InPlaceAudit._clips",
     "InPlaceAudit._cross", "_Once.__init__", "_Once.__call__", "_Forward.__call__", "_Reader.__call__", "_Reader.heard",
     "_Watcher.__torch_function__", "Running.enter", "Running.leave", "Running._ours", "_Listener.__call__",

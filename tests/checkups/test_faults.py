@@ -53,6 +53,7 @@ def test_the_training_does_not_notice_what_fails(kind: str, sticky: bool, tmp_pa
         "photic.checkups.watching:Watch._ours", "photic.checkups.watching:Watch._describe", "photic.probes.updates:snapshot",
         "photic.records.stores:StoreWriter.row", "photic.records.stores:StoreWriter.fact", "photic.probes.glances:Glance.install",
         "photic.probes.glances:Glance.__init__", "photic.theory.network:predict_run", "photic.checkups.recording:ending",
+        "photic.probes.time_axis:TimeTap._by_step",
     ],
 )  # fmt: skip
 def test_the_training_does_not_notice_which_function_of_photic_fails(name: str, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ class Recorder:
         self.squashing = Squashing(hear)
         self.graph = GradientGraph(self.squashing.hear, fault)
         self.see = see
+        self.fault = fault
         self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
         self.forwards: list[_Forward] = []
         self.unseen: list[Unseen] = []
@@ -155,7 +156,7 @@ class Recorder:
         before = self._before(call)
         if before is None:
             return call.run()
-        time = tap(call) if before.carried_gradient or not self.in_place else None
+        time = tap(call, self.fault) if before.carried_gradient or not self.in_place else None
         self.failing = call
         result = call.run() if time is None else time.call.run()
         self.failing = None
