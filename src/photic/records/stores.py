@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -118,10 +118,11 @@ class StoreWriter:
                     items = [item for item in items if item == "end"]  # the rest is stored
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
-            while "end" not in items:
+            with suppress(Exception):
+                while "end" not in items:
+                    self._lost += sum(isinstance(item, tuple) for item in items)
+                    items = self._waited()
                 self._lost += sum(isinstance(item, tuple) for item in items)
-                items = self._waited()
-            self._lost += sum(isinstance(item, tuple) for item in items)
 
     def _waited(self) -> list[_Item]:
         items: list[_Item] = [self._queue.get()]
