@@ -219,3 +219,22 @@ def test_a_step_of_too_many_operations_is_left_alone() -> None:
     with set_to(in_place, "MOST_SITES", 3):
         seen = trained(True)
     assert wrong(seen) == [] and seen.watch.faults == [] and "operations" in seen.watch.notes[0]
+
+
+def test_a_backward_from_an_edge_of_the_graph_is_let_pass() -> None:
+    model, optimizer = network()
+    with photic.watch(model, optimizer) as watch:
+        edge = torch.autograd.graph.get_gradient_edge(model(torch.randn(8, 6)).sum())
+        torch.autograd.backward([edge], [torch.ones(())])
+        optimizer.step()
+    assert watch.faults == []
+
+
+def test_a_working_directory_that_is_gone_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    model, optimizer = network()
+    with photic.watch(model, optimizer) as watch:
+        steps(model, optimizer)
+    assert watch.faults == []
