@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from photic.checkups.check import check
     from photic.checkups.predict import predict
     from photic.checkups.stopping import TrainingStopped
-    from photic.checkups.watching import watch
+    from photic.checkups.watch import watch
     from photic.diagnosis.diagnose import diagnose
     from photic.initialisers.initialise import initialise
     from photic.probes.audit import measure
@@ -47,7 +47,7 @@ _HOMES = {
     "predict": "photic.checkups.predict",
     "read": "photic.records.documents",
     "treat": "photic.remedies.treat",
-    "watch": "photic.checkups.watching",
+    "watch": "photic.checkups.watch",
     "write": "photic.records.documents",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,11 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
-from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
+from photic.checkups.faults import words
 from photic.checkups.watching import Watch
 from photic.probes.compiled import Regions, entering_module, original, unwarned
+from photic.probes.steps import after_steps
 
 _PATIENCE = 4  # steps of an optimizer in which no model of it was called; then it has none that we can see
 
@@ -28,7 +30,10 @@ class Discovery:
     does not know: then it looks again for one step. What is trained along with the known models joins them; what is trained
     after them is a training of its own.
 
+    An error of ours ends the search, never the training.
+
     Attributes:
+        fault: what went wrong inside photic; '' where nothing did.
         watch: None until the first step; then that of the training that goes on.
         ended: those of the trainings before.
         started: optimizer steps that the training had made when it was found.
@@ -39,16 +44,21 @@ class Discovery:
         self.watch: Watch | None = None
         self.ended: list[Watch] = []
         self.started = 1
+        self.fault = ""
+        self._process = os.getpid()
         self._depth = 0
         self._thread = get_ident()
         self._called: dict[int, nn.Module] = {}
         self._hooks: list[RemovableHandle] = []
         self._quiet = ExitStack()
-        self._regions = Regions(self._region_entered, self._hook)
+        self._regions = Regions(self._region_entered, self._region_left)
         self._tries: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
         self._steps_before = 0
-        self._first: RemovableHandle | None = register_optimizer_step_post_hook(self._stepped)
-        self._look()
+        try:
+            after_steps.add(self._stepped)
+            self._look()
+        except Exception as error:
+            self._fail(error)
 
     @property
     def watches(self) -> list[Watch]:
@@ -58,10 +68,14 @@ class Discovery:
     def close(self) -> None:
         """Stop looking, and stop watching."""
         self._forget()
-        if self._first is not None:
-            self._first.remove()
+        after_steps.remove(self._stepped)
         if self.watch is not None:
             self.watch.close()
+
+    def _fail(self, error: Exception) -> None:
+        self.fault = words(error)
+        self._forget()
+        after_steps.remove(self._stepped)
 
     def _look(self) -> None:
         self._depth = 0
@@ -71,16 +85,23 @@ class Discovery:
 
     def _region_entered(self) -> None:
         """A compiled region must not meet our hooks; what is called through it is told by its frame."""
-        module = entering_module()
-        if module is not None and self._depth == 0 and original(module).training and torch.is_grad_enabled():
-            self._called.setdefault(id(module), module)
-        self._unhook()
+        try:
+            module = entering_module()
+            if module is not None and self._depth == 0 and original(module).training and torch.is_grad_enabled():
+                self._called.setdefault(id(module), module)
+            self._unhook()
+        except Exception as error:
+            self._fail(error)
+
+    def _region_left(self) -> None:
+        try:
+            self._hook()
+        except Exception as error:
+            self._fail(error)
 
     def _hook(self) -> None:
-        self._hooks = [
-            torch_module.register_module_forward_pre_hook(self._entered),
-            torch_module.register_module_forward_hook(self._left, always_call=True),
-        ]
+        self._hooks.append(torch_module.register_module_forward_pre_hook(self._entered))
+        self._hooks.append(torch_module.register_module_forward_hook(self._left, always_call=True))
 
     def _unhook(self) -> None:
         for handle in self._hooks:
@@ -114,14 +135,19 @@ class Discovery:
         return [m for m in holders if id(m) not in inner]
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        models = self._models(optimizer)
-        if not models:
-            return  # another optimizer, or a model that was never called as a module
-        self._forget()
-        if self._first is not None:
-            self._first.remove()
-            self._first = None
-        self._begin(models)
+        if os.getpid() != self._process:  # a forked process is not ours to watch
+            self._forget()
+            after_steps.remove(self._stepped)
+            return
+        try:
+            models = self._models(optimizer)
+            if not models:
+                return  # another optimizer, or a model that was never called as a module
+            self._forget()
+            after_steps.remove(self._stepped)
+            self._begin(models)
+        except Exception as error:
+            self._fail(error)
 
     def _begin(self, models: list[nn.Module]) -> None:
         self.watch = self.make(models)
@@ -129,6 +155,13 @@ class Discovery:
 
     def _stranger(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer of parameters that nobody watches has stepped: look in its next step what it trains."""
+        try:
+            if not self.fault:
+                self._met(optimizer)
+        except Exception as error:
+            self._fail(error)
+
+    def _met(self, optimizer: torch.optim.Optimizer) -> None:
         tries = self._tries.get(optimizer, 0)
         if self.watch is None or tries > _PATIENCE:
             return

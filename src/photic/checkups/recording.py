@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from photic.checkups.faults import words
 from photic.probes.glances import Glance
-from photic.records.findings import Finding
 from photic.records.runs import Run
 from photic.records.stores import StoreWriter
 
@@ -18,77 +18,118 @@ class Recording:
     """Writes what a watch reads; without a file it writes nothing.
 
     The first optimizer's series bear plain names; those of the others begin with `optimizer 2/`, `optimizer 3/` ...
+    An error ends the record and neither the watch nor the training: `warn` is told of it.
+
+    Attributes:
+        notes: what the reader of the record must know, in words.
     """
 
-    def __init__(self, file: str | Path | None) -> None:
-        self._store = StoreWriter(Path(file)) if file is not None else None
+    def __init__(self, file: str | Path | None, warn: Callable[[str, Exception], None]) -> None:
+        self.notes: list[str] = []
+        self._file, self._warn = file, warn
+        self._store: StoreWriter | None = None
+        self._failed = False
         self._told: dict[str, Any] = {}
         self._next_histogram = 0.0
 
+    def open(self) -> None:
+        """Begin the record; where that is not possible there is none."""
+        try:
+            self._store = None if self._file is None else StoreWriter(Path(self._file))
+        except Exception as error:
+            self.notes.append(f"there is no record: {words(error)}")
+            self._warn(f"photic keeps no record of this run: {words(error)}", error)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[StoreWriter | None]:
+        try:
+            yield None if self._failed else self._store
+        except Exception as error:
+            self._failed = True
+            self.notes.append(f"the record ended early: {words(error)}")
+            self._warn(f"photic ended the record of this run: {words(error)}", error)
+
     def describe(self, **facts: Any) -> None:
         """Write facts, those that changed."""
-        if self._store is not None:
-            for name, value in facts.items():
-                self._fact(name, value)
+        with self._guarded() as store:
+            if store is not None:
+                for name, value in facts.items():
+                    self._fact(store, name, value)
 
-    def _fact(self, name: str, value: Any) -> None:
-        if self._store is not None and (name not in self._told or self._told[name] != value):
+    def _fact(self, store: StoreWriter, name: str, value: Any) -> None:
+        if name not in self._told or self._told[name] != value:
             self._told[name] = value
-            self._store.fact(name, value)
+            store.fact(name, value)
 
     def audit(self, run: Run, number: int) -> None:
         """Write what an audit read of the steps of optimizer `number`, 0 for the first."""
-        if self._store is None:
-            return
+        with self._guarded() as store:
+            if store is not None:
+                self._audit(store, run, number)
+
+    def _audit(self, store: StoreWriter, run: Run, number: int) -> None:
         step = run.steps[0]
         own = f"optimizer {number + 1}/" if number else ""
-        self._fact(f"{own}sites", [site.name for site in run.sites])
-        self._fact(f"{own}parameters", [parameter.name for parameter in run.parameters])
+        self._fact(store, f"{own}sites", [site.name for site in run.sites])
+        self._fact(store, f"{own}parameters", [parameter.name for parameter in run.parameters])
         signals = [math.nan if r.signal is None else r.signal.rms for r in step.sites]
         gradients = [math.nan if r.gradient is None else r.gradient.norm for r in step.sites]
         updates = [math.nan if r.update_ratio is None else r.update_ratio for r in step.parameters]
-        self._store.row(f"{own}audit/signal", step.step, signals)
-        self._store.row(f"{own}audit/gradient", step.step, gradients)
-        self._store.row(f"{own}audit/update", step.step, updates)
+        store.row(f"{own}audit/signal", step.step, signals)
+        store.row(f"{own}audit/gradient", step.step, gradients)
+        store.row(f"{own}audit/update", step.step, updates)
         if any(r.units is not None for r in step.sites):
             dead = [math.nan if r.units is None else _dead(r.units) for r in step.sites]
-            self._store.row(f"{own}audit/dead", step.step, dead)
-        self._store.row(f"{own}loss", step.step, [math.nan if step.loss is None else step.loss])
+            store.row(f"{own}audit/dead", step.step, dead)
+        store.row(f"{own}loss", step.step, [math.nan if step.loss is None else step.loss])
         if step.loss_scale is not None:
-            self._store.row("scaler/scale", step.step, [step.loss_scale])
+            store.row("scaler/scale", step.step, [step.loss_scale])
 
     def loss(self, step: int, value: float) -> None:
         """Write a loss that was told from outside; the watch itself learns it in audits alone."""
-        if self._store is not None:
-            self._store.row("loss", step, [value])
+        with self._guarded() as store:
+            if store is not None:
+                store.row("loss", step, [value])
 
     def glance(self, glance: Glance, step: int) -> None:
         """Write what a glance read."""
-        if self._store is None:
-            return
-        self._fact("modules", glance.names)
+        with self._guarded() as store:
+            if store is not None:
+                self._glance(store, glance, step)
+
+    def _glance(self, store: StoreWriter, glance: Glance, step: int) -> None:
+        self._fact(store, "modules", glance.names)
         for which, name in ((0, "signal"), (1, "gradient")):
             read = glance.moments(which)
             values = [math.nan if m is None else (m.rms, m.norm)[which] for m in read]
-            self._store.row(f"glance/{name}", step, values)
+            store.row(f"glance/{name}", step, values)
             if step >= self._next_histogram:
-                self._store.row(f"histogram/{name}", step, glance.histogram(which))
+                store.row(f"histogram/{name}", step, glance.histogram(which))
         if step >= self._next_histogram:  # in steps that grow by a fifth: 76 rows in a million steps
             self._next_histogram = 1.2 * step + 1.0
 
     def skipped(self, step: int, count: int) -> None:
         """Write that a gradient scaler has skipped the optimizer's step once more."""
-        if self._store is not None:
-            self._store.row("scaler/skipped", step, [float(count)])
+        with self._guarded() as store:
+            if store is not None:
+                store.row("scaler/skipped", step, [float(count)])
 
-    def close(self, findings: Sequence[Finding], **facts: Any) -> str:
-        """Write the last facts, end the file, and return why it ended early, or ''."""
-        if self._store is None:
-            return ""
-        self.describe(**facts, findings=[dataclasses.asdict(finding) for finding in findings])
-        self._store.close()
-        failure, self._store = self._store.failure, None
-        return failure
+    def close(self) -> None:
+        """End the file; what follows is written nowhere."""
+        store, self._store = self._store, None
+        if store is None:
+            return
+        store.close()
+        self._ended(store)
+
+    def _ended(self, store: StoreWriter) -> None:
+        """Note what the reader of a closed store should know."""
+        if store.failure:
+            self.notes.append(f"the record ended early: {store.failure}")
+        if store.dropped:
+            self.notes.append(
+                f"{store.dropped} of {store.offered} rows of the record were left out: the disk was too slow or full"
+            )
 
 
 def _dead(units: Any) -> float:

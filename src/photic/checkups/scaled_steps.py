@@ -29,6 +29,9 @@ class ScaledSteps:
         self._ours, self._skip, self._fault = ours, skip, fault
         self._now: tuple[Any, torch.optim.Optimizer] | None = None  # the scaler that is about to step, and what
         self._taken = False
+
+    def open(self) -> None:
+        """Begin to hear."""
         SCALERS.listen(self)
 
     def close(self) -> None:

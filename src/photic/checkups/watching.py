@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-import warnings
+import os
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.utils.hooks import RemovableHandle
 
+from photic.checkups.faults import Warned, words
 from photic.checkups.recording import Recording
 from photic.checkups.scaled_steps import ScaledSteps
 from photic.checkups.stopping import OnFinding, Stop, Teller
@@ -27,9 +25,12 @@ from photic.probes.glances import Glance
 from photic.probes.in_place import InPlaceAudit
 from photic.probes.pace import Kind, Pace
 from photic.probes.sampling import Sampling
+from photic.probes.steps import after_steps, before_steps
 from photic.records.findings import Checkup, Finding
 from photic.records.runs import Run
 from photic.theory.network import predict_run
+
+_MOST_TRACKS = 16
 
 
 class Watch:
@@ -77,15 +78,26 @@ class Watch:
         self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
-        self._record_note = ""
         self._dead: dict[str, torch.Tensor] = {}
         self._turns = Turns()
         self._sampling = Sampling(roots, self._fault)
-        self._before: RemovableHandle | None = None
-        self._always: list[RemovableHandle] = []
-        self._recording = Recording(record)
-        self._always.append(register_optimizer_step_post_hook(self._stepped))
+        self._on = False
+        self._process = os.getpid()
+        self._warned = Warned()
+        self._optimizers = 0
+        self._recording = Recording(record, self._warn)
         self.scaled = ScaledSteps(self._ours, self._skip, self._fault)
+        try:
+            self._begin()
+        except Exception as error:
+            self._fault(error)
+
+    def _begin(self) -> None:
+        self._sampling.take(self.roots)
+        self._recording.open()
+        self._on = True
+        after_steps.add(self._stepped)
+        self.scaled.open()
         self._prepare("audit")
 
     def __enter__(self) -> Watch:
@@ -145,9 +157,11 @@ class Watch:
                 "compiled parts run as they are; they are read in an eager pass of the same batch beside the step, whose "
                 "rounding and dropout masks may differ from the compiled ones"
             )
+        if self._sampling.too_large:
+            said.append(f"steps of more than {self._sampling.too_large} operations are not audited")
         if skipped := self.scaled.note(self.steps - self._started):
             said.append(skipped)
-        return [*said, *([self._record_note] if self._record_note else [])]
+        return [*said, *self._recording.notes]
 
     def gradients_are_whole(self) -> None:
         """Say in each step, before clipping, that all of the backward has run; only where `trainer_tells` is set."""
@@ -166,22 +180,33 @@ class Watch:
         """Watch further models from the next step on: one that was made later, the other half of a GAN."""
         known = {id(root) for root in self.roots}
         new = [model for model in models if id(model) not in known]
-        if not new or not self._always or not self._stop_sampling():
+        if not new or not self._on:
             return
-        self._sampling.take([*self.roots, *new])
-        self._whose.clear()
-        self._prepare("audit")
+        try:
+            if self._stop_sampling():
+                self._sampling.take([*self.roots, *new])
+                self._whose.clear()
+                self._prepare("audit")
+        except Exception as error:
+            self._fault(error)
 
     def close(self) -> None:
         """Detach; safe to call twice. The record is complete afterwards."""
         self._detach()
-        failure = self._recording.close(self.findings, **self._facts())
-        if failure:
-            self._record_note = f"the record ended early: {failure}"
+        if os.getpid() != self._process:  # of a forked process it is not the record
+            return
+        for end in (self._describe, self._recording.close):
+            try:
+                end()
+            except Exception as error:
+                self._fault(error)
 
     def release(self) -> None:
         """Keep the models alive no longer; only after `close`."""
-        self._sampling.take([nn.Module()])
+        try:
+            self._sampling.take([nn.Module()])
+        except Exception as error:
+            self._fault(error)
 
     # What follows runs inside the user's training: nothing may raise.
 
@@ -189,22 +214,25 @@ class Watch:
     def _audit(self) -> InPlaceAudit | None:
         return self._sampling.audit
 
+    def _warn(self, text: str, error: Exception) -> None:
+        self._warned.say(text, error)
+
     def _fault(self, error: Exception) -> None:
-        if not self.faults:
-            warnings.warn(
-                f"photic stopped watching after an error of its own: {type(error).__name__}: {error}", stacklevel=2
-            )
-            logging.getLogger("photic").debug("the error", exc_info=error)
-        self.faults.append(f"{type(error).__name__}: {error}")
+        self.faults.append(words(error))
+        self._warn(f"photic stopped watching after an error of its own: {self.faults[-1]}", error)
         self._detach()
 
     def _detach(self) -> None:
         """Take everything away; where a torch call of ours is under way, the rest at the next step."""
         self.scaled.close()
-        if self._stop_sampling():
-            for handle in self._always:
-                handle.remove()
-            self._always.clear()
+        try:
+            done = self._stop_sampling()
+        except Exception as error:  # this ends every attempt: whatever else is ours must go all the same
+            self.faults.append(f"{type(error).__name__} while detaching: {error}")
+            done = True
+        if done:
+            self._on = False
+            after_steps.remove(self._stepped)
 
     def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
         if self._chosen:
@@ -221,22 +249,27 @@ class Watch:
         self._kind = kind
         self._sampling.prepare(kind)
         self._kind = self._sampling.kind
-        if self._kind != "nothing" and self._before is None:
-            self._before = register_optimizer_step_pre_hook(self._stepping)
+        if self._kind != "nothing" and self._stepping not in before_steps.listeners:
+            before_steps.add(self._stepping)
 
     def _stop_sampling(self) -> bool:
-        if self._before is not None:
-            self._before.remove()
-            self._before = None
+        before_steps.remove(self._stepping)
         return self._sampling.stop()
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        if self.trainer_tells or torch.compiler.is_compiling() or not self._ours(optimizer):
+        if self.trainer_tells or torch.compiler.is_compiling():
             return None
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-        if callable(closure) and self._sampling.waits_for_closure():
-            told = FirstRun(closure, lambda: self._ran_once(optimizer))
-            return (args, {**kwargs, "closure": told}) if "closure" in kwargs else ((args[0], told, *args[2:]), kwargs)
+        try:
+            if not self._ours(optimizer):
+                return None
+            closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+            if callable(closure) and self._sampling.waits_for_closure():
+                told = FirstRun(closure, lambda: self._ran_once(optimizer))
+                given = {**kwargs, "closure": told} if "closure" in kwargs else kwargs
+                return args if "closure" in kwargs else (args[0], told, *args[2:]), given
+        except Exception as error:
+            self._fault(error)
+            return None
         self._whole(optimizer)
         return None
 
@@ -250,18 +283,26 @@ class Watch:
 
     def _ran_once(self, optimizer: torch.optim.Optimizer) -> None:
         self._whole(optimizer)
-        if not self.faults:
-            self._sampling.pause_glance()
+        try:
+            if not self.faults:
+                self._sampling.pause_glance()
+        except Exception as error:
+            self._fault(error)
 
     def _track(self, optimizer: torch.optim.Optimizer) -> Track:
-        return self._tracks.setdefault(id(optimizer), Track(number=len(self._tracks), steps=self._started))
+        if id(optimizer) not in self._tracks:
+            if len(self._tracks) >= _MOST_TRACKS:  # who makes an optimizer for every epoch keeps the latest
+                del self._tracks[next(iter(self._tracks))]
+            self._tracks[id(optimizer)] = Track(number=self._optimizers, steps=self._started)
+            self._optimizers += 1
+        return self._tracks[id(optimizer)]
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if self.faults:
-            self._detach()
-        if not self._always:
-            return
         try:
+            if self.faults or os.getpid() != self._process:  # a forked process is not ours to watch
+                self._detach()
+            if not self._on:
+                return
             self._took(optimizer)
         except Exception as error:
             self._fault(error)
@@ -303,7 +344,9 @@ class Watch:
             self._judge(track, self.combine(owned(run) if self._several() else run))
         elif kind == "glance" and self.on_glance is not None:
             self.on_glance(self._sampling.glance, self.steps - 1)
-        if kind == "audit" and run is None:  # nothing of ours ran in this step: try again in the next
+        if (
+            kind == "audit" and run is None and not self._sampling.too_large
+        ):  # nothing of ours ran in this step: try again in the next
             following = "audit"
         self.pace.judged(self.steps - 1 - self._started, kind)
         self._prepare(self._also(following))
@@ -328,14 +371,19 @@ class Watch:
             if track.seen[finding.problem] >= 2:
                 self._teller.tell(finding, step)
         self._recording.audit(run, track.number)
-        self._recording.describe(**self._facts(), findings=[dataclasses.asdict(f) for f in self.findings])
+        self._describe()
         if self.on_audit is not None:
             self.on_audit(dataclasses.replace(run, losses=tuple(track.losses)))
 
-    def _facts(self) -> dict[str, Any]:
-        glance = self._sampling.glance
-        facts = {"model": type(self._sampling.family).__name__, "modules": glance.names, "steps": self.steps}
-        return {**facts, "cost": self.cost(), "notes": self.notes}
+    def _describe(self) -> None:
+        self._recording.describe(
+            model=type(self._sampling.family).__name__,
+            modules=self._sampling.names,
+            steps=self.steps,
+            cost=self.cost(),
+            notes=self.notes,
+            findings=[dataclasses.asdict(finding) for finding in self.findings],
+        )
 
     def _skip(self) -> None:
         """A step was skipped: what was read of it is of no step; the next one takes its place."""
@@ -349,48 +397,3 @@ class Watch:
 
 def _listed(given: Any, kind: type) -> list[Any]:
     return [] if given is None else [given] if isinstance(given, kind) else list(given)
-
-
-def watch(
-    model: nn.Module | Sequence[nn.Module],
-    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
-    *,
-    budget: float = 0.01,
-    record: str | Path | None = None,
-    on_finding: OnFinding | None = None,
-    stop_on: Stop = "never",
-    ignore: Sequence[str] = (),
-    every: int = 0,
-) -> Watch:
-    """Watch a training run from here on, at nearly no cost: `with photic.watch(model, optimizer) as watch: ...`.
-
-    The user's loop stays as it is. Some steps are audited in place: the user's own forward, loss and backward, operation
-    by operation; others get a glance at every module. All other steps run one optimizer hook and nothing else. Training
-    is bit-identical to one that is not watched.
-
-    Args:
-        model: a module, or several (GAN); evaluation and passes without gradient are no readings. Compiled ones run as they
-            are, and are read in an eager pass beside the step.
-        optimizer: one or several; None follows every optimizer that owns parameters of the model.
-        budget: share of the time that sampling may cost, measured and kept; six audits at steps 0, 2, 8, 32, 128 and
-            512 come on top, so that short runs get their verdict.
-        every: glance at every step (1), every second (2), ... whatever it costs; 0 as the budget allows.
-        record: file to write the course of the run to (SQLite), readable while it runs.
-        on_finding: called with each finding and its step, once, when two audits in a row show it.
-        stop_on: raise `TrainingStopped` inside the loop when a finding of this severity or worse is told.
-        ignore: problems not to be reported.
-
-    Raises:
-        TypeError, ValueError: if there is no module to watch or the budget is no share.
-        TrainingStopped: inside the loop, where `stop_on` asks for it.
-    """
-    return Watch(
-        model,
-        optimizer,
-        budget=budget,
-        record=record,
-        on_finding=on_finding,
-        stop_on=stop_on,
-        ignore=ignore,
-        every=every,
-    )

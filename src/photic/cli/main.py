@@ -12,6 +12,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from photic import __version__
+from photic.cli.completion import install_completion
 from photic.cli.failures import Failure
 
 USAGE = 2
@@ -30,6 +31,7 @@ def app() -> App:
     for info in pkgutil.iter_modules(folder.__path__):
         module = importlib.import_module(f"photic.cli.commands.{info.name}")
         made.command(getattr(module, info.name), name=info.name)
+    made.command(install_completion, name="--install-completion")
     return made
 
 

@@ -50,10 +50,14 @@ def _warmed() -> None:
 
 @contextmanager
 def served_beside(folder: Path, *, port: int = 0) -> Iterator[None]:
-    """Serve a folder from a process of its own while something runs here: training does not wait for a page."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "photic", "serve", str(folder), "--port", str(port)], stdin=subprocess.DEVNULL
-    )
+    """Serve a folder from a process of its own while something runs here: training does not wait for a page, nor need it."""
+    command = [sys.executable, "-m", "photic", "serve", str(folder), "--port", str(port)]
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        print(f"photic: no page is served: {error}", file=sys.stderr)
+        yield
+        return
     try:
         yield
     finally:

@@ -209,6 +209,8 @@ def _means(read: Facts, sums: _Sums) -> Facts:
     found: dict[str, float | int | tuple[float, ...]] = {}
     for item in dataclasses.fields(read):
         value = getattr(read, item.name)
+        if value is None:  # not known yet, on no rank: a window of several audits
+            continue
         if isinstance(value, tuple):
             found[item.name] = tuple(sums.mean(part, 1.0) or 0.0 for part in value)
         else:

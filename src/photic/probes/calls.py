@@ -14,13 +14,16 @@ import torch
 import torch.functional
 import torch.nn.functional
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # pyright: ignore
+from torch import overrides as torch_overrides
+from torch.overrides import TorchFunctionMode
 
 from photic.probes.modules import Running, following, module_names
 from photic.probes.operations import canonical
+from photic.probes.replaced import replaced
 from photic.probes.where import user_line
 from photic.records.vocabulary import Phase
 
+overrides: Any = torch_overrides  # the stack of modes is torch's own business, hence the underscores
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 _NO_OPERATION = {
     "size", "dim", "numel", "is_floating_point", "is_complex", "tolist", "numpy", "stride", "data_ptr",
@@ -57,6 +60,7 @@ class Call:
 
 
 Visitor = Callable[[Call], Any]
+Fault = Callable[[Exception], None]
 
 
 @dataclass(slots=True)
@@ -122,9 +126,12 @@ _SPECIAL: dict[str, set[str]] = {
 class Watcher(TorchFunctionMode):
     """Hands each call to the visitor, which runs it and returns its result."""
 
-    def __init__(self, visitor: Visitor, running: Running, follows: Callable[[Tensor], bool]) -> None:
+    def __init__(
+        self, visitor: Visitor, running: Running, follows: Callable[[Tensor], bool], fault: Fault | None
+    ) -> None:
         super().__init__()
         self._around = ExitStack()
+        self.fault = fault
         self.follows = follows
         self.visitor = visitor
         self.running = running
@@ -132,23 +139,53 @@ class Watcher(TorchFunctionMode):
         self.phase: Phase = "model"
         self.off = False  # lets every call pass: set where the mode cannot be left at once
         self.thread = get_ident()
+        self.entered = False
+
+    def __enter__(self) -> Watcher:
+        super().__enter__()
+        self.entered = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.off = True
+        self.leave()
 
     def put_up(self) -> None:
         """Begin to see calls."""
-        self._around.enter_context(following(self.running))
-        self._around.enter_context(_opened_composites())
-        self.__enter__()
+        with ExitStack() as stack:
+            stack.enter_context(following(self.running))
+            stack.enter_context(_opened_composites())
+            self.__enter__()
+            self._around = stack.pop_all()
 
     def take_down(self) -> bool:
         """See nothing any more, and leave nothing behind; `put_up` goes on.
 
-        False: a torch call is under way, or another mode stands above, and nothing can be taken away now.
+        False: a torch call of ours is under way, or this is another thread, and nothing can be taken away now.
         """
-        stack = _get_current_function_mode_stack()
-        if not stack or stack[-1] is not self:
+        if not self.leave():
             return False
-        self.__exit__(None, None, None)
         self._around.close()
+        return True
+
+    def end(self) -> bool:
+        """Let everything pass from now on, and take away what can go; False while torch's stack of modes still holds ours."""
+        self.off = True
+        self._around.close()
+        return self.leave()
+
+    def leave(self) -> bool:
+        """Leave torch's stack of modes, also from beneath others; False within a call of ours, or in another thread."""
+        if not self.entered:
+            return True
+        if not any(mode is self for mode in overrides._get_current_function_mode_stack()):
+            return False
+        above: list[Any] = []
+        while (mode := overrides._pop_mode()) is not self:
+            above.append(mode)
+        for mode in reversed(above):
+            overrides._push_mode(mode)
+        self.entered = False
         return True
 
     def __torch_function__(
@@ -161,6 +198,18 @@ class Watcher(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.off:
             return func(*args, **kwargs)
+        try:
+            call = self._call(func, args, kwargs)
+        except Exception as error:
+            if self.fault is None:
+                raise
+            self.off = True
+            self.fault(error)
+            call = None
+        return func(*args, **kwargs) if call is None else self.visitor(call)
+
+    def _call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | None:
+        """Return the call as it is handed over; None where it is no operation on a signal."""
         operation = canonical(func)
         if (
             operation in _NO_OPERATION
@@ -168,11 +217,11 @@ class Watcher(TorchFunctionMode):
             or get_ident() != self.thread
             or not any(map(self.follows, tensors_in((args, kwargs))))
         ):
-            return func(*args, **kwargs)
+            return None
         module = self.running.stack[-1] if self.running.stack else None
         path = self.running.path()
         name = self.naming.name(module, path, operation, self.phase)
-        return self.visitor(Call(name, operation, user_line(2), self.phase, path, module, func, args, kwargs))
+        return Call(name, operation, user_line(2), self.phase, path, module, func, args, kwargs)
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -228,11 +277,15 @@ def made(
     visitor: Visitor,
     crossed: Callable[[Any, str], None] | None = None,
     follows: Callable[[Tensor], bool] = _is_real,
+    fault: Fault | None = None,
 ) -> Watcher:
-    """Return what `watching` enters, to be put up and taken down at will."""
-    running = Running(module_names(model))
+    """Return what `watching` enters, to be put up and taken down at will.
+
+    `fault` is told of errors of ours before a call has run, and the call runs; without it they are raised.
+    """
+    running = Running(module_names(model), fault=fault)
     running.crossed = crossed
-    return Watcher(visitor, running, follows)
+    return Watcher(visitor, running, follows, fault)
 
 
 _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
@@ -246,31 +299,22 @@ def _opened_composites() -> Iterator[None]:
     true for tensor subclasses only.
     """
     here = get_ident()
-    saved: list[tuple[Any, str, Callable[..., bool]]] = []
-    for namespace in (torch.nn.functional, torch.functional):
-        for check in _CHECKS:
-            original: Callable[..., bool] | None = getattr(namespace, check, None)
-            if original is not None:
-                saved.append((namespace, check, original))
-                setattr(namespace, check, _subclasses_only(original, here))
-    try:
-        yield
-    finally:
-        for namespace, check, original in saved:
-            setattr(namespace, check, original)
 
-
-_PLAIN = (Tensor, nn.Parameter, nn.Buffer)
-
-
-def _subclasses_only(original: Callable[..., bool], thread: int) -> Callable[..., bool]:
-    def check(*given: Any) -> bool:
-        if get_ident() != thread:
+    def subclasses_only(original: Callable[..., bool], *given: Any) -> bool:
+        if get_ident() != here:
             return original(*given)
         items: Any = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
         return any(isinstance(item, Tensor) and type(item) not in _PLAIN and _overrides(item) for item in items)
 
-    return check
+    with ExitStack() as stack:
+        for namespace in (torch.nn.functional, torch.functional):
+            for check in _CHECKS:
+                if hasattr(namespace, check):
+                    stack.enter_context(replaced(namespace, check, subclasses_only))
+        yield
+
+
+_PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 
 
 def _overrides(tensor: Tensor) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import torch.nn.utils.clip_grad as clip_grad
 
 from photic.probes.patched import Patched
+from photic.probes.replaced import replaced
 
 Told = Callable[[float, Any], None]
 
@@ -34,17 +35,15 @@ def clipping(tell: Told, *, limit: float | None = None) -> Iterator[None]:
         with CLIPS.listening(tell):
             yield
         return
-    original: Callable[..., Any] | None = getattr(clip_grad, "_clip_grads_with_norm_", None)
-    if original is None:
+    if not hasattr(clip_grad, "_clip_grads_with_norm_"):
         yield
         return
 
-    def told(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
+    def told(
+        original: Callable[..., Any], parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         tell(max_norm, total_norm)
         return original(parameters, limit, total_norm, *args, **kwargs)
 
-    clip_grad.__dict__["_clip_grads_with_norm_"] = told
-    try:
+    with replaced(clip_grad, "_clip_grads_with_norm_", told):
         yield
-    finally:
-        clip_grad.__dict__["_clip_grads_with_norm_"] = original

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -26,7 +26,8 @@ class Listens(Protocol):
 def _told(original: Callable[..., Any], listeners: list[Listens]) -> Callable[..., Any]:
     def door(*args: Any, **kwargs: Any) -> Any:
         given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
-        roots: list[Any] = [given] if isinstance(given, Tensor) else list(given or ())
+        several: Sequence[Any] = given if isinstance(given, Sequence) else (given,)  # an iterator would be used up
+        roots = [root for root in several if isinstance(root, Tensor)]  # the others are edges of the graph
         for listener in list(listeners):
             listener.knocked([root for root in roots if root.grad_fn is not None])
         result = original(*args, **kwargs)

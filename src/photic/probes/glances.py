@@ -125,8 +125,11 @@ class _Forward:
                 return
             # A node's pre-hook is set in C, at a third of the cost of a tensor hook, and hears the same: the whole
             # gradient of this output, before whatever happens to the value in place afterwards.
-            node.register_prehook(self.echo.heard)
-            self.echo.number = output.output_nr
+            try:
+                node.register_prehook(self.echo.heard)
+                self.echo.number = output.output_nr
+            except Exception as error:
+                self.glance.fault(error)
 
 
 class _Reader:
@@ -150,7 +153,7 @@ class _Reader:
 
     def heard(self, arrived: Any) -> None:
         """Read the gradient of the output that the module made; called by its node."""
-        values = arrived[self.number]
+        values = arrived[self.number] if self.number < len(arrived) else None
         if values is not None:
             self(values)
 

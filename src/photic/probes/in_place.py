@@ -20,6 +20,7 @@ from photic.probes.clipping import clipping
 from photic.probes.compiled import unwarned
 from photic.probes.doors import DOORS
 from photic.probes.halves import Table, both, table
+from photic.probes.once import Once
 from photic.probes.recorder import Recorder
 from photic.probes.scaling import unscaled, unscaled_edge, unscaled_site
 from photic.probes.shards import local
@@ -28,6 +29,7 @@ from photic.records.runs import ParameterReading, Run, Step
 from photic.records.sites import Unseen
 
 Fault = Callable[[Exception], None]
+MOST_SITES = 50_000  # of one step, a hundred megabytes or so: a training that never steps would fill the memory
 
 
 class InPlaceAudit:
@@ -40,7 +42,9 @@ class InPlaceAudit:
     With `compiled` the user's forward is left alone, and made again beside it, eagerly, before the optimizer steps.
 
     Attributes:
+        heard: whether a backward has started.
         unreadable: why a compiled forward could not be made again; '' where it could.
+        too_large: the step made more operations than are held; nothing was read.
     """
 
     def __init__(self, model: nn.Module, fault: Fault, *, compiled: bool = False) -> None:
@@ -49,10 +53,12 @@ class InPlaceAudit:
         self.recorder = Recorder(in_place=True, fault=fault)
         self.beside = Beside(model) if compiled else None
         self.value: Tensor | None = None
+        self.heard = False
         self.raw_norms: dict[int, float] = {}
         self.seconds = 0.0
         self.scale = 1.0  # what a gradient scaler multiplied the loss by
         self.unreadable = ""
+        self.too_large = False
         self.dead: dict[str, Tensor] = {}  # by site: which units were 0 on every example
         self._inside: list[nn.Module] = []
         self._around = ExitStack()
@@ -75,7 +81,7 @@ class InPlaceAudit:
         if self._open:
             return self.entered(root, given)
         start = time.perf_counter()
-        self._watcher = made(self.model, self._visit, self._cross, self.recorder.follows)
+        self._watcher = made(self.model, self._visit, self._cross, self.recorder.follows, self._missed)
         self._open = True
         for door in DOORS:
             self._around.enter_context(door.listening(self))
@@ -144,24 +150,43 @@ class InPlaceAudit:
         if self._open and not self._muted and not (self.beside is not None and self._inside):
             self._see()
 
+    def _missed(self, error: Exception) -> None:
+        """An error of ours before a call has run; the call runs."""
+        self._mute()
+        self.fault(error)
+
     def _visit(self, call: Call) -> Any:
-        once = _Once(call.function)
+        once = Once(call.function)
         try:
+            if len(self.recorder.forwards) >= MOST_SITES:
+                return self._give_up(call)
             return self.recorder.visit(dataclasses.replace(call, function=once))
         except Exception as error:
-            if not once.done:
+            if once.failed:
                 raise  # the user's own call failed: theirs
-            self._mute()
-            self.fault(error)
-            return once.result
+            self._missed(error)
+            return once.result if once.done else call.run()
+
+    def _give_up(self, call: Call) -> Any:
+        """Let everything pass, and keep nothing of what was read."""
+        self._mute()
+        self.too_large = True
+        self._release()
+        return call.run()
+
+    def _release(self) -> None:
+        """Let go what holds the graph: in a circle of references it would wait for the garbage collector."""
+        self.value, self.recorder = None, Recorder(in_place=True, fault=self.fault)
+        self._stands_for.clear()
+        if self.beside is not None:
+            self.beside.passes.clear()
 
     def _cross(self, values: Any, scope: str) -> None:
         if not self._muted:
             try:
                 self.recorder.cross(values, scope)
             except Exception as error:
-                self._mute()
-                self.fault(error)
+                self._missed(error)
 
     def _mute(self) -> None:
         self._muted = True
@@ -171,14 +196,14 @@ class InPlaceAudit:
 
     def knocked(self, roots: list[Tensor]) -> None:
         """A backward is about to run from `roots`."""
-        if self.value is not None or self._muted or self._paused or threading.get_ident() != self._thread:
-            return
-        self._mute()
-        if not self.recorder.forwards or not roots:
+        if self.heard or self._muted or self._paused or threading.get_ident() != self._thread:
             return
         try:
+            self._mute()
+            if not self.recorder.forwards or not roots:
+                return
             self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
-            self.value = roots[0]
+            self.value, self.heard = roots[0], True
             if self._interrupted and roots[0].grad_fn not in self.recorder.graph.site_of:
                 self._compiled_loss(roots[0])
             self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
@@ -195,14 +220,17 @@ class InPlaceAudit:
 
     def went(self) -> None:
         """A backward has run: what the gradients are before anyone clips or unscales them."""
-        if self.value is not None and not self._paused:
-            try:
+        try:
+            if self.heard and not self._paused:
                 self.raw_norms = self._norms()
-            except Exception as error:
-                self.fault(error)
+        except Exception as error:
+            self.fault(error)
 
     def _clips(self, limit: float, norm: Any) -> None:
-        self._clipped = (float(limit), norm)
+        try:
+            self._clipped = (float(limit), norm)
+        except Exception as error:
+            self.fault(error)
 
     def _norms(self) -> dict[int, float]:
         held = [p for p in self.model.parameters() if p.grad is not None]
@@ -215,11 +243,6 @@ class InPlaceAudit:
             )
         ).tolist()
         return {id(p): float(norm) for p, norm in zip(dense, norms, strict=True)}
-
-    @property
-    def heard(self) -> bool:
-        """Whether a backward has started."""
-        return self.value is not None
 
     @property
     def read(self) -> bool:
@@ -251,6 +274,16 @@ class InPlaceAudit:
         start = time.perf_counter()
         self.close()
         self._optimizer = optimizer
+        try:
+            self._run = self._read_step(optimizer, step, moves=moves)
+        finally:
+            self._release()
+        if moves and self._run is not None:
+            self._before = snapshot(self.model)
+            self._stepping.enter_context(clipping(self._clips))  # some optimizers clip in their step
+        self.seconds += time.perf_counter() - start
+
+    def _read_step(self, optimizer: torch.optim.Optimizer, step: int, *, moves: bool) -> Run | None:
         multiplied = getattr(optimizer, "grad_scale", None)  # a fused optimizer divides by it in its own step
         gradients = {id(p): p.grad for p in self.model.parameters()}
         try:
@@ -259,7 +292,7 @@ class InPlaceAudit:
             if self.beside is None:
                 raise
             self.unreadable = f"{type(error).__name__}: {error}"
-            return
+            return None
         self.dead = recorder.dead
         parameters, readings = parameter_table(self.model, recorder, optimizer, gradients)
         if multiplied is not None:
@@ -278,7 +311,7 @@ class InPlaceAudit:
         unseen = [
             Unseen(self.recorder.forwards[s].site.name, "a reentrant checkpoint hides its operations") for s in hidden
         ]
-        self._run = Run(
+        return Run(
             model=type(self.model).__name__,
             sites=sites,
             edges=edges,
@@ -305,10 +338,6 @@ class InPlaceAudit:
                 "audit": "in place" if self.beside is None else "beside",
             },
         )
-        if moves:
-            self._before = snapshot(self.model)
-            self._stepping.enter_context(clipping(self._clips))  # some optimizers clip in their step
-        self.seconds += time.perf_counter() - start
 
     def after_step(self) -> Run | None:
         """The optimizer has stepped: return the run with the true update of every parameter."""
@@ -344,31 +373,14 @@ class InPlaceAudit:
         return dataclasses.replace(self._run, steps=(step,))
 
     def close(self) -> bool:
-        """Leave the mode and take away everything that the audit put up. Safe to call twice.
+        """Take away everything that the audit put up. Safe to call twice.
 
-        False: a torch call is under way, or another mode stands above ours, and nothing can be taken away now. Then
-        the audit lets everything pass; call again later.
+        False: a torch call of ours is under way, or the audit began in another thread, and its mode cannot leave now.
+        It lets everything pass; call again later.
         """
         self._stepping.close()
         if self._open:
             self._mute()
-            if self._up and self._watcher is not None and not self._watcher.take_down():
-                return False
             self._up = self._open = False
             self._around.close()
-        return True
-
-
-class _Once:
-    """A function that ran at most once and keeps its result: a fault of ours does not run the user's call again."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.__name__ = getattr(function, "__name__", "")
-        self.done = False
-        self.result: Any = None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.result = self.function(*args, **kwargs)
-        self.done = True
-        return self.result
+        return self._watcher is None or self._watcher.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, cast
@@ -72,6 +72,7 @@ class Running:
     thread: int = field(default_factory=get_ident)
     stack: list[nn.Module] = field(default_factory=list[nn.Module])
     crossed: Callable[[Any, str], None] | None = None  # told what enters and leaves a module, and in whose scope
+    fault: Callable[[Exception], None] | None = None  # told of errors of ours; without it they are raised
 
     def path(self) -> str:
         """Return the path of the innermost running module; '' in the root or outside."""
@@ -91,29 +92,37 @@ class Running:
     def enter(self, module: nn.Module, given: Any) -> None:
         """Forward pre-hook."""
         if get_ident() == self.thread:
-            if self.crossed is not None:
-                self.crossed(given, self.path())
+            with self._ours():
+                if self.crossed is not None:
+                    self.crossed(given, self.path())
             self.stack.append(module)
 
     def leave(self, module: nn.Module, _: Any, output: Any) -> None:
         """Forward hook; runs after an exception too."""
         if get_ident() == self.thread and any(other is module for other in self.stack):
-            if self.crossed is not None:
-                self.crossed(output, self.path())
+            with self._ours():
+                if self.crossed is not None:
+                    self.crossed(output, self.path())
             while self.stack.pop() is not module:
                 pass
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self.fault is None:
+                raise
+            self.fault(error)
 
 
 @contextmanager
 def following(running: Running) -> Iterator[None]:
     """Follow which module runs, through torch's global hooks: nothing is attached to the model itself."""
-    entered = torch_module.register_module_forward_pre_hook(running.enter)
-    left = torch_module.register_module_forward_hook(running.leave, always_call=True)
-    try:
+    with ExitStack() as stack:
+        stack.callback(torch_module.register_module_forward_pre_hook(running.enter).remove)
+        stack.callback(torch_module.register_module_forward_hook(running.leave, always_call=True).remove)
         yield
-    finally:
-        entered.remove()
-        left.remove()
 
 
 def entrances(roots: Iterable[nn.Module]) -> list[nn.Module]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 Listener = TypeVar("Listener")
+_lock = threading.RLock()
 
 
 class Patched(Generic[Listener]):
@@ -25,20 +27,22 @@ class Patched(Generic[Listener]):
 
     def listen(self, listener: Listener) -> None:
         """Tell a listener from now on; nothing happens where this torch has no such function."""
-        if self._ours is None:
-            self._original = getattr(self.namespace, self.name, None)
-            if self._original is None:
-                return
-            self._ours = self.wrap(self._original, self.listeners)
-            setattr(self.namespace, self.name, self._ours)
-        self.listeners.append(listener)
+        with _lock:
+            if self._ours is None:
+                self._original = getattr(self.namespace, self.name, None)
+                if self._original is None:
+                    return
+                self._ours = self.wrap(self._original, self.listeners)
+                setattr(self.namespace, self.name, self._ours)
+            self.listeners.append(listener)
 
     def leave(self, listener: Listener) -> None:
         """Tell it no more. The last one restores torch's, unless someone else has replaced ours since."""
-        self.listeners[:] = [other for other in self.listeners if other is not listener]
-        if not self.listeners and self._ours is not None and getattr(self.namespace, self.name) is self._ours:
-            setattr(self.namespace, self.name, self._original)
-            self._ours = None
+        with _lock:
+            self.listeners[:] = [other for other in self.listeners if other is not listener]
+            if not self.listeners and self._ours is not None and getattr(self.namespace, self.name) is self._ours:
+                setattr(self.namespace, self.name, self._original)
+                self._ours = None
 
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:

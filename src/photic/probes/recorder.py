@@ -108,6 +108,7 @@ class Recorder:
         self.squashing = Squashing(hear)
         self.graph = GradientGraph(self.squashing.hear, fault)
         self.see = see
+        self.fault = fault
         self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
         self.forwards: list[_Forward] = []
         self.unseen: list[Unseen] = []
@@ -167,7 +168,7 @@ class Recorder:
         before = self._before(call)
         if before is None:
             return call.run()
-        time = tap(call) if before.carried_gradient or not self.in_place else None
+        time = tap(call, self.fault) if before.carried_gradient or not self.in_place else None
         self.failing = call
         result = call.run() if time is None else time.call.run()
         self.failing = None
@@ -329,9 +330,8 @@ class Recorder:
         """Make a site of something that no torch call announced: a custom autograd function, a compiled part."""
         index = len(self.forwards)
         node = tensor.grad_fn
-        operation = (
-            "unknown" if node is None else node.name().split("::")[-1].removesuffix("0").removesuffix("Backward")
-        )
+        operation = "unknown" if node is None else node.name().split("::")[-1]
+        operation = operation.removesuffix("0").removesuffix("Backward")
         self._naming[f"{scope}/{operation}"] += 1
         feeders = self.graph.add_site(index, [tensor])
         axis = self._channel_axis("", feeders, tensor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from photic.probes.beside import Beside
 from photic.probes.compiled import Regions, entering_module, is_compiled, original
 from photic.probes.glances import Glance
-from photic.probes.in_place import InPlaceAudit
+from photic.probes.in_place import MOST_SITES, InPlaceAudit
 from photic.probes.modules import entrances, module_names
 from photic.probes.pace import Kind
 from photic.records.runs import Run
@@ -27,8 +28,8 @@ class Sampling:
     Attributes:
         kind: what is up.
         audit: the audit that is up, if it is one.
-        glance: what the last glance read.
         unreadable: why nothing can be read of this model; '' as long as that is not known.
+        too_large: number of operations that are held of a step, where the last audit met more; 0 where it did not.
         compiled: whether parts of the model are called through compiled regions, and are read beside the step.
     """
 
@@ -37,7 +38,13 @@ class Sampling:
         self.kind: Kind = "nothing"
         self.audit: InPlaceAudit | None = None
         self.unreadable = ""
+        self.too_large = 0
         self.compiled = False
+        self.roots = list(roots)
+        self.family: nn.Module = self.roots[0]
+        self.parameters: set[int] = set()
+        self._glance: Glance | None = None
+        self._closing: list[InPlaceAudit] = []  # whose mode could not leave yet
         self._beside: Beside | None = None
         self._whole = False  # of a glance: the first run of a closure is over
         self._hidden = False  # the model itself turned out to be compiled in this step
@@ -46,15 +53,27 @@ class Sampling:
         self._replaced: list[nn.Module] = []
         self._regions = Regions(self._pause, self._resume)
         self._misses = 0
-        self.take(roots)
 
     def take(self, roots: Sequence[nn.Module]) -> None:
         """Watch these models from the next step on."""
         self.roots = list(roots)
         self.family = self.roots[0] if len(self.roots) == 1 else _family(self.roots)
-        self.glance = Glance(self.family, module_names(self.family), self.fault)
-        self.parameters: set[int] = set()
+        if self._glance is not None:
+            self._glance.remove()
+        self._glance = Glance(self.family, module_names(self.family), self.fault)
         self.refresh()
+
+    @property
+    def glance(self) -> Glance:
+        """What the last glance read."""
+        if self._glance is None:
+            raise RuntimeError("nothing is watched")
+        return self._glance
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the modules at which a glance looks."""
+        return [] if self._glance is None else self._glance.names
 
     def refresh(self) -> bool:
         """Look again which modules and parameters there are; True if modules were added or taken away."""
@@ -65,7 +84,7 @@ class Sampling:
         if len(leaves) == len(self.glance.leaves) and all(a is b for a, b in zip(leaves, self.glance.leaves)):
             return False
         self.glance.remove()
-        self.glance = Glance(self.family, module_names(self.family), self.fault)
+        self._glance = Glance(self.family, module_names(self.family), self.fault)
         return True
 
     def prepare(self, kind: Kind) -> None:
@@ -93,13 +112,14 @@ class Sampling:
 
     def stop(self) -> bool:
         """Take everything away. False: a torch call of ours is under way; call again later."""
-        self._regions.close()
-        self._take_down()
         self._beside = None
-        if self.audit is not None and not self.audit.close():
-            return False
+        with ExitStack() as stack:  # each goes, also where another fails
+            stack.callback(self._take_down)
+            stack.callback(self._regions.close)
+        self._closing += [] if self.audit is None else [self.audit]
         self.audit = None
-        return True
+        self._closing = [audit for audit in self._closing if not audit.close()]
+        return not self._closing
 
     def _put_up(self) -> None:
         if self.kind == "glance" and not self.compiled:
@@ -114,10 +134,11 @@ class Sampling:
                 self._hooks.append(module.register_forward_hook(self.leaving))
 
     def _take_down(self) -> None:
-        self.glance.remove()
         for handle in self._hooks:
             handle.remove()
         self._hooks.clear()
+        if self._glance is not None:
+            self._glance.remove()
         for module in self._replaced:
             between = vars(module).get("_compiled_call_impl")
             if isinstance(between, _Between):
@@ -172,15 +193,17 @@ class Sampling:
 
     # What runs inside the user's training.
 
-    def entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """An entrance is called."""
-        if torch.compiler.is_compiling() or not original(module).training or not torch.is_grad_enabled():
+    def entering(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
+        """An entrance is called; without `kwargs` by a hook that a fault took away a moment ago."""
+        if torch.compiler.is_compiling():
             return
         try:
+            if not original(module).training or not torch.is_grad_enabled():
+                return
             if self._beside is not None:
-                self._beside.entered(module, args, kwargs)
+                self._beside.entered(module, args, kwargs or {})
             elif self.audit is not None and not self.audit.heard:
-                self.audit.begin(module, (args, kwargs))
+                self.audit.begin(module, (args, kwargs or {}))
         except Exception as error:
             self.fault(error)
 
@@ -205,7 +228,7 @@ class Sampling:
     def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, scale: float, moves: bool = True) -> None:
         """The gradients are whole, and the weights are about to move."""
         if self.audit is not None:
-            if self.audit.heard and not self.audit.read:
+            if self.audit.heard and not self.audit.read and not self.audit.unreadable:
                 self.audit.scale = scale
                 self.audit.before_step(optimizer, step=step, moves=moves)
         elif self._beside is not None:
@@ -227,6 +250,7 @@ class Sampling:
         run = self.audit.after_step() if self.audit is not None else None
         if self.audit is not None:
             self.unreadable = self.unreadable or self.audit.unreadable
+            self.too_large = MOST_SITES if self.audit.too_large else 0
             self._misses = 0 if run is not None or self._hidden else self._misses + 1
             if self._misses >= 3 and self.compiled_elsewhere:
                 self.unreadable = "the training step runs inside a compiled function, which shows nothing of the model"

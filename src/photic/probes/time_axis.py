@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,8 @@ class TimeTap:
     carries no gradient gets one. Neither changes a bit of the result.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, fault: Callable[[Exception], None] | None = None) -> None:
+        self._fault = fault
         given: Tensor = call.args[0]
         alias = given.view_as(given) if given.requires_grad else given.detach().requires_grad_()
         alias.register_hook(self._hear)
@@ -32,8 +34,13 @@ class TimeTap:
         self.norms: tuple[float, ...] | None = None
 
     def _hear(self, gradient: Tensor) -> None:
-        heard = self._by_step(gradient.detach())
-        self.norms = heard if self.norms is None else self.norms
+        try:
+            heard = self._by_step(gradient.detach())
+            self.norms = heard if self.norms is None else self.norms
+        except Exception as error:
+            if self._fault is None:
+                raise
+            self._fault(error)
 
     def _by_step(self, values: Tensor) -> tuple[float, ...]:
         """Return the Euclidean norm at every time step, computed on numbers scaled to at most 1."""
@@ -57,10 +64,13 @@ class TimeTap:
         return TimeFacts(signal_norms=self._by_step(output.detach()))
 
 
-def tap(call: Call) -> TimeTap | None:
-    """Return a tap for a fused recurrent call while gradients are recorded; None for every other call."""
+def tap(call: Call, fault: Callable[[Exception], None] | None = None) -> TimeTap | None:
+    """Return a tap for a fused recurrent call while gradients are recorded; None for every other call.
+
+    `fault` is told of errors of ours in the backward pass; without it they are raised.
+    """
     if call.operation not in FUSED or not torch.is_grad_enabled() or len(call.args) < 3:
         return None
     given = call.args[0]
     usable = isinstance(given, Tensor) and type(given) is Tensor and given.is_floating_point() and given.ndim >= 2
-    return TimeTap(call) if usable else None
+    return TimeTap(call, fault) if usable else None

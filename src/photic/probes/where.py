@@ -34,7 +34,10 @@ def user_line(depth: int = 1) -> str:
 
 
 def _show(file: str) -> str:
-    key = (file, os.getcwd())
+    try:
+        key = (file, os.getcwd())
+    except OSError:  # the folder was taken away
+        return file
     if key not in _shown:
         inside = file.startswith(key[1] + os.sep)
         _shown[key] = os.path.relpath(file, key[1]) if inside else file

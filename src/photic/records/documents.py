@@ -100,19 +100,24 @@ def from_json(text: str) -> Any:
     """
     try:
         document: Any = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"not a photic record: {error}") from None
     if not isinstance(document, dict) or cast(dict[str, Any], document).get("format") != "photic":
         raise ValueError("not a photic record: expected a JSON object with `format: photic`")
     known = cast(dict[str, Any], document)
-    if known["schema_version"] > SCHEMA_VERSION:
+    version, kind = known.get("schema_version"), known.get("kind")
+    if not isinstance(version, int):
+        raise ValueError(f"not a photic record: its schema version is {version!r}, expected a number")
+    if version > SCHEMA_VERSION:
         raise ValueError(
-            f"this record has schema version {known['schema_version']}, this photic reads up to {SCHEMA_VERSION}; "
-            "install a newer photic"
+            f"this record has schema version {version}, this photic reads up to {SCHEMA_VERSION}; install a newer photic"
         )
-    if known.get("kind") not in DOCUMENTS:
-        raise ValueError(f"unknown kind of record {known.get('kind')!r}; expected one of {', '.join(DOCUMENTS)}")
-    return from_plain(known["record"], DOCUMENTS[known["kind"]])
+    if not isinstance(kind, str) or kind not in DOCUMENTS:
+        raise ValueError(f"unknown kind of record {kind!r}; expected one of {', '.join(DOCUMENTS)}")
+    try:
+        return from_plain(known.get("record"), DOCUMENTS[kind])
+    except (TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise ValueError(f"the {kind} in this document is not in our form: {type(error).__name__}: {error}") from None
 
 
 def write(record: object, path: str | os.PathLike[str]) -> Path:

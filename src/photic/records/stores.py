@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import sqlite3
 import struct
@@ -11,58 +12,91 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
+_Item = tuple[str, int, bytes] | Literal["fact", "end"]
 SCHEMA_VERSION = 2  # 1 had no checksums
 _TABLES = """
 create table if not exists facts (name text primary key, value text not null, crc integer);
 create table if not exists rows (series text not null, step integer not null, data blob not null, crc integer, primary key (series, step));
 """
 MOST_ROWS = 4000  # of one series; beyond it every second older row is left out
-_WAITING = 256
+_WAITING = 256  # rows
+_WAITING_BYTES = 8 * 2**20
+_CLOSING_SECONDS = 30.0
 
 
 class StoreWriter:
     """Writes rows on a thread of its own; a full queue drops the row and counts it, it never makes the training wait.
 
     A row is a list of float32, one for each name of the series. Long runs are thinned: of the older half every second
-    row goes when a series has more than `most` rows, so that the file has a bound.
+    row goes when a series has more than `most` rows, so that the file has a bound. What waits is at most 256 rows and
+    8 MiB, and the latest value of each fact. In a forked process the writer does nothing: its thread is not there.
+
+    Attributes:
+        offered: rows that were given to it; those that are not `dropped` were stored.
+        failure: why the record ended early; '' while it goes on.
 
     Raises:
-        OSError: if the file cannot be made.
+        OSError, sqlite3.Error: if the file cannot be made.
+        ValueError: if it is the database of another program.
     """
 
     def __init__(self, path: Path, *, most: int = MOST_ROWS) -> None:
         self.path = path
         self.most = most
-        self.dropped = 0
+        self.offered = 0
         self.failure = ""
+        self._refused = self._lost = 0  # one counter for each thread, as for the next two
+        self._put = self._taken = 0  # bytes
+        self._process = os.getpid()
         path.parent.mkdir(parents=True, exist_ok=True)
         _begin(path)
-        self._queue: queue.Queue[tuple[str, int, bytes] | tuple[str, str] | None] = queue.Queue(_WAITING)
+        self._facts: dict[str, str] = {}
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()  # its `put` never waits
         self._thread = threading.Thread(target=self._work, name="photic store", daemon=True)
-        self._thread.start()
         self.fact("schema_version", SCHEMA_VERSION)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many rows were offered and not stored, because the queue was full or the disk failed."""
+        return self._refused + self._lost
 
     def fact(self, name: str, value: Any) -> None:
         """Write a JSON-ready value under a name; it replaces an older one."""
-        self._queue.put((name, json.dumps(value)))
+        if os.getpid() != self._process:
+            return
+        self._facts[name] = json.dumps(value)
+        if not self.failure and self._queue.qsize() < _WAITING:
+            self._queue.put("fact")  # in a full queue the next row says it too
 
     def row(self, series: str, step: int, values: Sequence[float] | bytes) -> None:
         """Write one row of a series; bytes are float32 already, little end first."""
-        if not isinstance(values, bytes):
-            values = struct.pack(f"<{len(values)}f", *map(_float32, values))
-        try:
-            self._queue.put_nowait((series, step, values))
-        except queue.Full:
-            self.dropped += 1
+        if os.getpid() != self._process:
+            return
+        self.offered += 1
+        waiting = self._put - self._taken
+        size = len(values) if isinstance(values, bytes) else 4 * len(values)
+        full = self._queue.qsize() >= _WAITING or 0 < waiting > _WAITING_BYTES - size
+        if self.failure or full:
+            self._refused += 1
+            return
+        data = values if isinstance(values, bytes) else struct.pack(f"<{len(values)}f", *map(_float32, values))
+        self._put += len(data)
+        self._queue.put((series, step, data))
 
     def close(self) -> None:
         """Write what waits, and end."""
-        self._queue.put(None)
-        self._thread.join(timeout=30.0)
+        if os.getpid() != self._process:
+            return
+        self._queue.put("end")
+        self._thread.join(timeout=_CLOSING_SECONDS)
+        if self._thread.is_alive():
+            self.failure = self.failure or f"the disk did not take the last rows within {_CLOSING_SECONDS:.0f} s"
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -73,34 +107,46 @@ class StoreWriter:
         self.close()
 
     def _work(self) -> None:
+        """Write until the end; a full disk, or whatever else fails, ends the record and not the training."""
+        items: list[_Item] = []
         try:
-            connection = _connect(self.path)
-            counts = dict(connection.execute("select series, count(*) from rows group by series"))
-            ended = False
-            while not ended:
-                items = [self._queue.get()]
-                while len(items) < _WAITING and not self._queue.empty():
-                    items.append(self._queue.get_nowait())
-                with connection:  # one transaction for all that waited
-                    for item in items:
-                        if item is None:
-                            ended = True
-                        elif len(item) == 2:
-                            connection.execute("insert or replace into facts values (?, ?, ?)", (*item, _sum(*item)))
-                        else:
-                            connection.execute("insert or replace into rows values (?, ?, ?, ?)", (*item, _sum(*item)))
-                            counts[item[0]] = counts.get(item[0], 0) + 1
-                            if counts[item[0]] > self.most:
-                                counts[item[0]] = _thin(connection, item[0])
-                    told = json.dumps(counts)  # so that a reader of a damaged file can say how much is missing
-                    connection.execute(
-                        "insert or replace into facts values (?, ?, ?)", ("rows", told, _sum("rows", told))
-                    )
-            connection.close()
-        except sqlite3.Error as error:  # a full disk ends the record, not the training
+            with closing(_connect(self.path)) as connection:
+                counts = dict(connection.execute("select series, count(*) from rows group by series"))
+                while "end" not in items:
+                    items = self._waited()
+                    with connection:  # one transaction for all that waited
+                        self._write(connection, items, counts)
+                    items = [item for item in items if item == "end"]  # the rest is stored
+        except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
-            while self._queue.get() is not None:
-                pass
+            with suppress(Exception):
+                while "end" not in items:
+                    self._lost += sum(isinstance(item, tuple) for item in items)
+                    items = self._waited()
+                self._lost += sum(isinstance(item, tuple) for item in items)
+
+    def _waited(self) -> list[_Item]:
+        items: list[_Item] = [self._queue.get()]
+        while len(items) < _WAITING and not self._queue.empty():
+            items.append(self._queue.get_nowait())
+        self._taken += sum(len(item[2]) for item in items if isinstance(item, tuple))
+        return items
+
+    def _write(self, connection: sqlite3.Connection, items: Sequence[_Item], counts: dict[str, int]) -> None:
+        for item in items:
+            if isinstance(item, tuple):
+                connection.execute("insert or replace into rows values (?, ?, ?, ?)", (*item, _sum(*item)))
+                counts[item[0]] = counts.get(item[0], 0) + 1
+                if counts[item[0]] > self.most:
+                    counts[item[0]] = _thin(connection, item[0])
+        facts = {"rows": json.dumps(counts)}  # so that a reader of a damaged file can say how much is missing
+        if self.dropped:
+            facts["dropped"] = json.dumps(self.dropped)
+        while self._facts:
+            name, value = self._facts.popitem()
+            facts[name] = value
+        for fact in facts.items():
+            connection.execute("insert or replace into facts values (?, ?, ?)", (*fact, _sum(*fact)))
 
 
 def _sum(*parts: str | int | bytes) -> int:
@@ -125,7 +171,11 @@ def _thin(connection: sqlite3.Connection, series: str) -> int:
 
 def _begin(path: Path) -> None:
     """Make the tables; a new store appears under its name when it is whole, so that no reader finds half of one."""
-    if path.exists():
+    if path.exists() and path.stat().st_size > 0:
+        with closing(sqlite3.connect(path, timeout=10.0)) as connection:
+            tables = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
+        if tables and not {"facts", "rows"} <= tables:
+            raise ValueError(f"{path} is the database of another program; choose another file for the record")
         _connect(path).close()
         return
     made = path.with_name(f"{path.name}.new")
@@ -136,13 +186,17 @@ def _begin(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10.0)
-    if connection.execute("pragma journal_mode = wal").fetchone()[0] != "wal":
-        connection.execute("pragma journal_mode = truncate")  # network mounts know no shared memory
-    connection.execute("pragma synchronous = normal")
-    connection.executescript(_TABLES)
-    for table in ("facts", "rows"):
-        if not _has_sums(connection, table):
-            connection.execute(f"alter table {table} add column crc integer")
+    try:
+        if connection.execute("pragma journal_mode = wal").fetchone()[0] != "wal":
+            connection.execute("pragma journal_mode = truncate")  # network mounts know no shared memory
+        connection.execute("pragma synchronous = normal")
+        connection.executescript(_TABLES)
+        for table in ("facts", "rows"):
+            if not _has_sums(connection, table):
+                connection.execute(f"alter table {table} add column crc integer")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -216,9 +270,11 @@ class StoreReader:
         found: dict[str, Any] = {}
         bad = 0
         for name, value, crc in self._read(f"select name, value, {self._sums} from facts"):
-            if isinstance(name, str) and isinstance(value, str) and crc in (None, _sum(name, value)):
+            try:
+                if not isinstance(name, str) or not isinstance(value, str) or crc not in (None, _sum(name, value)):
+                    raise ValueError
                 found[name] = json.loads(value)
-            else:
+            except (ValueError, RecursionError):  # damaged, or written by somebody who wishes us ill
                 bad += 1
         self._missing["facts"] = bad
         return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from torch import nn
 
+    from photic.checkups.discovery import Discovery
     from photic.checkups.watching import Watch
     from photic.records.findings import Finding
 
@@ -36,8 +38,8 @@ def run(
     steps are audited within the budget, and at the end, also after Ctrl-C or an exception, you get the verdict and the
     path of the record.
 
-    Exit code: the script's own; 1 for findings where `--fail-on` asks for it, or where `--stop-on` ended the training; 3 if
-    there is no such script.
+    Exit code: the script's own, whatever becomes of the record; 1 for findings where `--fail-on` asks for it, or where
+    `--stop-on` ended the training; 3 if there is no such script.
 
     Parameters
     ----------
@@ -70,27 +72,30 @@ def run(
     from photic.checkups.discovery import Discovery
     from photic.checkups.watching import Watch
     from photic.cli.live import live_view
-    from photic.cli.output import console, save
+    from photic.cli.output import console
     from photic.cli.script import run_script
     from photic.cli.serving import served_beside
     from photic.cli.settings import silenced
-    from photic.records.documents import to_json
 
     stem = script.rsplit(".", 1)[-1] if module else Path(script).stem
-    store = record or Path("photic-runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
-
+    folder = record.parent if record is not None else Path("photic-runs")
+    files: list[Path] = []
     silent = silenced(ignore)
     view = live_view(stem) if live else None
 
     def place(number: int) -> Path:
         """The record of each training: a script may train several, one after the other."""
-        return store if number == 0 else store.with_stem(f"{store.stem}-{number + 1}")
+        if number == 0:
+            return record or _unused(folder, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+        name = f"{files[0].stem}-{number + 1}"
+        return files[0].with_stem(name) if record is not None else _unused(folder, name)
 
     def made(roots: list[nn.Module]) -> Watch:
+        files[len(discovery.ended) :] = [place(len(discovery.ended))]
         return Watch(
             roots,
             budget=budget,
-            record=place(len(discovery.ended)),
+            record=files[-1],
             ignore=silent,
             started=discovery.started,
             on_finding=_tell if view is None else view.found,
@@ -101,19 +106,38 @@ def run(
 
     discovery = Discovery(made)
     try:
-        with served_beside(store.parent) if serve else nullcontext(), view or nullcontext():
+        with served_beside(folder) if serve else nullcontext(), view or nullcontext():
             code = run_script(script, arguments, module=module)
     except KeyboardInterrupt:
         code = 130
     finally:
         discovery.close()
+    try:
+        return _reported(discovery, files, code, fail_on=fail_on, html=html, json=json)
+    except Exception as error:  # a full disk, a fault of ours: what the script did stays what it did
+        with suppress(Exception):
+            console().print(f"photic: no report: {type(error).__name__}: {error}", style="yellow", markup=False)
+        return code
+
+
+def _reported(
+    discovery: Discovery, files: list[Path], code: int, *, fail_on: str, html: Path | None, json: bool
+) -> int:
+    """Tell the verdicts, write the records and return the exit code."""
+    from photic.cli.output import console, save
+    from photic.records.documents import to_json
+
     out = console()
-    seen = [(watch, place(number)) for number, watch in enumerate(discovery.watches) if watch.checkup is not None]
+    if discovery.fault:
+        said = "not everything was watched" if discovery.watches else "nothing was watched"
+        out.print(f"photic: {said}: {discovery.fault}", style="yellow", markup=False)
+    seen = [(watch, file) for watch, file in zip(discovery.watches, files) if watch.checkup is not None]
     if not seen:
-        out.print(
-            "photic: no training step was seen: no optimizer of torch stepped on the parameters of a model",
-            style="yellow",
-        )
+        if not discovery.fault:
+            out.print(
+                "photic: no training step was seen: no optimizer of torch stepped on the parameters of a model",
+                style="yellow",
+            )
         return code
     for number, (watch, file) in enumerate(seen):
         checkup = watch.checkup
@@ -125,11 +149,29 @@ def run(
                 out.print(f"\ntraining {number + 1} of {len(seen)}: {checkup.run.model}", style="bold", markup=False)
             _verdict(watch)
         page = html if watch is seen[-1][0] else None
-        save(checkup, html=page, figure=None, to=file.with_suffix(".json"), store=file if file.exists() else None)
-        out.print(f"wrote {file}", markup=False)
+        try:
+            save(checkup, html=page, figure=None, to=file.with_suffix(".json"), store=file if file.exists() else None)
+            out.print(f"wrote {file}", markup=False)
+        except OSError as error:
+            out.print(f"photic: the record could not be written: {error}", style="yellow", markup=False)
     severities = {finding.severity for watch, _ in seen for finding in watch.findings}
     failing = {"never": set[str](), "critical": {"critical"}, "warning": {"critical", "warning"}}[fail_on]
     return 1 if code == 0 and severities & failing else code
+
+
+def _unused(folder: Path, name: str) -> Path:
+    """Return a file of that name that nobody else has: two runs may begin in one second, a process for each GPU."""
+    for count in range(1, 1000):
+        path = folder / f"{name}{f'-{count}' if count > 1 else ''}.sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        except FileExistsError:
+            continue
+        except OSError:  # the watch will say that there is no record
+            break
+        return path
+    return folder / f"{name}.sqlite"
 
 
 def _tell(finding: Finding, step: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from photic.checkups.check import check
 from photic.checkups.setup import endless
 from photic.checkups.training import train
-from photic.checkups.watching import watch
+from photic.checkups.watch import watch
 from photic.lab.clinic.case import Case
 from photic.records.findings import Finding
 

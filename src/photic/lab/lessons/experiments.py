@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from photic.checkups.setup import seeded
-from photic.checkups.watching import watch
+from photic.checkups.watch import watch
 from photic.diagnosis.diagnose import diagnose
 from photic.diagnosis.units_on_curves import units_on_curves
 from photic.lab.lessons.knobs import Knobs, batches, built
