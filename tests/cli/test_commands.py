@@ -182,12 +182,14 @@ def test_a_record_that_is_none_is_refused(folder: Path, say: Say) -> None:
 
 def test_treat_writes_the_patch_and_keeps_the_old_file(folder: Path, say: Say) -> None:
     source = Path(deep_sigmoid.__file__).read_text()
-    Path("copy.py").write_text(source)
-    code, _, err = say("treat", "copy.py:network", "--steps", "120", "--write", "--save", "t.json", "--figure", "t.svg")
+    Path("copied.py").write_text(source)
+    code, _, err = say(
+        "treat", "copied.py:network", "--steps", "120", "--write", "--save", "t.json", "--figure", "t.svg"
+    )
     assert code == 0 and "cured by" in err
-    assert Path("copy.py.orig").read_text() == source != Path("copy.py").read_text()
+    assert Path("copied.py.orig").read_text() == source != Path("copied.py").read_text()
     assert Path("t.svg").read_text().startswith("<?xml")
-    assert say("check", "copy.py:network")[0] == 0
+    assert say("check", "copied.py:network")[0] == 0
 
 
 def test_treat_leaves_a_healthy_network_alone(folder: Path, say: Say) -> None:

@@ -238,8 +238,13 @@ print(float(loss))
 """
 
 
-@pytest.mark.parametrize("style", SOURCES)
-@pytest.mark.parametrize("remedy", ["centred-logistic", "tanh-activation"])
+@pytest.mark.parametrize(
+    ("remedy", "style"),
+    [
+        *(("tanh-activation", style) for style in SOURCES),
+        *(("centred-logistic", style) for style in ("functional", "modules in a factory", "inherited", "a sequential")),
+    ],
+)
 def test_the_applied_patch_gives_a_file_that_trains(
     style: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
