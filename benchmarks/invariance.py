@@ -9,7 +9,7 @@ import json
 import multiprocessing
 from typing import Any
 
-from photic.lab.clinic.case import Case, cases, part_of
+from photic.lab.clinic.case import Case, cases
 from photic.lab.clinic.scoreboard import examine
 from photic.lab.clinic.variants import VARIANTS
 from photic.lab.clinic.verify import stored, trained
@@ -92,8 +92,9 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         turned = sum(bool(row["own"]) != bool(row["found"]) for row in here)
         print(f"| {variant} | {len(here)} | {same} ({100 * same / len(here):.1f} %) | {turned} |")
     print()
+    tuning = {case.name for case in cases() if case.part == "tuning"}
     for row in rows:
-        if row["own"][:1] != row["found"][:1] and part_of(row["case"]) == "tuning":  # nobody may tune on the other
+        if row["own"][:1] != row["found"][:1] and row["case"] in tuning:  # nobody may tune on the other
             outcomes = " against ".join(f"{score:.2f}" for score in row.get("outcomes", []))
             print(
                 f"- {row['case']} (seed {row['seed']}), {row['variant']}: {', '.join(row['own']) or 'nothing'} -> "

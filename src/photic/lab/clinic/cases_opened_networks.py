@@ -1,4 +1,4 @@
-"""Written after the rules and never looked at, first part: activations, starts, depth, data, loss. All are held out."""
+"""Written after the rules, held out until they had been looked at: activations, starts, depth, data, loss."""
 
 from __future__ import annotations
 

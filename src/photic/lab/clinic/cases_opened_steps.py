@@ -1,4 +1,4 @@
-"""Written after the rules and never looked at, second part: structure, recurrence, optimizers, precision. All are held out."""
+"""Written after the rules, held out until they had been looked at: structure, recurrence, optimizers, precision."""
 
 from __future__ import annotations
 
