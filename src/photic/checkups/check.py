@@ -38,6 +38,10 @@ from photic.theory.network import predict_run
 
 Progress = Callable[[str, float], None]
 
+SHORT, LONG = 20, 60  # training steps; the longer course for networks of at most SMALL parameters
+SMALL = 3_000_000
+FALLS = 0.01  # a rate that is less than this share of what it was is being taken away
+
 
 def check(
     model: nn.Module,
@@ -45,7 +49,7 @@ def check(
     loss: LossFunction | None = None,
     optimizer: Any = None,
     *,
-    steps: int = 20,
+    steps: int | None = None,
     ignore: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Checkup:
@@ -59,7 +63,8 @@ def check(
         batches: an iterable of batches, or a zero-argument callable that returns an iterator.
         loss: `loss(output, targets) -> scalar`; None uses the output's own `.loss`.
         optimizer: a live optimizer, or a callable `model -> optimizer`; None trains with SGD(lr=0.1) and says so.
-        steps: training steps; 0 only audits.
+        steps: training steps; 0 only audits. None makes 20, and looks again over 60 where these neither lower the loss nor show
+            why, if the network has at most 3 million parameters: some troubles need a longer course to be seen.
         ignore: problems not to be reported.
         progress: told what is being done and the share done.
 
@@ -74,9 +79,29 @@ def check(
         (1.0, True)
     """
     tell: Progress = progress or _silent
+    checkup = _checked(model, batches, loss, optimizer, SHORT if steps is None else steps, ignore, tell)
+    if steps is None and stuck(checkup) and sum(p.numel() for p in model.parameters()) <= SMALL:
+        tell("look longer", 0.0)
+        checkup = _checked(model, batches, loss, optimizer, LONG, ignore, tell)
+        if checkup.healthy:
+            stands = "" if learns(training(Case(checkup.run, None))) else ", nor in these"
+            note = f"the loss did not fall in {SHORT} steps, so {LONG} were made{stands}; nothing was found"
+            checkup = dataclasses.replace(checkup, notes=(*checkup.notes, note))
+    tell("done", 1.0)
+    return checkup
+
+
+def _checked(
+    model: nn.Module,
+    batches: Any,
+    loss: LossFunction | None,
+    optimizer: Any,
+    steps: int,
+    ignore: Collection[str],
+    tell: Progress,
+) -> Checkup:
     notes: list[str] = []
-    source = as_batches(batches)
-    stream = endless(source)
+    stream = endless(as_batches(batches))
     tell("audit", 0.0)
     with seeded(0):
         first = next(stream)
@@ -87,9 +112,15 @@ def check(
             run = _trained(model, chain([first], stream), first, loss, optimizer, steps, notes, tell)
     tell("diagnosis", 0.95)
     prediction = predict_run(run)
-    checkup = Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))
-    tell("done", 1.0)
-    return checkup
+    return Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))
+
+
+def stuck(checkup: Checkup) -> bool:
+    """Whether no finding says why the steps did not lower a loss that should fall."""
+    run, seen = checkup.run, training(Case(checkup.run, None))
+    if not checkup.healthy or run.stopped or seen is None or not seen.first > 0.0 or not math.isfinite(seen.last):
+        return False
+    return run.facts.get("rate") != "scheduled" and not learns(seen)
 
 
 def _silent(_: str, __: float) -> None:
@@ -136,8 +167,7 @@ def _trained(
         tell("training steps", done / steps)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
-        if _rates(end) != _rates(start):
-            run = dataclasses.replace(run, facts={**run.facts, "rate": "scheduled"})
+        run = dataclasses.replace(run, facts={**run.facts, **_schedule(start, end)})
         if _same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))
@@ -187,8 +217,17 @@ def _stretched(model: nn.Module, setup: Setup, latest: Collection[Any], run: Run
         return ()
 
 
-def _rates(run: Run) -> list[float | None]:
-    return [parameter.learning_rate for parameter in run.parameters]
+def _schedule(start: Run, end: Run) -> dict[str, str]:
+    """Return what became of the learning rates within the steps; nothing where they stayed."""
+    before, after = ([parameter.learning_rate for parameter in run.parameters] for run in (start, end))
+    if before == after:
+        return {}
+    highest, left = (max((rate for rate in rates if rate is not None), default=0.0) for rates in (before, after))
+    return (
+        {"rate": "falling", "rates": f"{highest:.3g} to {left:.3g}"}
+        if left < FALLS * highest
+        else {"rate": "scheduled"}
+    )
 
 
 def _same_sites(first: Run, second: Run) -> bool:

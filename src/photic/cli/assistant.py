@@ -42,15 +42,17 @@ def server() -> Any:
     made: Any = MCPServer("photic", version=__version__, instructions=INSTRUCTIONS, log_level="ERROR")
     patches: dict[str, str] = {}
 
-    def check(target: str, steps: int = 20, input: str = "", weights: str = "") -> dict[str, Any]:
+    def check(target: str, steps: int | None = None, input: str = "", weights: str = "") -> dict[str, Any]:
         """Audit a network before training and in its first steps: verdict, and findings with place, reason and advice.
 
         target: FILE.py:NAME or package.module:NAME that gives a module, (model, batch), (model, batches, loss) or (model,
-        batches, loss, optimizer); or hf:FOLDER. steps: training steps of a copy, 0 only audits. input: "float32[32,10]" or
+        batches, loss, optimizer); or hf:FOLDER. steps: training steps of a copy, 0 only audits; left out,
+        20, or 60 where these do not show why nothing is learned. input: "float32[32,10]" or
         "tokens[2,128]" where the target brings no data. weights: a .safetensors or state dict file. Writes nothing.
         """
         more = [*(["--input", input] if input else []), *(["--weights", weights] if weights else [])]
-        return checked(_run(["check", target, "--steps", str(steps), *more]))
+        made = [] if steps is None else ["--steps", str(steps)]
+        return checked(_run(["check", target, *made, *more]))
 
     def findings(record: str) -> dict[str, Any]:
         """Return the findings of a run: a record of `photic check --save`, or the .sqlite that a watch writes, also live."""

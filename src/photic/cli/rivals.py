@@ -15,7 +15,7 @@ def _asked(item: tuple[str, int, int]) -> list[Any]:
     return [ours(case, steps=steps, seed=seed), *compare(case, seed=seed)]
 
 
-def compared(chosen: list[Any], steps: int, seed: int, processes: int, as_json: bool, plot: Path | None) -> int:
+def compared(chosen: list[Any], steps: int | None, seed: int, processes: int, as_json: bool, plot: Path | None) -> int:
     """Ask all tools about the cases and print what each finds, names, and says of the healthy."""
     import dataclasses
     import json
@@ -54,7 +54,7 @@ def compared(chosen: list[Any], steps: int, seed: int, processes: int, as_json: 
     screen = console()
     screen.print(table)
     screen.print(
-        f"{len(kept)} cases. photic saw {steps} steps of each, the others the whole training. Named: a rule fired that speaks of "
+        f"{len(kept)} cases. photic saw {steps or '20 to 60'} steps of each, the others the whole training. Named: a rule fired that speaks of "
         "the case's label; several may fire.",
         markup=False,
     )

@@ -111,6 +111,63 @@ def flat_steps(graph: Graph) -> FlatStep | None:
     return None
 
 
+@dataclass(frozen=True)
+class RoundTrip:
+    """A signal that leaves torch, as a list, an array or a number, and comes back as new numbers.
+
+    Attributes:
+        leaves: site after which nothing follows.
+        returns: site of kind `weight` into which numbers come that nothing made.
+        parameters: trainable parameters that get no gradient because of it.
+    """
+
+    leaves: int
+    returns: int
+    parameters: tuple[Parameter, ...]
+
+
+def round_trip(graph: Graph) -> RoundTrip | None:
+    """Return where a signal leaves torch and comes back; None where no parameter is lost by it.
+
+    Known by a dead end that no output is, above parameters without a gradient, and a later layer that learns, is fed by nothing
+    that was seen and takes as many numbers as the dead end makes.
+    """
+    lost, live = _lost(graph), _live(graph)
+    if not lost:
+        return None
+    fed = {edge.target for edge in graph.run.edges}
+    returns = {
+        site.order: parameter.shape[1]
+        for site in graph.run.sites
+        if site.kind == "weight" and site.phase == "model" and site.order in live and site.order not in fed
+        and site.operation != "embedding"
+        for parameter, _ in graph.parameters.get(site.order, [])
+        if len(parameter.shape) > 1
+    }  # fmt: skip
+    for site in reversed(graph.run.sites):
+        if site.phase != "model" or site.order in graph.run.outputs or graph.consumers.get(site.order):
+            continue
+        below = graph.ancestors([site.order]) | {site.order}
+        severed = tuple(parameter for parameter in lost if set(parameter.sites) & below)
+        whole = site.order  # before it was taken apart, row by row or number by number
+        while (
+            graph.site(whole).kind == "shape"
+            and len(graph.feeders.get(whole, [])) == 1
+            and graph.feeders[whole][0][0] >= 0
+        ):
+            whole = graph.feeders[whole][0][0]
+        widths = {graph.site(place).shape[-1:] for place in (site.order, whole)}
+        later = [index for index, taken in returns.items() if index > site.order and (taken,) in widths]
+        if severed and later:
+            return RoundTrip(whole, later[0], severed)
+    return None
+
+
+def hidden_parameters(graph: Graph) -> list[Parameter]:
+    """Return trainable parameters that a custom autograd function used without recording, and that got no gradient."""
+    return [p for p in graph.run.parameters if p.hidden and p.trainable and p.owned is not False and not p.sites]
+
+
 def _lost(graph: Graph) -> list[Parameter]:
     """Return trainable parameters that were used and got no gradient, unless the optimizer leaves them out on purpose."""
     first, last = graph.run.steps[0].parameters, graph.run.steps[-1].parameters

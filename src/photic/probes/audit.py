@@ -213,6 +213,7 @@ def parameter_table(
         if is_lazy(tensor):
             continue
         rate = groups[key].get("lr") if key in groups else None
+        gradient = gradients.get(key)
         table.append(
             Parameter(
                 name=names[key][0],
@@ -223,9 +224,9 @@ def parameter_table(
                 sites=recorder.sites_of_parameter(tensor),
                 aliases=tuple(names[key][1:]),
                 learning_rate=None if rate is None else float(rate),
+                hidden=recorder.hidden.get(key, "") if gradient is None else "",
             )
         )
-        gradient = gradients.get(key)
         weight = EMPTY if freed(tensor) else moments(tensor)
         readings.append(ParameterReading(weight, None if gradient is None else moments(gradient)))
     return tuple(table), tuple(readings)

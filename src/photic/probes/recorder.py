@@ -119,6 +119,7 @@ class Recorder:
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
+        self.hidden: dict[int, str] = {}  # parameters used inside a custom function, by id, with the module
         self._naming: defaultdict[str, int] = defaultdict(int)
 
     def mark_inputs(self, batch: Any) -> None:
@@ -190,6 +191,7 @@ class Recorder:
         if not feeders and not carries:
             return None
         if carries and not torch.is_grad_enabled() and inside_custom_function():
+            self.hidden |= {id(t): call.module_path for t in inputs if isinstance(t, nn.Parameter)}
             return None  # the custom function as a whole is the site
         kind = kind_of(call.operation, parameter_operand=False)
         signal = inputs[0] if kind == "activation" and inputs else None

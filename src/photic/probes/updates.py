@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,23 +54,34 @@ def against_gradient(before: dict[str, Tensor], model: nn.Module) -> dict[str, f
 
 
 def epsilon_shares(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, float]:
-    """Return, by parameter, the share of elements of which Adam's epsilon takes at least half of the step.
+    """Return, by parameter, the share of elements of which the optimizer's epsilon takes at least half of the step.
 
-    An element steps by m / (sqrt(v) + eps): half of it is lost where sqrt(v), corrected for its start at 0, is no larger
-    than eps. Elements that never had a gradient do not count. Empty for optimizers without `exp_avg_sq`.
+    An element steps by g / (sqrt(v) + eps): half of it is lost where sqrt(v) is no larger than eps. v is Adam's second moment,
+    corrected for its start at 0, RMSprop's mean square or Adagrad's sum. Elements that never had a gradient do not count.
+    Empty for optimizers that keep none of these.
     """
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     found: dict[str, float] = {}
     for name, parameter in model.named_parameters():
         group, state = groups.get(id(parameter)), optimizer.state.get(parameter, {})
-        if group is None or "exp_avg_sq" not in state or "eps" not in group or "betas" not in group:
+        squares = None if group is None or "eps" not in group else _squares(group, state)
+        if group is None or squares is None:
             continue
-        steps = float(state.get("step", 1.0))
-        second = local(state["exp_avg_sq"].detach()).to(torch.float64) / max(
-            1.0 - float(group["betas"][1]) ** steps, 1e-300
-        )
-        alive = second > 0.0
+        alive = squares > 0.0
         number = int(alive.sum())
         if number:
-            found[name] = int((second[alive].sqrt() <= float(group["eps"])).sum()) / number
+            found[name] = int((squares[alive].sqrt() <= float(group["eps"])).sum()) / number
     return found
+
+
+def _squares(group: Mapping[str, Any], state: Mapping[str, Any]) -> Tensor | None:
+    """Return what an optimizer divides by the root of, in float64; None where it keeps nothing of the kind."""
+    key = next((each for each in ("exp_avg_sq", "square_avg", "sum") if isinstance(state.get(each), Tensor)), None)
+    if (
+        key is None or (key == "exp_avg_sq" and "betas" not in group) or "rho" in group
+    ):  # Adadelta adds eps inside its roots
+        return None
+    squares = local(state[key].detach()).to(torch.float64)
+    if key != "exp_avg_sq":
+        return squares
+    return squares / max(1.0 - float(group["betas"][1]) ** float(state.get("step", 1.0)), 1e-300)

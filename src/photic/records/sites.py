@@ -65,6 +65,7 @@ class Parameter:
         sites: indices of the sites that use it.
         aliases: further names of the same tensor (tied weights).
         learning_rate: of its optimizer group; None when no optimizer was given or none holds it.
+        hidden: the module in which a custom autograd function used it without recording, where no gradient came of it; else ''.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Parameter:
     sites: tuple[int, ...]
     aliases: tuple[str, ...] = ()
     learning_rate: float | None = None
+    hidden: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,4 +65,5 @@ PROBLEMS: tuple[str, ...] = (
     "class-prior-only",
     "foreign-parameters",
     "frozen-layers",
+    "broadcast-target",
 )

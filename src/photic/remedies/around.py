@@ -11,6 +11,9 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines: list[str] = []
     if p.scheme:
         lines.append(f'photic.initialise(model, "{p.scheme}", batch=batch)')
+    lines += [
+        f"# {name}: .{'squeeze' if away else 'unsqueeze'}(-1) of what it gives" for name, away in p.squeezed.items()
+    ]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
     if p.revealed:

@@ -43,6 +43,7 @@ class Prescription:
             features (`layer`, `rms`) or over the examples (`batch`, with running statistics for evaluation).
         pre_norm: (normalisation, sites) where the normalisation after a residual sum moves before the branch: the sites that
             take the stream into the branch are given it normalised, and the sum goes on as it is.
+        squeezed: site name to whether its last axis, of length 1, is taken away (True) or such an axis is added (False).
         removed: sites that hand their input through: a `detach` that severs.
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding) sites: what is looked up keeps its value, and the scores get the gradient of a softmax.
@@ -81,6 +82,7 @@ class Prescription:
     normalised: tuple[str, ...] = ()
     normalisation: Literal["layer", "batch", "rms"] = "layer"
     pre_norm: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    squeezed: dict[str, bool] = field(default_factory=dict[str, bool])
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()

@@ -12,7 +12,7 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, Pair, ahead, judge, shown
+from photic.remedies.trials import CLEARLY, Pair, ahead, judge, shown, trains
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
@@ -94,8 +94,14 @@ class Search:
         pairs = self._pairs(first) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
             self._round(pairs)
-        if others and not self.cured and not self.crew.over():
+        if others and not self.cured and not self.crew.over() and (self.problems or not self.learns):
             self._round(others)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the untreated network trains to the end of its steps."""
+        control = self.controls[self.seeds[0]].seen
+        return control.whole and trains(control, len(control.losses))
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""

@@ -39,6 +39,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         )
     for name in prescription.removed:
         found[name] = _hand_through
+    for name, away in prescription.squeezed.items():
+        found[name] = _squeezed if away else _unsqueezed
     for name in prescription.straight:
         found[name] = _straight_through
     for name, factor in prescription.factors.items():
@@ -111,6 +113,14 @@ class BatchNormalise:
 
 def _hand_through(call: Call) -> Any:
     return call.args[0]
+
+
+def _squeezed(call: Call) -> Any:
+    return call.run().squeeze(-1)
+
+
+def _unsqueezed(call: Call) -> Any:
+    return call.run().unsqueeze(-1)
 
 
 def _straight_through(call: Call) -> Any:

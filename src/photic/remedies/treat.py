@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from photic.checkups.check import check
+from photic.checkups.check import check, stuck
 from photic.checkups.setup import LossFunction, Setup
 from photic.diagnosis.graph import Graph
 from photic.records.findings import Checkup
@@ -25,6 +25,8 @@ from photic.remedies.shelf import Shelf
 from photic.remedies.treated import treated_setup
 
 Progress = Callable[[str, float], None]
+
+HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
 
 class Treatment:
@@ -114,7 +116,8 @@ def treat(
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
     trained for an eighth of the steps, the best three for a third, the best to the end; what seems to cure there is
     repeated with every seed before it is accepted. Where nothing cures by itself, what helped is tried in pairs, and at
-    last what treats other problems: the cause may be another. Nothing of the user's is changed.
+    last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall.
+    Nothing of the user's is changed.
 
     Args:
         build: zero-argument callable that returns the module, or a module (which is copied).
@@ -149,12 +152,12 @@ def treat(
 
     if before.run.stopped:
         return nothing(f"the network could not be run, so nothing was tried: {before.run.stopped}")
-    if not problems:
-        return nothing("the network is healthy: nothing was tried and nothing changed")
+    if not problems and not stuck(before):
+        return nothing(HEALTHY)
     chosen, unfit = _prescribe(Graph.of(before.run), [f.problem for f in before.findings if f.problem in problems])
     others = _of_others(Graph.of(before.run), {remedy.name for remedy, _ in chosen} | {trial.remedy for trial in unfit})
     if not chosen and not others:
-        return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems))}", unfit)
+        return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems)) or 'it'}", unfit)
     work = steps * (3.5 + len(chosen) * (1.0 if thorough else 0.2))
 
     def say(names: str) -> None:
@@ -177,6 +180,8 @@ def treat(
         *search.trials,
     )
     runs = crew.trained / steps
+    if not problems and search.learns:
+        return nothing(f"{HEALTHY}; its loss only falls after more than {len(before.run.losses)} steps")
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
     best = search.best
     if best is None:

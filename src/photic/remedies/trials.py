@@ -95,7 +95,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     if brought:
         return "refused", f"it brought {', '.join(brought)}; {sign} {size}"
     for _, a, n in pairs:
-        if not _trains(a, n):
+        if not trains(a, n):
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
     if not beside:
         return "accepted", f"the untreated training broke off; {sign} {size}"
@@ -109,7 +109,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
 
 
-def _trains(arm: Course, steps: int) -> bool:
+def trains(arm: Course, steps: int) -> bool:
     """Whether the held-back loss lies clearly below that of the untrained weights; where that is not finite, the training loss falls."""
     before, after = arm.mean(0), arm.mean(steps)
     if math.isfinite(before):

@@ -14,7 +14,7 @@ def clinic(
     *,
     split: Literal["all", "tuning", "held-out"] = "all",
     only: str = "",
-    steps: int = 20,
+    steps: int | None = None,
     watch: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     verify: Annotated[bool, Parameter(negative="")] = False,
@@ -36,7 +36,7 @@ def clinic(
     only
         Only cases whose name contains this.
     steps
-        Training steps after which the verdict is asked for.
+        Training steps after which the verdict is asked for. Without it as `photic check` does, and 75 with --watch.
     watch
         Judge under `photic.watch` in a plain loop instead of by `photic.check`.
     seed
@@ -74,7 +74,7 @@ def clinic(
     return _verify(chosen, processes, json, resume) if verify else _score(chosen, steps, watch, seed, processes, json)
 
 
-def _examined(item: tuple[str, int, bool, int]) -> Any:
+def _examined(item: tuple[str, int | None, bool, int]) -> Any:
     from photic.lab.clinic.case import cases
     from photic.lab.clinic.scoreboard import examine
 
@@ -83,7 +83,7 @@ def _examined(item: tuple[str, int, bool, int]) -> Any:
     return examine(found, steps=steps, way="watch" if watched else "check", seed=seed)
 
 
-def _score(chosen: list[Any], steps: int, watched: bool, seed: int, processes: int, as_json: bool) -> int:
+def _score(chosen: list[Any], steps: int | None, watched: bool, seed: int, processes: int, as_json: bool) -> int:
     import dataclasses
     import json as encoder
 
@@ -121,9 +121,10 @@ def _score(chosen: list[Any], steps: int, watched: bool, seed: int, processes: i
         if wrong and row.part == "tuning":
             said = row.failed or ", ".join(row.problems) or "nothing"
             screen.print(f"{row.name}: {row.label or 'healthy'}; found {said}", markup=False)
-    seconds = sorted(row.seconds for row in rows)
+    seconds, made = sorted(row.seconds for row in rows), sorted(row.steps for row in rows)
     screen.print(
-        f"{len(rows)} cases, verdict after {steps} of up to 300 steps, median {seconds[len(seconds) // 2]:.2f} s a case; "
+        f"{len(rows)} cases, "
+        f"verdict after {made[len(made) // 2]} (at most {made[-1]}) of up to 300 steps, median {seconds[len(seconds) // 2]:.2f} s a case; "
         f"{len(dropped)} left out, as training did not confirm them.",
         markup=False,
     )

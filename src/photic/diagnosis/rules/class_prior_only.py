@@ -8,6 +8,8 @@ from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
+_SAME = 1e-12  # of the mean square; float32 rounds at 1e-14
+
 
 @rule(sources=("glorot2010",))
 def class_prior_only(
@@ -17,7 +19,7 @@ def class_prior_only(
 
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
-    than `still`.
+    than `still`. Or all examples of a batch are the same where they enter the first layer.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
@@ -25,7 +27,11 @@ def class_prior_only(
     False alarms: every network passes this point, so nothing is said before `fewest` steps. Where another finding says why
     nothing else is learned, that one is reported.
     """
-    if training is None or training.chance is None or training.steps < fewest:
+    if training is None or training.chance is None:
+        return None
+    if one := _one_example(graph):
+        return _alike(graph, one, training)
+    if training.steps < fewest:
         return None
     last = graph.last
     spreads = [last.reading(index).spread for index in graph.run.outputs]
@@ -53,5 +59,30 @@ def class_prior_only(
         advice="See whether the inputs reach the output (constant inputs, dead or collapsed layers) and whether the rate lets the "
         "lower layers move; more balanced batches show sooner what is learned beyond the prior.",
         confidence=0.7,
+        sources=("glorot2010",),
+    )
+
+
+def _one_example(graph: Graph) -> str:
+    """Return the first layer if all examples of a batch enter it alike, at the first audit and the last; '' otherwise."""
+    layers = graph.layers()
+    spreads = [each.reading(layers[0]).spread for each in (graph.first, graph.last)] if layers else []
+    same = bool(spreads) and all(spread is not None and spread.examples < _SAME for spread in spreads)
+    return graph.site(layers[0]).name if same else ""
+
+
+def _alike(graph: Graph, layer: str, training: Training) -> Finding:
+    return Finding(
+        problem="class-prior-only",
+        severity="critical",
+        sites=(layer,),
+        where=graph.run.site(layer).where,
+        evidence=(Evidence("share of the first layer's output that differs between examples", 0.0, "share"),),
+        reason=(
+            f"All examples of a batch are the same where they enter {layer}: how often the classes come is all there is to learn, and "
+            f"the loss stands at {number(training.last)}."
+        ),
+        advice="Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
+        confidence=0.95,
         sources=("glorot2010",),
     )

@@ -11,6 +11,18 @@ from photic.diagnosis.learning import uphill
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
+from photic.records.sites import Site
+
+_ERRORS = (
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "cross_entropy",
+    "nll_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+)
 
 
 @rule(sources=("cs231n",))
@@ -21,7 +33,7 @@ def diverging(
 
     Signs: the update of most weight matrices points along the gradient instead of against it (cosine above `along`), and
     the loss does not fall; or all losses of the second half lie above those of the first half, and the last are `growth`
-    times the first.
+    times the first. Or the loss is nothing but the negative of an error that is compared with targets, and the steps make that error grow.
 
     Why it matters: an optimizer that climbs (`maximize=True`, a loss with the wrong sign) makes everything worse as well as
     it can; a loss that grows from step to step ends in infinity.
@@ -32,6 +44,18 @@ def diverging(
     if training is None or graph.run.facts.get("optimizer") == "assumed":
         return None
     finite = list(itertools.takewhile(math.isfinite, training.losses))
+    turned = negated(graph)
+    if turned is not None and finite and finite[-1] < 1.1 * finite[0] < 0.0:
+        reason = (
+            f"The loss is the negative of {turned.operation} ({turned.name}): it goes from {number(finite[0])} to "
+            f"{number(finite[-1])}, so the error grows."
+        )
+        return _finding(
+            reason,
+            "Take the minus sign away.",
+            Evidence("last loss over the first", finite[-1] / finite[0], "ratio"),
+            0.95,
+        )
     up, known = uphill(graph, along)
     if 2 * up > known and finite and finite[-1] >= finite[0] > 0.0:
         reason = (
@@ -66,3 +90,31 @@ def _finding(reason: str, advice: str, evidence: Evidence, confidence: float) ->
         confidence=confidence,
         sources=("cs231n",),
     )
+
+
+def negated(graph: Graph) -> Site | None:
+    """Return the error whose negative, and nothing else, is the loss."""
+    for site in graph.run.sites:
+        if site.phase != "loss" or site.operation not in _ERRORS:
+            continue
+        index, sign = site.order, 1
+        while True:
+            above = graph.consumers.get(index, [])
+            if len(above) != 1:
+                break
+            index = above[0]
+            upper, other = graph.site(index), graph.site(index).settings.get("other")
+            turns = isinstance(other, (int, float)) and other < 0
+            if len(graph.feeders.get(index, [])) != 1 or upper.operation not in (
+                "neg",
+                "mean",
+                "sum",
+                "mul",
+                "div",
+                "nll_loss",
+            ):
+                break
+            sign *= -1 if upper.operation == "neg" or turns else 1
+        if not graph.consumers.get(index) and sign < 0:
+            return site
+    return None

@@ -14,7 +14,7 @@ from photic.records.findings import Evidence, Finding
 def frozen_by_epsilon(
     graph: Graph, training: Training | None, *, share: float = 0.5, slow: float = 0.02, converged: float = 0.1
 ) -> Finding | None:
-    """Adam's epsilon takes at least half of the step of more than `share` of a layer's weights.
+    """The epsilon of Adam and its kin takes at least half of the step of more than `share` of a layer's weights.
 
     Signs: sqrt(v) <= eps for more than half of the elements that have a gradient at all, in a layer that is trained, and
     the layer's step, relative to its weight, is below `slow` times that of the fastest layer, or 1e-4. Or it is so in all
@@ -51,7 +51,7 @@ def frozen_by_epsilon(
     names = [graph.site(index).name for index, _ in frozen]
     worst = max(value for _, value in frozen)
     cause = (
-        "in all layers, the last one too: epsilon is too large, or the units of the loss too small, and Adam is slow gradient descent"
+        "in all layers, the last one too: epsilon is too large, or the units of the loss too small, and the steps are those of slow gradient descent"
         if everywhere
         else f"in {len(frozen)} of {len(layers)} layers, where the gradient that arrives is that small"
     )
@@ -66,10 +66,11 @@ def frozen_by_epsilon(
             Evidence("layers", float(len(layers)), "layers"),
         ),
         reason=(
-            f"Adam's epsilon takes at least half of the step of up to {percent(worst)} of a layer's weights {cause} "
+            f"{graph.run.optimizer.split('(', 1)[0] or 'Adam'}'s epsilon takes at least half of the step of up to {percent(worst)} of "
+            f"a layer's weights {cause} "
             f"({listed(names)}); their sqrt(v) lies below eps, so they hardly move."
         ),
-        advice="Lower Adam's eps (1e-12, 1e-15 in float32), or compute the loss in natural units; better, cure what makes "
+        advice="Lower eps (1e-12, 1e-15 in float32), or compute the loss in natural units; better, cure what makes "
         f"the gradient fade below {number(1e-8)}.",
         confidence=0.85,
         sources=("kingma2015", "wortsman2023"),

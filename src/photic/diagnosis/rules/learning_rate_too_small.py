@@ -31,7 +31,7 @@ def learning_rate_too_small(
     wrong, that is reported: a network whose lower layers get nothing also gains by longer steps.
     """
     run = graph.run
-    if training is None or len(run.stretched) < 3 or learns(training) or run.facts.get("rate") == "scheduled":
+    if training is None or len(run.stretched) < 3 or learns(training) or "rate" in run.facts:
         return None
     start, own = run.stretched[0].loss, run.stretched[1].loss
     finite = [each for each in run.stretched if math.isfinite(each.loss)]

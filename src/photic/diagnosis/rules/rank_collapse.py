@@ -5,7 +5,7 @@ from __future__ import annotations
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import arriving, learns, shrinking
+from photic.diagnosis.learning import arriving, learns, rescued, shrinking
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
@@ -47,7 +47,7 @@ def rank_collapse(
         _units(graph, units)
         or _tokens(graph, tokens)
         or _examples(graph, profile, training, examples)
-        or _fallen(graph, training)
+        or _fallen(graph, profile, training)
         or _thin(graph, training, thin)
     )
 
@@ -135,10 +135,13 @@ def _examples(graph: Graph, profile: Profile, training: Training | None, limit: 
     )
 
 
-def _fallen(graph: Graph, training: Training | None) -> Finding | None:
+def _fallen(graph: Graph, profile: Profile, training: Training | None) -> Finding | None:
     """The examples differed at the top at first and are one after some steps that did not lower the loss."""
     if training is None or training.chance is None or learns(training) or training.steps < 10:
         return None
+    fades = profile.transport is not None and profile.transport < 5e-3
+    if fades and profile.transport is not None and not rescued(graph, profile.transport):
+        return None  # a gradient that fades says more
     if (shrinking(graph) or 1.0) < 0.5 or graph.run.facts.get("optimizer") == "assumed":
         return None  # weight decay: `stalled-training` says so
     graph, last = graph.first, graph.last

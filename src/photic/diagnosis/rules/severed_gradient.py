@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, find_cut
+from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, RoundTrip, find_cut, hidden_parameters, round_trip
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
+from photic.records.sites import Parameter
 
 
 @rule(sources=("paszke2017",))
@@ -15,7 +16,9 @@ def severed_gradient(graph: Graph) -> Finding | None:
 
     Signs: trainable parameters took part in the forward pass, their output flows on towards the loss, no gradient at
     all comes back, and on the way stands an operation that passes none: `detach()`, `.data`, a block under
-    `no_grad`. One without a derivative is `severed-nondifferentiable`.
+    `no_grad`. One without a derivative is `severed-nondifferentiable`. Or their output ends nowhere, and a later layer is fed
+    by as many numbers that nothing made: they went through a list, NumPy or `item()`. Or a custom autograd function used them
+    without recording, as a reentrant checkpoint does whose inputs require no gradient.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 
@@ -23,6 +26,10 @@ def severed_gradient(graph: Graph) -> Finding | None:
     uses, a value that is only a target of the loss (stop-gradient) are no cut.
     """
     cut = find_cut(graph)
+    if cut is None and (trip := round_trip(graph)) is not None:
+        return _tripped(graph, trip)
+    if cut is None and (hidden := hidden_parameters(graph)):
+        return _hidden(hidden)
     if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
         return None
     site = graph.site(cut.site)
@@ -61,3 +68,42 @@ def _instead(operation: str) -> str:
     if operation in ("detach", "data"):
         return "detach only copies that you log."
     return "take the call out of `torch.no_grad()`."
+
+
+def _tripped(graph: Graph, trip: RoundTrip) -> Finding:
+    leaves, returns = graph.site(trip.leaves), graph.site(trip.returns)
+    return Finding(
+        problem="severed-gradient",
+        severity="critical",
+        sites=(leaves.name,),
+        where=leaves.where or returns.where,
+        evidence=(Evidence("trainable parameters without any gradient", float(len(trip.parameters)), "tensors"),),
+        reason=(
+            f"What {leaves.name} makes goes nowhere, and {returns.name} is fed by as many numbers that no operation made: on the way "
+            f"they left torch (a list, NumPy, `item()`), so {listed([p.name for p in trip.parameters])} get no gradient."
+        ),
+        advice=f"Hand the tensor itself from {leaves.name} to {returns.name}; `torch.tensor(...)` of its values has no history.",
+        confidence=0.9,
+        sources=("paszke2017",),
+        victims=tuple(
+            graph.site(i).name for i in sorted(graph.ancestors([trip.leaves])) if graph.site(i).kind == "weight"
+        ),
+    )
+
+
+def _hidden(parameters: list[Parameter]) -> Finding:
+    return Finding(
+        problem="severed-gradient",
+        severity="critical",
+        sites=tuple(dict.fromkeys(parameter.hidden for parameter in parameters)),
+        where="",
+        evidence=(Evidence("trainable parameters without any gradient", float(len(parameters)), "tensors"),),
+        reason=(
+            f"{listed([p.name for p in parameters])} are used inside a custom autograd function that records nothing, as a reentrant "
+            "checkpoint does when none of its inputs requires a gradient: they get none."
+        ),
+        advice="Call torch.utils.checkpoint with use_reentrant=False, or let its input require a gradient "
+        "(`model.enable_input_require_grads()` in transformers).",
+        confidence=0.95,
+        sources=("paszke2017",),
+    )

@@ -19,7 +19,8 @@ def stalled_training(
 
     Signs: no weight matrix moves by more than `step` of its size per step (about 1e-3 is usual), with an optimizer that
     divides by the gradient's size, or with a loss still at that of chance. Or all weight matrices shrink to less than
-    `shrunk` of their size within the steps, under weight decay, and the loss does not fall.
+    `shrunk` of their size within the steps, under weight decay, and the loss does not fall. Or a schedule takes the learning
+    rate to less than a hundredth within the steps, and the loss has not fallen to half by then.
 
     Why it matters: everything may be right but the size of the steps; a thousand steps of 1e-6 are one of 1e-3.
 
@@ -27,7 +28,8 @@ def stalled_training(
     information; a network that has converged moves little under gradient descent, and its loss is far from that of
     chance.
     """
-    if training is None or learns(training):
+    falls = graph.run.facts.get("rate") == "falling"
+    if training is None or learns(training, 0.5 if falls else 0.9):
         return None
     last = graph.last
     moved = [*matrix_updates(graph.first), *matrix_updates(last)]
@@ -40,6 +42,13 @@ def stalled_training(
             f"{number(setting(graph.run, 'weight_decay') or 0.0)} pulls them to 0 faster than the loss can hold them.",
             "Lower the weight decay (1e-4 to 1e-2 is usual), or decouple it from the learning rate (AdamW).",
             Evidence("size of the weights after the steps, relative to before", fading, "ratio"),
+        )
+    if falls:
+        return _finding(
+            f"A schedule takes the learning rate from {graph.run.facts.get('rates', '')} within {training.steps} steps, and the loss stays at "
+            f"{number(training.last)}: the steps become too short before much is learned.",
+            "Let the schedule last as long as the training: is it stepped at every batch where it counts epochs?",
+            Evidence("loss after the steps, relative to before", training.last / training.first, "ratio"),
         )
     largest = max(moved)
     rates = {p.learning_rate for p in graph.run.parameters if p.trainable and p.learning_rate is not None}

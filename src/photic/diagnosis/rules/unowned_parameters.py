@@ -18,7 +18,8 @@ def unowned_parameters(graph: Graph) -> Finding | None:
     added after the optimizer was made, or a list of parameters that was written by hand.
 
     False alarms: fine-tuning often gives the optimizer the upper layers only and leaves the lower ones unfrozen; where all
-    that is left out lies below all that is held, it is information only.
+    that is left out lies below all that is held, it is information only; unless the optimizer also holds tensors that nothing
+    uses, as it does after layers were replaced.
     """
     left_out = [
         parameter
@@ -33,7 +34,7 @@ def unowned_parameters(graph: Graph) -> Finding | None:
     if not left_out:
         return None
     places = sorted({site for parameter in left_out for site in parameter.sites})
-    below = bool(held) and max(places) < min(held)
+    below = bool(held) and max(places) < min(held) and not graph.run.foreign
     names = [parameter.name for parameter in left_out]
     return Finding(
         problem="unowned-parameters",
@@ -47,7 +48,13 @@ def unowned_parameters(graph: Graph) -> Finding | None:
         reason=(
             f"The optimizer does not hold {listed(names)}, which require a gradient and get one: they never move"
             + ("; it holds nothing of this model at all." if not held else "")
-            + ("; all of them lie below what it holds, as in fine-tuning." if below else ".")
+            + (
+                "; all of them lie below what it holds, as in fine-tuning."
+                if below
+                else f"; instead it holds {graph.run.foreign} tensors that nothing uses, as after layers were replaced."
+                if graph.run.foreign
+                else "."
+            )
         ),
         advice="Give the optimizer all of `model.parameters()` after the model is complete, or set requires_grad to False for "
         "what is meant to stay.",

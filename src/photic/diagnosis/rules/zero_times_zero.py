@@ -13,7 +13,7 @@ from photic.records.sites import Parameter
 def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     """Weights that are all 0 get a gradient that is exactly 0, because what they meet is 0 as well.
 
-    Signs: at least `fewest` parameters (matrices or gates, no biases) on one way are exactly 0 and their gradients are
+    Signs: at least `fewest` parameters (matrices, gates or the weights of normalisations, no biases) on one way are exactly 0 and their gradients are
     exactly 0, at the first audit and at the last, while the loss has a gradient.
 
     Why it matters: dL/dA is a multiple of B and dL/dB of A. With both at 0 neither moves, ever: a layer that is there and
@@ -60,7 +60,7 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
             if parameter.trainable
             and parameter.owned is not False
             and parameter.sites
-            and (len(parameter.shape) != 1 or parameter.shape == (1,))
+            and (len(parameter.shape) != 1 or parameter.shape == (1,) or _scales(parameter))
             and reading.weight.rms == 0.0
             and reading.weight.count > 0
             and reading.gradient is not None
@@ -69,3 +69,8 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
         ]
         stuck = [place for place in stuck if place in zero]
     return [graph.run.parameters[place] for place in stuck]
+
+
+def _scales(parameter: Parameter) -> bool:
+    """Whether a vector multiplies, as a normalisation's weight does, and is no bias."""
+    return parameter.name.rpartition(".")[2] in ("weight", "gamma", "scale")

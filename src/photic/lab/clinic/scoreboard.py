@@ -18,6 +18,7 @@ from photic.lab.clinic.case import Case
 from photic.records.findings import Finding
 
 Way = Literal["check", "watch"]
+WATCHED = 75  # steps: a quarter of 300
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,20 @@ class Score:
     failed: int
 
 
-def examine(case: Case, *, steps: int = 20, way: Way = "check", seed: int = 0) -> Row:
-    """Return what photic says of a case after `steps` training steps, by `photic.check` or under `photic.watch`."""
+def examine(case: Case, *, steps: int | None = None, way: Way = "check", seed: int = 0) -> Row:
+    """Return what photic says of a case, by `photic.check` or under `photic.watch`.
+
+    Args:
+        steps: training steps after which it is asked; None leaves it to `photic.check`, and is 75 under the watch.
+    """
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     start = time.perf_counter()
     try:
-        found = _checked(case, steps, seed) if way == "check" else _watched(case, steps, seed)
+        found, made = _checked(case, steps, seed) if way == "check" else _watched(case, steps or WATCHED, seed)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
-        return Row(case.name, case.label, case.root, case.part, (), "", steps, case.steps, 0.0, words)
+        return Row(case.name, case.label, case.root, case.part, (), "", 0, case.steps, 0.0, words)
     alarms = [finding for finding in found if finding.severity != "info"]
     return Row(
         name=case.name,
@@ -79,22 +84,25 @@ def examine(case: Case, *, steps: int = 20, way: Way = "check", seed: int = 0) -
         part=case.part,
         problems=tuple(finding.problem for finding in alarms),
         first_site=alarms[0].sites[0] if alarms and alarms[0].sites else "",
-        steps=min(steps, case.steps),
+        steps=made,
         of=case.steps,
         seconds=time.perf_counter() - start,
     )
 
 
-def _checked(case: Case, steps: int, seed: int) -> tuple[Finding, ...]:
+def _checked(case: Case, steps: int | None, seed: int) -> tuple[tuple[Finding, ...], int]:
     setup = case.build(seed)
-    return check(setup.model, setup.batches, setup.loss, setup.optimizer, steps=min(steps, case.steps)).findings
+    most = None if steps is None else min(steps, case.steps)
+    checkup = check(setup.model, setup.batches, setup.loss, setup.optimizer, steps=most)
+    return checkup.findings, len(checkup.run.losses)
 
 
-def _watched(case: Case, steps: int, seed: int) -> tuple[Finding, ...]:
+def _watched(case: Case, steps: int, seed: int) -> tuple[tuple[Finding, ...], int]:
     setup = case.build(seed)
+    made = min(steps, case.steps)
     with watch(setup.model, setup.optimizer) as handle:
-        train(setup, endless(setup.batches), min(steps, case.steps))
-        return tuple(handle.findings)
+        train(setup, endless(setup.batches), made)
+        return tuple(handle.findings), made
 
 
 def score(rows: Iterable[Row], part: str) -> Score:

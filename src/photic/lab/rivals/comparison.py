@@ -57,8 +57,8 @@ class Tally:
     false_alarms: int
 
 
-def ours(case: Case, *, steps: int = 20, seed: int = 0) -> Verdict:
-    """Ask `photic.check`, which sees `steps` steps."""
+def ours(case: Case, *, steps: int | None = None, seed: int = 0) -> Verdict:
+    """Ask `photic.check`, which sees `steps` steps; None leaves it to it."""
     row = examine(case, steps=steps, seed=seed)
     return Verdict("photic", case.name, case.label, case.part, row.problems, case.label in row.problems)
 

@@ -1,0 +1,65 @@
+"""Broadcast target: the loss compares every output with the target of every example."""
+
+from __future__ import annotations
+
+import math
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.registry import rule
+from photic.records.findings import Evidence, Finding
+from photic.records.sites import Site
+
+_MEETS = ("broadcast_tensors", "sub", "mul", "add", "div", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+
+
+@rule(sources=("harris2020",))
+def broadcast_target(graph: Graph) -> Finding | None:
+    """Outputs and targets differ in their number of axes, and broadcasting pairs each output with every target.
+
+    Signs: in the loss the model's own output, of shape [N, 1] or [N], meets as many numbers that no operation made (the targets),
+    and the result has N x N numbers.
+
+    Why it matters: the best answer to all targets at once is their mean, for every example. The loss falls to the
+    variance of the targets and stays there; no error is raised, only a warning by some of torch's losses.
+
+    False alarms: a loss that compares all pairs on purpose gives its operands axes of their own first (`x[:, None]`): then
+    it is not the output itself that meets the targets. Shapes that fit do not count.
+    """
+    met = meeting(graph)
+    if met is None:
+        return None
+    output, loss = met
+    count = math.prod(output.shape)
+    return Finding(
+        problem="broadcast-target",
+        severity="critical",
+        sites=(output.name,),
+        where=loss.where or output.where,
+        evidence=(
+            Evidence("outputs", float(count), "numbers"),
+            Evidence("numbers that the loss compares", float(math.prod(loss.shape)), "numbers"),
+        ),
+        reason=(
+            f"The output has shape {list(output.shape)}, the {count} targets another number of axes: {loss.name} broadcasts them to "
+            f"{list(loss.shape)} and compares every output with every target, so the mean of the targets is the best answer for all."
+        ),
+        advice="Give both the same shape: output.squeeze(-1), or target.view_as(output).",
+        confidence=0.97,
+        sources=("harris2020",),
+    )
+
+
+def meeting(graph: Graph) -> tuple[Site, Site] | None:
+    """Return the model's output and the operation of the loss in which it is broadcast against the targets."""
+    for site in graph.run.sites:
+        given = graph.reading(site.order).given
+        if site.phase != "loss" or site.operation not in _MEETS or given is None:
+            continue
+        for source, _ in graph.feeders.get(site.order, []):
+            if source not in graph.run.outputs:
+                continue
+            shape = graph.site(source).shape
+            count = math.prod(shape)
+            if count > 1 and given.count == count and math.prod(site.shape) == count * count:
+                return graph.site(source), site
+    return None
