@@ -132,6 +132,8 @@ def _reason(graph: Graph, profile: Profile, shrinking: list[BudgetLine], arrival
     weighing = [line for line in shrinking if line.kind == "weight"]
     ending = f"{number(arrival)} of the top layer's gradient arrives at {lowest or 'the lowest layer'}"
     worst = min(shrinking, key=lambda line: line.gain)
+    if worst.gain == 0.0:
+        return f"{worst.site} ({worst.operation}) passes no gradient at all; none arrives at {lowest or 'the lowest layer'}."
     if worst.share > 0.5 and len(shrinking) > 3:
         return f"{worst.site} ({worst.operation}) alone passes only {percent(worst.gain)} of the gradient; {ending}."
     if not acting or not weighing:
