@@ -65,10 +65,10 @@ def class_prior_only(
 
 def _one_example(graph: Graph) -> str:
     """Return the first layer if all examples of a batch enter it alike, at the first audit and the last; '' otherwise."""
-    layers = graph.layers()
-    spreads = [each.reading(layers[0]).spread for each in (graph.first, graph.last)] if layers else []
+    first = next((site for site in graph.run.sites if site.kind == "weight" and site.phase == "model"), None)
+    spreads = [] if first is None else [each.reading(first.order).spread for each in (graph.first, graph.last)]
     same = bool(spreads) and all(spread is not None and spread.examples < _SAME for spread in spreads)
-    return graph.site(layers[0]).name if same else ""
+    return first.name if same and first is not None else ""
 
 
 def _alike(graph: Graph, layer: str, training: Training) -> Finding:
