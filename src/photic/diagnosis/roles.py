@@ -111,3 +111,8 @@ def residual_branches(graph: Graph) -> list[list[int]]:
         if bool(sides[0]) != bool(sides[1]):
             found.append(sides[0] or sides[1])
     return found
+
+
+def multiplies(parameter: Parameter) -> bool:
+    """Whether a parameter is a factor of the signal: a matrix, or a vector that scales, as a normalisation's weight does; no bias."""
+    return len(parameter.shape) > 1 or parameter.name.rpartition(".")[2] in ("weight", "gamma", "scale")

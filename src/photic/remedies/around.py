@@ -24,6 +24,14 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "soft = scores.softmax(-1) @ table.weight",
             "chosen = table(scores.argmax(-1)) + soft - soft.detach()",
         ]
+    for name in p.comparisons:
+        lines += [
+            f"# {name}: with `difference` what is compared minus what with, and `hard` the number made of it,",
+            "soft = torch.sigmoid(difference)",
+            "value = hard + soft - soft.detach()",
+        ]
+    if p.recomputed:
+        lines.append("# torch.utils.checkpoint.checkpoint(..., use_reentrant=False)")
     for name, (low, high) in p.guards.items():
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")
@@ -74,7 +82,9 @@ def setup_lines(prescription: Prescription) -> list[str]:
         kind = "torch.nn.BatchNorm1d / 2d" if p.normalisation == "batch" else "torch.nn.RMSNorm"
         lines += [f"# {name}: {kind} before it" for name in p.normalised]
     if p.registered:
-        lines.append("# keep modules in torch.nn.ModuleList(...) or ModuleDict(...), then make the optimizer")
+        lines.append(
+            "# keep modules in torch.nn.ModuleList(...) or ModuleDict(...), parameters in ParameterList(...), then make the optimizer"
+        )
     if p.owned:
         lines.append("# give the optimizer model.parameters() of the model that is trained")
     if p.zeroed:

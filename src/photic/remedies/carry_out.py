@@ -13,6 +13,7 @@ from photic.initialisers.drawing import fill_normal
 from photic.initialisers.initialise import initialise
 from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, orthogonal_recurrence
 from photic.probes.calls import Call, watching
+from photic.remedies.checkpoints import Open
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
@@ -47,6 +48,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):
                 module.__dict__["forward"] = Truncated(module, module.forward, prescription.truncated)
+    if prescription.recomputed:
+        model.__dict__["forward"] = Open(model.forward)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)

@@ -47,6 +47,9 @@ class Prescription:
         removed: sites that hand their input through: a `detach` that severs.
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding) sites: what is looked up keeps its value, and the scores get the gradient of a softmax.
+        comparisons: sites of comparisons of which numbers are made: they are 0 or 1 as before, and what is compared gets the
+            gradient of a logistic sigmoid of the difference.
+        recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
@@ -86,6 +89,8 @@ class Prescription:
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
+    comparisons: tuple[str, ...] = ()
+    recomputed: bool = False
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )

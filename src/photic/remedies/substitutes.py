@@ -58,6 +58,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for scores, lookup in prescription.choices:
         choice = _Choice()
         found[scores], found[lookup] = choice.enter, choice.leave
+    for name in prescription.comparisons:
+        found[name] = _soft_comparison
     for layer, activation in prescription.residual:
         branch = _Branch()
         found[layer], found[activation] = branch.enter, branch.leave
@@ -113,6 +115,13 @@ class BatchNormalise:
 
 def _hand_through(call: Call) -> Any:
     return call.args[0]
+
+
+def _soft_comparison(call: Call) -> Any:
+    """0 or 1, with the gradient of a logistic sigmoid of the difference."""
+    difference = call.args[0] - call.args[1]
+    soft = torch.sigmoid(difference if call.operation in ("gt", "ge") else -difference)
+    return call.run().to(soft.dtype) + (soft - soft.detach())
 
 
 def _squeezed(call: Call) -> Any:

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def register_modules(model: nn.Module) -> None:
-    """Turn plain lists, tuples and dicts of modules into `ModuleList` and `ModuleDict`, in place."""
+    """Turn plain lists, tuples and dicts of modules or parameters into torch's own, in place."""
     for module in list(model.modules()):
         for name, value in list(vars(module).items()):
             if name.startswith("_"):
@@ -27,6 +27,10 @@ def _registered(value: Any) -> nn.Module | None:
         return nn.ModuleList(value)  # pyright: ignore
     if isinstance(value, dict) and value and all(isinstance(item, nn.Module) for item in value.values()):  # pyright: ignore
         return nn.ModuleDict({str(key): item for key, item in value.items()})  # pyright: ignore
+    if isinstance(value, (list, tuple)) and value and all(isinstance(item, nn.Parameter) for item in value):  # pyright: ignore
+        return nn.ParameterList(value)  # pyright: ignore
+    if isinstance(value, dict) and value and all(isinstance(item, nn.Parameter) for item in value.values()):  # pyright: ignore
+        return nn.ParameterDict({str(key): item for key, item in value.items()})  # pyright: ignore
     return None
 
 

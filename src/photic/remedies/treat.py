@@ -26,6 +26,7 @@ from photic.remedies.treated import treated_setup
 
 Progress = Callable[[str, float], None]
 
+OF_THE_DATA = {"class-prior-only"}
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
 
@@ -154,6 +155,8 @@ def treat(
         return nothing(f"the network could not be run, so nothing was tried: {before.run.stopped}")
     if not problems and not stuck(before):
         return nothing(HEALTHY)
+    if problems and problems <= OF_THE_DATA and any(f.severity == "critical" for f in before.findings):
+        return nothing("what is wrong lies in the data, which no remedy changes: nothing was tried")
     chosen, unfit = _prescribe(Graph.of(before.run), [f.problem for f in before.findings if f.problem in problems])
     others = _of_others(Graph.of(before.run), {remedy.name for remedy, _ in chosen} | {trial.remedy for trial in unfit})
     if not chosen and not others:

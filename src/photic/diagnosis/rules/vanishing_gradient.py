@@ -11,6 +11,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import decayed, learns, rescued
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
+from photic.diagnosis.roles import multiplies
 from photic.diagnosis.scale import scales
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
@@ -90,12 +91,11 @@ def _lines_on_path(graph: Graph, profile: Profile) -> list[LayerLine]:
 
 
 def _above_waking_zeros(graph: Graph, lines: list[LayerLine]) -> list[LayerLine]:
-    """Leave out what lies below a layer whose weights are exactly 0 but get a gradient."""
-    for place in range(len(lines) - 1, -1, -1):
-        index = graph.run.site(lines[place].site).order
-        weights = [r for p, r in graph.parameters.get(index, []) if len(p.shape) > 1]
-        if weights and all(r.weight.rms == 0.0 and r.gradient is not None and r.gradient.rms > 0.0 for r in weights):
-            return lines[place:]
+    """Leave out what lies below weights on the main path that are exactly 0 but get a gradient."""
+    for index in reversed(graph.main_path()):
+        factors = [r for p, r in graph.parameters.get(index, []) if multiplies(p)]
+        if factors and all(r.weight.rms == 0.0 and r.gradient is not None and r.gradient.rms > 0.0 for r in factors):
+            return [line for line in lines if graph.run.site(line.site).order >= index]
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
+from photic.diagnosis.roles import multiplies
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -60,7 +61,7 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
             if parameter.trainable
             and parameter.owned is not False
             and parameter.sites
-            and (len(parameter.shape) != 1 or parameter.shape == (1,) or _scales(parameter))
+            and (len(parameter.shape) != 1 or parameter.shape == (1,) or multiplies(parameter))
             and reading.weight.rms == 0.0
             and reading.weight.count > 0
             and reading.gradient is not None
@@ -69,8 +70,3 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
         ]
         stuck = [place for place in stuck if place in zero]
     return [graph.run.parameters[place] for place in stuck]
-
-
-def _scales(parameter: Parameter) -> bool:
-    """Whether a vector multiplies, as a normalisation's weight does, and is no bias."""
-    return parameter.name.rpartition(".")[2] in ("weight", "gamma", "scale")

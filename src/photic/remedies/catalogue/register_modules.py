@@ -10,7 +10,7 @@ from photic.remedies.registry import remedy
 
 @remedy(treats=("severed-unregistered-module",), changes="function", sources=("paszke2017",), rank=1)
 def register_modules(graph: Graph) -> Prescription | str:
-    """Modules kept in plain lists and dicts registered.
+    """Modules and parameters kept in plain lists and dicts registered.
 
     What it changes: `model.parameters()` lists them and the optimizer moves them.
 
