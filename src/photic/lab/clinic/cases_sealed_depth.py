@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from photic.checkups.setup import Batches, Setup
 from photic.lab.clinic import samples
 from photic.lab.clinic.case import case, cured
+from photic.lab.clinic.cases_sealed_cuts import evened_digits
 from photic.lab.clinic.networks import Start, adam, begin, he, normal, sgd, stack, xavier
 
 Activation = Callable[[], nn.Module]
@@ -25,7 +26,7 @@ Activation = Callable[[], nn.Module]
     why="An autoencoder of eight sigmoid layers gives the mean image for every input: its encoder gets next to no gradient.",
 )  # fmt: skip
 def stacked(seed: int, activation: Activation = nn.Sigmoid) -> Setup:
-    x = samples.standardised(samples.digit_table()[0])
+    x = evened_digits()
     model = stack([64, 48, 32, 24, 8, 24, 32, 48, 64], activation, xavier)
     return adam(model, samples.stream(x, x, seed), F.mse_loss, rate=3e-3)
 

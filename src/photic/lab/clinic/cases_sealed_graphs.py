@@ -59,13 +59,13 @@ class Graph(nn.Module):
 
 
 @case(
-    "neighbours-summed", label="exploding-gradient", root="", steps=200, fixes=("divide by the degrees", "layer-normalisation"),
+    "neighbours-summed", label="exploding-gradient", root="", steps=300, fixes=("divide by the degrees", "layer-normalisation"),
     source="kipf2017, section 3.1; pyg-team/pytorch_geometric, questions on normalize=False",
-    why="Six layers add up neighbours, about thirty each, without dividing: signal and gradient grow by ten and more at each.",
+    why="Four layers add up neighbours, about fifteen each, without dividing: signal and gradient grow by ten and more at each.",
 )  # fmt: skip
 def neighbours(seed: int, norm: Norm = "none") -> Setup:
-    edges, x, y = _graph(0.3, 0.05)
-    return sgd(Graph(edges, 6, norm), lambda: iter([(x, y)]), rate=0.1)
+    edges, x, y = _graph(0.2, 0.02)
+    return sgd(Graph(edges, 4, norm), lambda: iter([(x, y)]), rate=0.2)
 
 
 cured("neighbours-summed", why="Divided by the roots of both degrees.")(partial(neighbours, norm="both"))
@@ -179,15 +179,15 @@ class Refined(nn.Module):
 
 
 @case(
-    "same-block-again-and-again", label="exploding-in-time", root="block", steps=200, fixes=("smaller first weights", "gradient clipping"),
+    "same-block-again-and-again", label="exploding-in-time", root="block", steps=300, fixes=("smaller first weights", "gradient clipping"),
     source="bai2019, section 3, on the stability of weight-tied depth",
     why="A block is applied 25 times with weights of three times He's variance: signal and gradient grow at each turn.",
 )  # fmt: skip
 def again(seed: int, variance: float = 6.0) -> Setup:
-    return sgd(Refined(variance), samples.digits(seed), rate=0.01)
+    return sgd(Refined(variance), samples.digits(seed), rate=0.1)
 
 
-cured("same-block-again-and-again", why="He's variance, a half of it.")(partial(again, variance=1.0))
+cured("same-block-again-and-again", why="Three quarters of He's variance.")(partial(again, variance=1.5))
 
 
 def _field(seed: int, span: float) -> Batches:

@@ -156,7 +156,7 @@ def temperature(seed: int, scale: float = 0.07) -> Setup:
     x, _ = samples.digit_table()
     parts = [part for part in x[torch.randperm(len(x), generator=draw)].split(64) if len(part) == 64]
     kept = [((part, part + 0.3 * torch.randn(part.shape, generator=draw)), torch.arange(64)) for part in parts]
-    return sgd(Pairs(scale), lambda: iter(kept), rate=0.1, momentum=0.9)
+    return sgd(Pairs(scale), lambda: iter(kept), rate=0.1)
 
 
 cured("temperature-multiplied", why="Divided by 0.07.")(partial(temperature, scale=1 / 0.07))
@@ -196,33 +196,29 @@ def rectified(seed: int, last: Callable[[], nn.Module] = nn.ReLU) -> Setup:
 cured("rectified-scores", why="The scores as they are.")(partial(rectified, last=nn.Identity))
 
 
-class Words(nn.Module):
-    """A GRU that guesses the next token, with something behind its scores."""
-
-    def __init__(self, last: nn.Module) -> None:
-        super().__init__()
-        self.tokens, self.layer = nn.Embedding(20, 32), nn.GRU(32, 32, batch_first=True)
-        self.head, self.last = nn.Linear(32, 20), last
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits [batch, time, 20]."""
-        return self.last(self.head(self.layer(self.tokens(tokens))[0]))
+def _clamped_error(output: Tensor, targets: Tensor) -> Tensor:
+    return (output - targets).clamp(-1.0, 1.0).square().mean()
 
 
-def _token_loss(output: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(output.flatten(0, 1), targets.flatten())
+def _returns(seed: int) -> Batches:
+    draw = samples.generator(43)
+    x = torch.randn(960, 4, generator=draw)
+    value = 12.0 + 3.0 * x[:, :1] - 3.0 * x[:, 1:2] * x[:, 2:3]
+    return samples.stream(x, value, seed, size=32)
 
 
 @case(
-    "softmax-per-token", label="loss-saturation", root="last", steps=300, fixes=("drop the softmax",),
-    source="discuss.pytorch.org, thread 43814, with a language model",
-    why="A softmax over the vocabulary before a cross entropy that has its own: of 20 words the right one gets e of 19 + e at most.",
+    "error-clamped-then-squared", label="loss-saturation", root="", steps=300, fixes=("Huber loss",),
+    source="mnih2015, methods, on clipping the error term; openai/baselines, notes on DQN's bugs",
+    why="The error is clamped to -1 to 1 and then squared: beyond 1 the loss is flat, and at first every error is.",
 )  # fmt: skip
-def softmax_words(seed: int, last: Callable[[], nn.Module] = partial(nn.Softmax, dim=-1)) -> Setup:
-    return sgd(Words(last()), samples.language(seed), _token_loss, rate=1.0, momentum=0.9)
+def clamped_error(seed: int, loss: LossFunction = _clamped_error) -> Setup:
+    return adam(stack([4, 64, 64, 1], nn.ReLU, he), _returns(seed), loss, rate=3e-3)
 
 
-cured("softmax-per-token", why="No softmax.")(partial(softmax_words, last=nn.Identity))
+cured("error-clamped-then-squared", why="The Huber loss, whose slope is clamped.")(
+    partial(clamped_error, loss=F.smooth_l1_loss)
+)
 
 
 def _angle(output: Tensor, targets: Tensor, *, most: float) -> Tensor:

@@ -29,17 +29,17 @@ class Mixed(nn.Module):
 
 
 def _per_example_of_the_set(output: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(output, targets) / 60_000
+    return F.cross_entropy(output, targets) / 1_281_167
 
 
 @case(
     "autocast-without-scaler", label="gradient-underflow", root="", steps=300, fixes=("scale the loss", "bfloat16"),
     source="micikevicius2018, section 3.2; blundell2015, a likelihood divided by the size of the set",
-    why="float16 under autocast, no loss scaling, and a loss divided by 60,000: most gradients lie below 6e-8 and become 0.",
+    why="float16 under autocast, no loss scaling, and a loss divided by 1,281,167: most gradients lie below 6e-8 and become 0.",
 )  # fmt: skip
 def without_scaler(seed: int, dtype: torch.dtype = torch.float16) -> Setup:
     model = Mixed(stack([64, 64, 64, 64, 10], nn.ReLU, he), dtype)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05 * 60_000)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05 * 1_281_167)
     return Setup(model, samples.digits(seed), _per_example_of_the_set, optimizer)
 
 
@@ -70,7 +70,7 @@ class Loud(nn.Module):
 @case(
     "squares-beyond-half", label="non-finite", root="", steps=200, fixes=("compute the norm in float32", "bfloat16"),
     source="huggingface/transformers#14189, T5's norm; facebookresearch/llama, RMSNorm in float32",
-    why="A signal of 1,000 fits into float16, its square does not: the norm divides by infinity, and 0 times infinity comes back.",
+    why="A signal of 1,000 fits into float16, its square does not: the norm divides by infinity, and 0 is all that comes out.",
 )  # fmt: skip
 def squares(seed: int, *, wide: bool = False) -> Setup:
     norm = RootMean(wide=wide)
