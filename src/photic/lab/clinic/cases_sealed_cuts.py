@@ -279,7 +279,7 @@ cured("decoder-alone-owned", why="It holds both.")(partial(decoder_alone, both=T
 @case(
     "model-cell-run-again", label="foreign-parameters", root="", steps=300, fixes=("make the optimizer again",),
     source="Stack Overflow, re-running the model cell of a notebook",
-    why="The model was made again, the optimizer was not: it holds the first model, which nobody trains (and not the second).",
+    why="The model was made again, the optimizer was not: it holds the first model, which nobody trains. (One may also say: nobody owns the second.)",
 )  # fmt: skip
 def run_again(seed: int, *, again: bool = True) -> Setup:
     def images() -> nn.Sequential:
@@ -307,7 +307,7 @@ def corridor(seed: int) -> Batches:
 @case(
     "target-network-in-optimizer", label="foreign-parameters", root="", steps=300, fixes=("optimize the online network",),
     source="Stack Overflow, DQN does not learn; mnih2015",
-    why="The optimizer of a Q-network was given the target network, which is no part of what is trained (and gets no gradient).",
+    why="The optimizer of a Q-network was given the target network, which is no part of what is trained. (Nobody owns the Q-network.)",
 )  # fmt: skip
 def target_network(seed: int, *, online: bool = False) -> Setup:
     model, target = stack([8, 32, 2]), stack([8, 32, 2])

@@ -185,7 +185,7 @@ def _separable(mode: Literal["fan_in", "fan_out"], depth: int = 7) -> nn.Sequent
 @case(
     "fan-out-of-depthwise", label="weights-too-small", root="", steps=200, fixes=("he",),
     source="rwightman/pytorch-image-models, fan_out divided by groups; pytorch/vision, MobileNetV2's start",
-    why="kaiming_normal_ with fan_out does not know of groups: depthwise weights are a sixth of what they should be, seven times over.",
+    why="kaiming_normal_ with fan_out knows no groups: depthwise weights are a sixth of what they should be. (Signal and gradient vanish.)",
 )  # fmt: skip
 def depthwise(seed: int, mode: Literal["fan_in", "fan_out"] = "fan_out") -> Setup:
     return sgd(_separable(mode), samples.digit_images(seed), rate=0.05)

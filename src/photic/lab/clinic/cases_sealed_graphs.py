@@ -1,4 +1,4 @@
-"""Sealed, sixth part: graphs, experts, factors, and physics. Written without the rules. All are held out."""
+"""Sealed, sixth part: graphs, experts, factors, fields, games, several tasks. Written without the rules. All are held out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from photic.checkups.setup import Batches, Setup
 from photic.lab.clinic import samples
 from photic.lab.clinic.case import case, cured
-from photic.lab.clinic.networks import adam, begin, he, normal, sgd, stack
+from photic.lab.clinic.networks import adam, begin, he, sgd, stack
 
 Norm = Literal["none", "both", "mean"]
 _NODES = 240
@@ -61,7 +61,7 @@ class Graph(nn.Module):
 @case(
     "neighbours-summed", label="exploding-gradient", root="", steps=300, fixes=("divide by the degrees", "layer-normalisation"),
     source="kipf2017, section 3.1; pyg-team/pytorch_geometric, questions on normalize=False",
-    why="Four layers add up neighbours, about fifteen each, without dividing: signal and gradient grow by ten and more at each.",
+    why="Four layers add up neighbours, about fifteen each, without dividing: signal and gradient grow tenfold at each. (A norm is missing.)",
 )  # fmt: skip
 def neighbours(seed: int, norm: Norm = "none") -> Setup:
     edges, x, y = _graph(0.2, 0.02)
@@ -161,35 +161,6 @@ def tastes(seed: int, deviation: float = 0.0) -> Setup:
 cured("tastes-all-zero", why="A deviation of 0.1.")(partial(tastes, deviation=0.1))
 
 
-class Refined(nn.Module):
-    """One block applied again and again, as an iterative solver does."""
-
-    def __init__(self, variance: float, times: int = 25) -> None:
-        super().__init__()
-        self.stem, self.block, self.head = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10)
-        normal(variance)(self.block.weight)
-        self.times = times
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits [batch, 10]."""
-        x = state = self.stem(x)
-        for _ in range(self.times):
-            state = torch.relu(self.block(state)) + 0.1 * x
-        return self.head(state)
-
-
-@case(
-    "same-block-again-and-again", label="exploding-in-time", root="block", steps=300, fixes=("smaller first weights", "gradient clipping"),
-    source="bai2019, section 3, on the stability of weight-tied depth",
-    why="A block is applied 25 times with weights of three times He's variance: signal and gradient grow at each turn.",
-)  # fmt: skip
-def again(seed: int, variance: float = 6.0) -> Setup:
-    return sgd(Refined(variance), samples.digits(seed), rate=0.1)
-
-
-cured("same-block-again-and-again", why="Three quarters of He's variance.")(partial(again, variance=1.5))
-
-
 def _field(seed: int, span: float) -> Batches:
     u, v = torch.rand(1920, generator=samples.generator(71)), torch.rand(1920, generator=samples.generator(73))
     value = torch.sin(6.3 * u) * torch.cos(6.3 * v) + 0.3 * torch.sin(9.0 * (u - v))
@@ -207,3 +178,74 @@ def coordinates(seed: int, span: float = 2000.0) -> Setup:
 
 
 cured("field-over-raw-coordinates", why="From -1 to 1.")(partial(coordinates, span=2.0))
+
+
+class Played(nn.Module):
+    """A generator of points and a judge who has seen some real ones and rests."""
+
+    def __init__(self, *, cut: bool) -> None:
+        super().__init__()
+        self.generator, self.judge, self.cut = stack([4, 32, 2]), stack([2, 32, 1], nn.Tanh), cut
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Return the judge's logits [batch, 1] of what is made of noise [batch, 4]."""
+        made = self.generator(noise)
+        return self.judge(made.detach() if self.cut else made)
+
+
+def _unconvinced(output: Tensor, _: Tensor) -> Tensor:
+    return F.softplus(-output).mean()
+
+
+@case(
+    "made-points-detached", label="severed-gradient", root="/detach#1", steps=200, fixes=("remove the detach",),
+    source="pytorch/examples, dcgan; Stack Overflow, the generator of a GAN does not train",
+    why="The generator's turn was copied from the judge's, with the detach that belongs there alone: no gradient gets to it.",
+)  # fmt: skip
+def made_points(seed: int, *, cut: bool = True) -> Setup:
+    model = Played(cut=cut)
+    noise = torch.randn(640, 4)
+    real = 0.3 * torch.randn(256, 2) + torch.tensor([1.0, 1.0])
+    trainer = torch.optim.Adam(model.judge.parameters(), lr=1e-2)
+    for _ in range(40):  # a judge that is not yet sure
+        trainer.zero_grad()
+        made = model.generator(noise[:256]).detach()
+        (F.softplus(-model.judge(real)).mean() + F.softplus(model.judge(made)).mean()).backward()
+        trainer.step()
+    model.judge.requires_grad_(False)
+    return adam(model, samples.stream(noise, torch.ones(640, 1), seed), _unconvinced, rate=3e-3)
+
+
+cured("made-points-detached", why="No detach.")(partial(made_points, cut=False))
+
+
+class Tasks(nn.Module):
+    """A classifier of digits that learns how much each of its tasks counts."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.layers, self.shares = stack([64, 64, 10], nn.ReLU, he), nn.Parameter(torch.full((2,), share))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [batch, 10] and the weights of the tasks [2]."""
+        return self.layers(x), self.shares
+
+
+def _weighed(given: tuple[Tensor, Tensor], targets: Tensor, *, bounded: bool) -> Tensor:
+    output, shares = given
+    parity = torch.stack([output[:, 0::2].logsumexp(-1), output[:, 1::2].logsumexp(-1)], 1)
+    losses = torch.stack([F.cross_entropy(output, targets), F.cross_entropy(parity, targets % 2)])
+    return (torch.exp(-shares) * losses + shares).sum() if bounded else (shares * losses).sum()
+
+
+@case(
+    "weights-of-tasks-learned", label="diverging", root="", steps=300, fixes=("bound the weights", "weights that are not learned"),
+    source="kendall2018, equation 7, without its second term; Stack Overflow, learnable loss weights become negative",
+    why="The weights of two tasks are learned with nothing to bound them: they fall below 0, and from then on errors are sought.",
+)  # fmt: skip
+def learned_weights(seed: int, *, bounded: bool = False) -> Setup:
+    loss = partial(_weighed, bounded=bounded)
+    return sgd(Tasks(0.0 if bounded else 1.0), samples.digits(seed), loss, rate=0.02, momentum=0.9)
+
+
+cured("weights-of-tasks-learned", why="As the paper has it.")(partial(learned_weights, bounded=True))

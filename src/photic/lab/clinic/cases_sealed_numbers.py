@@ -101,7 +101,7 @@ class Gains(nn.Module):
 
 
 @case(
-    "gains-tuned-in-bfloat16", label="rounding-frozen", root="gains", steps=300, fixes=("float32 weights", "stochastic rounding"),
+    "gains-tuned-in-bfloat16", label="rounding-frozen", root="", steps=300, fixes=("float32 weights", "stochastic rounding"),
     source="zhao2023, tuning of norms; pytorch/torchtune, questions on full bfloat16 training",
     why="Only gains are tuned, they are 1, and bfloat16 has no number between 1 and 1.0078 or 0.9961: steps of 0.0015 round to none.",
 )  # fmt: skip
@@ -198,7 +198,7 @@ def _fraud(seed: int, share: float) -> Batches:
 @case(
     "two-in-a-hundred", label="class-prior-only", root="", steps=300, fixes=("balance the classes", "class weights"),
     source="Stack Overflow, network predicts only the majority class; he2009imbalanced",
-    why="Two in a hundred are of the second class, and the classes overlap: to say the first of all is the best that this loss knows.",
+    why="Two in a hundred are of the second class, and classes overlap: to say the first of all is best; the loss falls, nothing is found.",
 )  # fmt: skip
 def imbalanced(seed: int, share: float = 0.02) -> Setup:
     return adam(stack([8, 16, 2]), _fraud(seed, share), rate=3e-3)

@@ -172,7 +172,7 @@ cured("policy-collapses-at-once", why="A rate of 0.01.")(partial(collapsing, rat
 @case(
     "decoupled-decay-of-a-hundred", label="stalled-training", root="", steps=300, fixes=("less weight decay",),
     source="loshchilov2019; questions on the size of AdamW's weight decay",
-    why="AdamW shrinks weights by rate times decay, here by a tenth at each step, whatever the gradient says.",
+    why="AdamW shrinks weights by rate times decay, here by a tenth at each step. (The weights end too small, but do not start so.)",
 )  # fmt: skip
 def decoupled(seed: int, decay: float = 100.0) -> Setup:
     model = _images()
