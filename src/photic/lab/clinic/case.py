@@ -53,17 +53,16 @@ class Case:
 def part_of(name: str, module: str) -> Part:
     """Return the part of a case that stands in `module`.
 
-    A module `cases_sealed_*` was written without knowledge of the rules and is held out whole. One named `cases_opened_*` was so
-    once; its cases have been looked at, and are for tuning now. Elsewhere one in three is held out, by the SHA-256 of the name. A
-    cured twin falls into the part of its sick case, so that nothing is learned about one from the other.
+    Modules `cases_sealed_*` were written without knowledge of the rules; one half of their cases is held out, the other was
+    opened after its first score was taken. Those named `cases_opened_*` were so once; all their cases have been looked at.
+    Elsewhere one in three is held out. Halves and thirds go by the SHA-256 of the name. A cured twin falls into the part of
+    its sick case, so that nothing is learned about one from the other.
     """
     file = module.rpartition(".")[2]
-    if file.startswith("cases_sealed_"):
-        return "held-out"
     if file.startswith("cases_opened_"):
         return "tuning"
-    digest = hashlib.sha256(name.removesuffix(CURED).encode()).digest()
-    return "held-out" if int.from_bytes(digest[:8], "big") % 3 == 0 else "tuning"
+    number = int.from_bytes(hashlib.sha256(name.removesuffix(CURED).encode()).digest()[:8], "big")
+    return "held-out" if number % (2 if file.startswith("cases_sealed_") else 3) == 0 else "tuning"
 
 
 def case(
