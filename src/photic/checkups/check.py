@@ -40,6 +40,7 @@ Progress = Callable[[str, float], None]
 
 SHORT, LONG = 20, 60  # training steps; the longer course for networks of at most SMALL parameters
 SMALL = 3_000_000
+CUT = 0.01  # what is left of a gradient that an optimizer's own step cuts so that it counts as clipped
 FALLS = 0.01  # a rate that is less than this share of what it was is being taken away
 
 
@@ -177,8 +178,8 @@ def _trained(
         else:
             losses += train(setup, stream, 1)
             notes.append("the network ran other operations after training, so only the first step is shown in full")
-    untrained = _untrained(model, loss, latest, steps)
-    run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained)
+    untrained, constant = _untrained(model, loss, latest, steps)
+    run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained, constant=constant)
     return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
 
 
@@ -188,22 +189,41 @@ def _kept(stream: Iterator[Any], latest: deque[Any]) -> Iterator[Any]:
         yield batch
 
 
-def _untrained(model: nn.Module, loss: LossFunction | None, latest: Collection[Any], steps: int) -> float | None:
-    """Return the mean loss of the weights as they were on the batches of the last steps: batches differ more than five steps do."""
+def _untrained(
+    model: nn.Module, loss: LossFunction | None, latest: Collection[Any], steps: int
+) -> tuple[float | None, float | None]:
+    """Return the mean loss on the batches of the last steps of the weights as they were, and of the targets' mean.
+
+    Batches differ more than five steps do, so what was learned is measured on the same ones. The second is None unless outputs
+    and targets have one shape, as in a regression.
+    """
     count = ends(steps)
     if steps < 2 or len(latest) < count:
-        return None
+        return None, None
+    untrained: list[float] = []
+    constant: list[float] = []
     try:
         twin, twin_loss, _ = copy_together(model, loss, None)
         with torch.no_grad():
-            values = [
-                float(scalar_loss(call(twin, inputs), targets, twin_loss, step))
-                for step, (inputs, targets) in enumerate(map(split, list(latest)[-count:]), steps - count)
-            ]
+            for step, (inputs, targets) in enumerate(map(split, list(latest)[-count:]), steps - count):
+                output = call(twin, inputs)
+                untrained.append(float(scalar_loss(output, targets, twin_loss, step)))
+                mean = _mean_answer(output, targets)
+                if mean is not None:
+                    constant.append(float(scalar_loss(mean, targets, twin_loss, step)))
     except Exception:  # a batch or a loss that does not bear it: then the first losses stand for it
+        return None, None
+    first, known = (sum(values) / count if len(values) == count else math.nan for values in (untrained, constant))
+    return first if math.isfinite(first) else None, known if math.isfinite(known) else None
+
+
+def _mean_answer(output: Any, targets: Any) -> torch.Tensor | None:
+    """Return the mean of the targets over the batch in the place of every output; None where they are no numbers of one shape."""
+    if not isinstance(output, torch.Tensor) or not isinstance(targets, torch.Tensor) or output.shape != targets.shape:
         return None
-    mean = sum(values) / count
-    return mean if math.isfinite(mean) else None
+    if output.ndim < 1 or len(output) < 8 or not targets.is_floating_point():
+        return None
+    return targets.mean(0, keepdim=True).expand_as(targets).to(output.dtype)
 
 
 def _stretched(model: nn.Module, setup: Setup, latest: Collection[Any], run: Run) -> tuple[Stretch, ...]:
@@ -246,12 +266,24 @@ def _leftover(setup: Setup) -> float:
     return sum(p.grad is not None and bool(p.grad.any()) for p in owned) / max(len(owned), 1)
 
 
+def _norm(setup: Setup) -> float:
+    """Return the norm of all gradients."""
+    held = [p.grad for p in setup.model.parameters() if p.grad is not None and p.grad.layout is torch.strided]
+    return math.sqrt(sum(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) ** 2 for grad in held))
+
+
 def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: list[float]) -> Run:
     """Make one training step and return the run with what it did, read at its step of that index."""
     before = snapshot(setup.model)
     clips: list[tuple[float, Any]] = []
+    came: list[float] = []
+    hook = setup.optimizer.register_step_pre_hook(lambda *_: came.append(_norm(setup)))
     with clipping(lambda limit, norm: clips.append((limit, norm))):
         losses += train(setup, stream, 1)
+    hook.remove()
+    left = _norm(setup)
+    if not clips and came and 0.0 < left < CUT * came[-1]:  # the optimizer's step cut the gradients by itself
+        clips.append((left, came[-1]))
     moved, uphill = updates(before, setup.model), against_gradient(before, setup.model)
     shares = epsilon_shares(setup.optimizer, setup.model)
     step: Step = run.steps[index]

@@ -35,6 +35,7 @@ class Training:
         last: mean loss of the last steps, up to five; nan if one is.
         steps: number of steps from the first to the last that was read.
         chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for other losses.
+        constant: loss of one who answers the mean of the targets to everything, in a regression; None where not tried.
     """
 
     losses: tuple[float, ...]
@@ -42,6 +43,7 @@ class Training:
     last: float
     steps: int
     chance: float | None = None
+    constant: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def training(case: Case) -> Training | None:
     last = sum(losses[-count:]) / count
     readings = case.run.steps
     steps = max(len(losses), readings[-1].step - readings[0].step + 1 if readings else 0)
-    return Training(losses, first, last, steps, chance(case.run))
+    return Training(losses, first, last, steps, chance(case.run), case.run.constant)
 
 
 def ends(steps: int) -> int:

@@ -8,16 +8,15 @@ from photic.diagnosis.optimizers import adaptive, setting
 
 
 def learns(training: Training | None, share: float = 0.9) -> bool:
-    """Whether the loss fell to `share` of what it was, and below that of chance where that is known.
+    """Whether the loss fell to `share` of what it was, and below that of chance, or of the targets' mean, where that is known.
 
-    A loss that falls to chance has learned how often the classes come, and nothing of the inputs. False without training,
-    and for losses that are not positive.
+    A loss that falls to chance has learned how often the classes come, or what the targets are on the mean, and nothing of the
+    inputs. False without training, and for losses that are not positive.
     """
     if training is None or not training.first > 0.0:
         return False
-    return training.last < share * training.first and (
-        training.chance is None or training.last < 0.98 * training.chance
-    )
+    ignorant = [known for known in (training.chance, training.constant) if known is not None]
+    return training.last < share * training.first and all(training.last < 0.98 * known for known in ignorant)
 
 
 def arriving(training: Training | None) -> bool:

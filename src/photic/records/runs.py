@@ -260,6 +260,7 @@ class Run:
         losses: loss of every training step between the readings, if there was any training.
         unseen: what could not be seen.
         outputs: indices of the sites that made the model's output.
+        constant: loss of who answers the mean of the targets to every example, on the last batches; None unless in a regression.
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
         untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
@@ -283,6 +284,7 @@ class Run:
     inputs: Moments | None = None
     columns: ColumnFacts | None = None
     neutral_loss: float | None = None
+    constant: float | None = None
     untrained: float | None = None
     neighbours: float | None = None
     stretched: tuple[Stretch, ...] = ()

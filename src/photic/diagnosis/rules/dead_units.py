@@ -9,13 +9,16 @@ from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
+_SILENT = 1e-12  # results of an exponential that no layer above can use
+
 
 @rule(sources=("maas2013",))
 def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, rows: int = 16) -> Finding | None:
     """At least `share` of a layer's units are 0, with slope 0, on every example of the batch.
 
     Signs: an activation with a flat zero side (ReLU, ReLU6, hard sigmoid) whose units never leave it, on a batch of
-    at least `rows` examples or positions, at the start; or, on the main path, after some steps that did not lower the loss.
+    at least `rows` examples or positions, at the start; or, on the main path, after some steps that did not lower the loss. Or a hidden
+    exponential, as in radial basis functions, whose results are 0 or as good as.
 
     Why it matters: a unit that is off for every example gets no gradient and cannot come back. A layer of them cuts
     the network in two.
@@ -32,7 +35,7 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
         path = graph.main_path()  # a branch beside a skip may die without harm
         guilty = [(index, fraction) for index, fraction in _guilty(graph, share, rows) if index in path]
     if not guilty:
-        return None
+        return _underflown(graph.first, share, rows)
     first, fraction = guilty[0]
     site, units = graph.site(first), graph.reading(first).units
     assert units is not None
@@ -57,6 +60,38 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
         sources=("maas2013",),
         victims=tuple(graph.site(index).name for index in graph.layers() if index <= first),
     )
+
+
+def _underflown(graph: Graph, share: float, rows: int) -> Finding | None:
+    """A hidden exponential whose results are smaller than the smallest number, or as good as."""
+    for site in graph.run.sites:
+        signal = graph.reading(site.order).signal
+        if site.operation != "exp" or site.phase != "model" or signal is None:
+            continue
+        if signal.zero_fraction < share and not 0.0 < signal.rms < _SILENT:
+            continue
+        above = graph.consumers.get(site.order, [])
+        if not any(graph.site(i).kind == "weight" for i in above) or signal.count < rows * site.shape[-1]:
+            continue
+        return Finding(
+            problem="dead-units",
+            severity="critical",
+            sites=(site.name,),
+            where=site.where,
+            evidence=(
+                Evidence("share of its results that are exactly 0", signal.zero_fraction, "share"),
+                Evidence("root mean square of its results", signal.rms, "value"),
+            ),
+            reason=(
+                f"What {site.name} gives the layer above is 0 to {percent(signal.zero_fraction)}, and {number(signal.rms)} at the root "
+                "mean square: its arguments lie so far below 0 that next to no gradient passes."
+            ),
+            advice="Bring the arguments nearer to 0: wider bells, a smaller factor, centres on the data.",
+            confidence=0.9,
+            sources=("maas2013",),
+            victims=tuple(graph.site(index).name for index in graph.layers() if index <= site.order),
+        )
+    return None
 
 
 def _guilty(graph: Graph, share: float, rows: int) -> list[tuple[int, float]]:

@@ -33,7 +33,9 @@ def diverging(
 
     Signs: the update of most weight matrices points along the gradient instead of against it (cosine above `along`), and
     the loss does not fall; or all losses of the second half lie above those of the first half, and the last are `growth`
-    times the first. Or the loss is nothing but the negative of an error that is compared with targets, and the steps make that error grow.
+    times the first. Or the loss is nothing but the negative of an error
+    that is compared with targets, and the steps make that error grow. Or it has no lower bound and runs away below 0:
+    `nll_loss` of numbers above 0, which are no logarithms of probabilities, or an error whose weight has become negative.
 
     Why it matters: an optimizer that climbs (`maximize=True`, a loss with the wrong sign) makes everything worse as well as
     it can; a loss that grows from step to step ends in infinity.
@@ -44,6 +46,10 @@ def diverging(
     if training is None or graph.run.facts.get("optimizer") == "assumed":
         return None
     finite = list(itertools.takewhile(math.isfinite, training.losses))
+    if (raw := _raw_scores(graph)) is not None:
+        return raw
+    if (endless := _endless(graph, finite)) is not None:
+        return endless
     turned = negated(graph)
     if turned is not None and finite and finite[-1] < 1.1 * finite[0] < 0.0:
         reason = (
@@ -118,3 +124,45 @@ def negated(graph: Graph) -> Site | None:
         if not graph.consumers.get(index) and sign < 0:
             return site
     return None
+
+
+def _raw_scores(graph: Graph) -> Finding | None:
+    """`nll_loss` of what no log_softmax has seen."""
+    for site in graph.run.sites:
+        if site.phase != "loss" or site.operation != "nll_loss":
+            continue
+        for source, _ in graph.feeders.get(site.order, []):
+            signal = graph.reading(source).signal if source >= 0 else None
+            if (
+                signal is None
+                or graph.site(source).operation == "log_softmax"
+                or signal.mean + 3.0 * signal.deviation <= 0.5
+            ):
+                continue
+            if signal.mean < 0.0 and signal.maximum <= 1.0:
+                continue
+            return _finding(
+                f"nll_loss takes numbers around {number(signal.mean)} with deviation {number(signal.deviation)} from {graph.site(source).name}: "
+                "logarithms of probabilities are never above 0, and minus a raw score has no lower bound.",
+                "Use cross_entropy, or put a log_softmax before nll_loss.",
+                Evidence("mean of what should be logarithms of probabilities", signal.mean, "value"),
+                0.95,
+            )
+    return None
+
+
+def _endless(graph: Graph, losses: list[float]) -> Finding | None:
+    """A loss made of errors that falls far below 0, faster and faster."""
+    quarter = len(losses) // 4
+    if quarter < 3 or not any(s.operation in _ERRORS and s.phase == "loss" for s in graph.run.sites):
+        return None
+    begin, before, end = (sum(losses[a : a + 3]) / 3.0 for a in (0, len(losses) - quarter - 3, len(losses) - 3))
+    if not end < -10.0 * max(abs(begin), 1e-6) or not before - end > begin - before:
+        return None
+    return _finding(
+        f"The loss is made of errors, which are not below 0, and falls from {number(begin)} to {number(end)}, faster and faster: an error "
+        "has a negative weight, so that the steps make it grow.",
+        "Bound the weight of each error (exp of a learned number, with its penalty), or give the term the other sign.",
+        Evidence("last loss over the first", end / begin if begin else -math.inf, "ratio"),
+        0.85,
+    )

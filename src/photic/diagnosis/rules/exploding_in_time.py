@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.loops import in_time
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
@@ -12,7 +13,7 @@ from photic.records.findings import Evidence, Finding
 def exploding_in_time(graph: Graph, *, growth: float = 1e3, critical: float = 1e6) -> Finding | None:
     """The gradient at the first input of a recurrent layer is more than `growth` times that at the last one.
 
-    Signs: |dL/dx_1| above 1000 times |dL/dx_T| in a fused RNN, LSTM or GRU.
+    Signs: |dL/dx_1| above 1000 times |dL/dx_T| in a fused RNN, LSTM or GRU, or the same of a loop that was written out.
 
     Why it matters: a step that suits the late inputs is far too long for what the early ones ask for; the loss jumps,
     or becomes nan.
@@ -21,14 +22,10 @@ def exploding_in_time(graph: Graph, *, growth: float = 1e3, critical: float = 1e
     its largest gradient there; only growth against the direction of time counts, and bidirectional layers are left out.
     """
     growing: list[tuple[int, float, int]] = []
-    for site in graph.run.sites:
-        times = graph.reading(site.order).times
-        if times is None or len(times.gradient_norms) < 4 or not times.gradient_norms[-1] > 0.0:
-            continue
-        names = [parameter.name for parameter, _ in graph.parameters.get(site.order, [])]
-        ratio = times.gradient_norms[0] / times.gradient_norms[-1]
-        if ratio > growth and not any(name.endswith("_reverse") for name in names):
-            growing.append((site.order, ratio, len(times.gradient_norms)))
+    for index, norms in in_time(graph):
+        names = [parameter.name for parameter, _ in graph.parameters.get(index, [])]
+        if norms[-1] > 0.0 and norms[0] > growth * norms[-1] and not any(name.endswith("_reverse") for name in names):
+            growing.append((index, norms[0] / norms[-1], len(norms)))
     if not growing:
         return None
     index, ratio, steps = max(growing, key=lambda item: item[1])

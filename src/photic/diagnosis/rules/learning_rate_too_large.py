@@ -31,13 +31,19 @@ def learning_rate_too_large(
     matrix still moves that much. Or, early: the median matrix moves by 1 % or more, one and a half times as much as at the
     start, and the loss, which was falling, has turned: all of its last losses lie `turned` times above its best stretch.
     Or the loss has run away, step by step, to ten times its first and then to nan, whatever the steps were that were read.
+    Or the median matrix moves by half of its size or more in a step, and no less than at the start, whatever the loss does; or by
+    all of its size in the first, after which the outputs get no gradient any more.
 
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
     False alarms: losses that may rise (a GAN's, a policy's) do so at small steps, and warm-up makes few long ones; both
     conditions are asked for. Where no optimizer was given the steps were ours, and it is information only.
     """
-    if training is None or not training.losses[0] > 0.0:
+    if training is None:
+        return None
+    if (wild := _wild(graph, training)) is not None:
+        return wild
+    if not training.losses[0] > 0.0:
         return None
     finite = list(itertools.takewhile(math.isfinite, training.losses))
     broken = len(finite) < len(training.losses)
@@ -85,6 +91,63 @@ def learning_rate_too_large(
         ),
         advice="Lower the learning rate by ten, warm it up, or clip the gradient's norm.",
         confidence=0.85,
+        sources=("cs231n",),
+    )
+
+
+def _wild(graph: Graph, training: Training, half: float = 0.5) -> Finding | None:
+    """Steps that replace the weights: whatever the loss says of them, nothing of what was learned stays."""
+    if graph.run.facts.get("optimizer") == "assumed" or len(graph.run.steps) < 2 or training.steps < 10:
+        return None
+    if training.last < -abs(training.first):
+        return None  # no bound below: `diverging`
+    first, last = (sorted(filter(math.isfinite, matrix_updates(g))) for g in (graph.first, graph.last))
+    middle = last[len(last) // 2] if last else 0.0
+    if first and first[len(first) // 2] >= 1.0 and not learns(training) and _silenced(graph):
+        return _silencing(graph, first[len(first) // 2])
+    if not first or middle < max(half, first[len(first) // 2]):
+        return None
+    return Finding(
+        problem="learning-rate-too-large",
+        severity="warning",
+        sites=(),
+        where="",
+        evidence=(
+            Evidence("relative update of the median weight matrix, at first", first[len(first) // 2], "ratio"),
+            Evidence("the same after the steps", middle, "ratio"),
+        ),
+        reason=(
+            f"After {training.steps} steps one step still moves the median weight matrix by {percent(middle)} of its size "
+            f"({percent(first[len(first) // 2])} at first; about 0.1 % is usual): nothing of what was learned stays."
+        ),
+        advice="Lower the learning rate by ten or more; see whether a schedule multiplies it without a bound.",
+        confidence=0.8,
+        sources=("cs231n",),
+    )
+
+
+def _silenced(graph: Graph, left: float = 1e-3) -> bool:
+    """Whether weights of a usual size were replaced, and next to nothing of the gradient at the outputs is left afterwards."""
+    facts = [graph.first.reading(index).weight for index in graph.layers()]
+    usual = [f.row_square_sum for f in facts if f is not None and f.row_square_sum > 0.05]
+    ends = [[g.gradient_norm(index) for index in g.run.outputs] for g in (graph.first, graph.last)]
+    before, after = (max((norm for norm in norms if norm is not None), default=None) for norms in ends)
+    return 2 * len(usual) > len(facts) and before is not None and after is not None and after < left * before
+
+
+def _silencing(graph: Graph, ratio: float) -> Finding:
+    return Finding(
+        problem="learning-rate-too-large",
+        severity="warning",
+        sites=(),
+        where="",
+        evidence=(Evidence("relative update of the median weight matrix in the first step", ratio, "ratio"),),
+        reason=(
+            f"The first step moves the median weight matrix by {percent(ratio)} of its size (about 0.1 % is usual), and after "
+            f"{graph.run.steps[-1].step} steps the outputs are so sure that less than a thousandth of their gradient is left."
+        ),
+        advice="Lower the learning rate by ten or more, or warm it up.",
+        confidence=0.8,
         sources=("cs231n",),
     )
 

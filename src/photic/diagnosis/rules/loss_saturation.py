@@ -40,8 +40,9 @@ def loss_saturation(graph: Graph, *, flat: float = 0.05, pulled: float = 0.1) ->
     single = [
         site.order
         for site in graph.run.sites
-        if site.operation in ("softmax", "log_softmax") and site.phase == "model" and _length(graph, site.order) == 1
-    ]
+        if site.operation in ("softmax", "log_softmax") and site.phase == "model" and length(graph, site.order) == 1
+        and not mixes(graph, site.order)
+    ]  # fmt: skip
     if single:
         return _finding(graph, single[0], "", critical=True)
     for site in graph.run.sites:
@@ -177,7 +178,18 @@ def _beyond_clamp(graph: Graph) -> Finding | None:
     return None
 
 
-def _length(graph: Graph, index: int) -> int:
+def mixes(graph: Graph, index: int) -> bool:
+    """Whether what a softmax gives multiplies another signal of the model: attention."""
+    return any(
+        graph.site(after).operation in ("mul", "matmul", "bmm", "einsum", "baddbmm")
+        and graph.site(after).phase == "model"
+        and len(graph.feeders.get(after, [])) > 1
+        for after in graph.consumers.get(index, [])
+    )
+
+
+def length(graph: Graph, index: int) -> int:
+    """Return the length of the axis over which a softmax runs; 0 where it is not known."""
     site = graph.site(index)
     axis = site.settings.get("dim", -1)
     return (

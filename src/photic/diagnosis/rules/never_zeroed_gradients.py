@@ -9,11 +9,11 @@ from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("paszke2017",))
-def never_zeroed_gradients(graph: Graph, *, share: float = 0.9) -> Finding | None:
+def never_zeroed_gradients(graph: Graph, *, share: float = 0.9, part: float = 0.25) -> Finding | None:
     """When the first backward of a step begins, the gradients of the step before are still there.
 
     Signs: at least `share` of the parameters that the optimizer owns hold a gradient other than 0 when the first
-    backward after an optimizer step starts. Seen by the watch alone.
+    backward after an optimizer step starts; or `part` of them at every reading, as where only some groups are cleared.
 
     Why it matters: `backward` adds to `.grad`. Without `zero_grad` each step follows the sum of all gradients so far,
     a momentum that never fades: the loss swings ever wider.
@@ -21,9 +21,12 @@ def never_zeroed_gradients(graph: Graph, *, share: float = 0.9) -> Finding | Non
     False alarms: accumulation over several backwards is none, as it begins with zeroed gradients; the first step has
     nothing to leave over; gradients that belong to another optimizer (the other half of a GAN) are not counted.
     """
-    found = max((step.leftover_share or 0.0 for step in graph.run.steps), default=0.0)
-    if found < share:
+    seen = [step.leftover_share for step in graph.run.steps if step.leftover_share is not None]
+    found = max(seen, default=0.0)
+    always = min(seen[1:] or seen, default=0.0)  # before the first step there is nothing to leave over
+    if found < share and always < part:
         return None
+    found = found if found >= share else always
     return Finding(
         problem="never-zeroed-gradients",
         severity="critical",

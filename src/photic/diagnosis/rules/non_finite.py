@@ -11,6 +11,8 @@ from photic.records.findings import Evidence, Finding
 
 _MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
 
+_OVERFLOWS = ("square", "pow", "mul", "matmul", "bmm", "linear", "prod", "norm", "sum")
+
 
 @rule(sources=("micikevicius2018",))
 def non_finite(graph: Graph) -> Finding | None:
@@ -18,7 +20,8 @@ def non_finite(graph: Graph) -> Finding | None:
 
     Signs: the loss, or the gradient of a parameter, is not finite. Named is the first operation in order of execution
     whose output is not finite while its inputs are; where all signals are finite, the operation nearest to the loss
-    that passes back a non-finite gradient (0/0 in a norm, the unused branch of `where`).
+    that passes back a non-finite gradient (0/0 in a norm, the unused branch of `where`). Also where a square, a power or a
+    product overflows and what follows divides by it, so that zeros come out and the loss stays finite.
 
     Why it matters: one nan in a gradient makes every weight nan at the next step.
 
@@ -34,7 +37,7 @@ def non_finite(graph: Graph) -> Finding | None:
     bad_loss = step.loss is not None and not math.isfinite(step.loss)
     later = next((index for index, value in enumerate(run.losses) if not math.isfinite(value)), None)
     if not bad_loss and not bad_gradients and later is None:
-        return None
+        return _swallowed(graph)
     origin = _forward_origin(graph) if bad_loss else None
     backward = origin is None and bool(bad_gradients)
     if backward:
@@ -104,3 +107,39 @@ def _largest_input(graph: Graph, index: int) -> float:
     if not known and graph.run.inputs is not None:
         known = [graph.run.inputs.maximum]
     return max(known, default=0.0)
+
+
+def _swallowed(graph: Graph) -> Finding | None:
+    """An overflow inside the model that a division turns into zeros."""
+    for site in graph.run.sites:
+        signal = graph.reading(site.order).signal
+        if (
+            site.phase != "model"
+            or site.operation not in _OVERFLOWS
+            or signal is None
+            or 2 * signal.nonfinite < signal.count
+        ):
+            continue
+        sources = [graph.reading(source).signal for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        if not sources or any(below is None or below.nonfinite for below in sources):
+            continue
+        largest = _largest_input(graph, site.order)
+        return Finding(
+            problem="non-finite",
+            severity="critical",
+            sites=(site.name,),
+            where=site.where,
+            evidence=(
+                Evidence("non-finite numbers it makes", float(signal.nonfinite), "count"),
+                Evidence("largest magnitude that enters it", largest, "value"),
+            ),
+            reason=(
+                f"{site.name} ({site.operation}) overflows in {site.dtype}: {signal.nonfinite} of its {signal.count} numbers are not finite, from "
+                f"at most {number(largest)}; what divides by them gives 0, so the loss stays finite and nothing passes."
+            ),
+            advice="Compute it in float32 (x.float() before the square, back afterwards), or use bfloat16.",
+            confidence=0.95,
+            sources=("micikevicius2018",),
+            victims=tuple(graph.site(i).name for i in graph.layers() if i in graph.descendants([site.order])),
+        )
+    return None

@@ -58,6 +58,8 @@ def _units(graph: Graph, limit: float) -> Finding | None:
     for index in graph.layers():
         at_first, at_last = graph.reading(index).weight, last.reading(index).weight
         shape = graph.site(index).shape
+        if at_first is None and _constant(graph, index):
+            guilty.append(index)
         if at_first is None or at_last is None or at_first.row_square_sum == 0.0 or not shape:
             continue
         several = [p for p, _ in graph.parameters.get(index, []) if len(p.shape) >= 2 and p.shape[0] > 3]
@@ -68,7 +70,8 @@ def _units(graph: Graph, limit: float) -> Finding | None:
             and "embedding" not in graph.site(index).operation
         ):
             guilty.append(index)
-    if not guilty or len(guilty) * 2 < len(graph.layers()):
+    named = [index for index in graph.layers() if "embedding" not in graph.site(index).operation]
+    if not guilty or len(guilty) * 2 < len(named):
         return None
     facts = graph.reading(guilty[0]).weight
     return _finding(
@@ -85,6 +88,12 @@ def _units(graph: Graph, limit: float) -> Finding | None:
         0.97,
         critical=True,
     )
+
+
+def _constant(graph: Graph, index: int) -> bool:
+    """Whether every matrix of a layer, a recurrent one, holds one number, and that is not 0."""
+    matrices = [reading.weight for p, reading in graph.parameters.get(index, []) if len(p.shape) > 1]
+    return bool(matrices) and all(w.rms > 0.0 and w.deviation < 1e-6 * w.rms and w.count > 3 for w in matrices)
 
 
 def _tokens(graph: Graph, limit: float) -> Finding | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
+from photic.diagnosis.rules.loss_saturation import length, mixes
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
@@ -13,7 +14,7 @@ def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.
     """Nearly every row of an attention gives all to one key, because its logits are tens or thousands apart.
 
     Signs: a softmax inside the model whose logits deviate by more than `logits` inside their rows, and in at least `share`
-    of the rows one share exceeds 0.999.
+    of the rows one share exceeds 0.999. Or a softmax over an axis of length 1, whose shares multiply other signals.
 
     Why it matters: where one key has it all, the softmax is flat: the scores get no gradient, and the choice, made by
     chance at the start, stays. The usual causes are scores that are not divided by the root of the width, and query and key
@@ -33,7 +34,7 @@ def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.
         and _hidden(graph, site.order)
     ]
     if not guilty:
-        return None
+        return _one_key(graph)
     site, facts = graph.site(guilty[0]), graph.reading(guilty[0]).shares
     assert facts is not None
     return Finding(
@@ -54,6 +55,36 @@ def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.
         confidence=0.9,
         sources=("vaswani2017attention", "zhai2023"),
     )
+
+
+def _one_key(graph: Graph) -> Finding | None:
+    """A softmax over an axis of length 1, whose shares multiply the values: all of them are 1."""
+    for site in graph.run.sites:
+        if (
+            site.operation != "softmax"
+            or site.phase != "model"
+            or length(graph, site.order) != 1
+            or not mixes(graph, site.order)
+        ):
+            continue
+        return Finding(
+            problem="saturated-attention",
+            severity="critical",
+            sites=(site.name,),
+            where=site.where,
+            evidence=(Evidence("keys that share", 1.0, "keys"),),
+            reason=(
+                f"{site.name} runs over an axis of length 1 of {list(site.shape)}: each share is 1 whatever the scores say, and no "
+                "gradient reaches what makes them."
+            ),
+            advice="Take the softmax over the axis of the keys (`dim=1` of [batch, keys, 1]).",
+            confidence=0.97,
+            sources=("vaswani2017attention",),
+            victims=tuple(
+                graph.site(i).name for i in sorted(graph.ancestors([site.order])) if graph.site(i).kind == "weight"
+            ),
+        )
+    return None
 
 
 def _hidden(graph: Graph, index: int) -> bool:

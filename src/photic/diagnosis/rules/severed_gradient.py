@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, RoundTrip, find_cut, hidden_parameters, round_trip
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
+from photic.diagnosis.loops import loops
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
 
 
-@rule(sources=("paszke2017",))
-def severed_gradient(graph: Graph) -> Finding | None:
+@rule(sources=("paszke2017", "pascanu2013"))
+def severed_gradient(graph: Graph, training: Training | None = None) -> Finding | None:
     """An operation cuts the only way from the loss down to parameters that are meant to learn.
 
     Signs: trainable parameters took part in the forward pass, their output flows on towards the loss, no gradient at
     all comes back, and on the way stands an operation that passes none: `detach()`, `.data`, a block under
     `no_grad`. One without a derivative is `severed-nondifferentiable`. Or their output ends nowhere, and a later layer is fed
     by as many numbers that nothing made: they went through a list, NumPy or `item()`. Or a custom autograd function used them
-    without recording, as a reentrant checkpoint does whose inputs require no gradient.
+    without recording, as a reentrant checkpoint does whose inputs require no gradient. Or a loop detaches its state at every step, so
+    that only the last one learns, and the loss does not fall.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 
     False alarms: frozen layers (requires_grad=False), parameters that another way reaches, heads whose output no loss
-    uses, a value that is only a target of the loss (stop-gradient) are no cut.
+    uses, a state that is cut now and then (truncated back-propagation), a value that is only a target of the loss (stop-gradient) are no cut.
     """
     cut = find_cut(graph)
     if cut is None and (trip := round_trip(graph)) is not None:
         return _tripped(graph, trip)
+    if cut is None and (state := _each_step(graph, training)) is not None:
+        return state
     if cut is None and (hidden := hidden_parameters(graph)):
         return _hidden(hidden)
     if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
@@ -107,3 +113,32 @@ def _hidden(parameters: list[Parameter]) -> Finding:
         confidence=0.95,
         sources=("paszke2017",),
     )
+
+
+def _each_step(graph: Graph, training: Training | None) -> Finding | None:
+    """A loop of which every step but the last is cut off, in a network that does not learn."""
+    for loop in loops(graph):
+        if loop.norms[-1] is None or any(norm is not None for norm in loop.norms[:-1]):
+            continue
+        between = graph.descendants([loop.sites[-2]]) & graph.ancestors([loop.sites[-1]])
+        cuts = sorted(index for index in between if graph.site(index).operation in ("detach", "data"))
+        if not cuts:
+            continue
+        stuck = training is not None and training.steps >= 20 and not learns(training, 0.95)
+        site = graph.site(cuts[0])
+        return Finding(
+            problem="severed-gradient",
+            severity="critical" if stuck else "info",
+            sites=(site.name,),
+            where=site.where,
+            evidence=(Evidence("steps of the loop without any gradient", float(len(loop.sites) - 1), "steps"),),
+            reason=(
+                f"The loop over {loop.parameter} detaches its state at every one of {len(loop.sites)} steps ({site.name}): only the last "
+                "step gets a gradient, and none learns what a later one needs."
+            ),
+            advice="Detach between sequences, or every so many steps (truncated back-propagation), not at each.",
+            confidence=0.9 if stuck else 0.6,
+            sources=("paszke2017", "pascanu2013"),
+            victims=tuple(graph.site(index).name for index in loop.sites[:-1]),
+        )
+    return None

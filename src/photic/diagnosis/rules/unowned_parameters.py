@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("paszke2017",))
-def unowned_parameters(graph: Graph) -> Finding | None:
+def unowned_parameters(graph: Graph, training: Training | None = None, *, enough: int = 40) -> Finding | None:
     """The optimizer does not hold parameters that require a gradient and get one.
 
     Signs: an optimizer was given, and a registered parameter with requires_grad and a gradient is in none of its groups.
@@ -19,7 +21,7 @@ def unowned_parameters(graph: Graph) -> Finding | None:
 
     False alarms: fine-tuning often gives the optimizer the upper layers only and leaves the lower ones unfrozen; where all
     that is left out lies below all that is held, it is information only; unless the optimizer also holds tensors that nothing
-    uses, as it does after layers were replaced.
+    uses, as it does after layers were replaced, or the loss has not fallen after `enough` steps.
     """
     left_out = [
         parameter
@@ -35,10 +37,13 @@ def unowned_parameters(graph: Graph) -> Finding | None:
         return None
     places = sorted({site for parameter in left_out for site in parameter.sites})
     below = bool(held) and max(places) < min(held) and not graph.run.foreign
+    stuck = (
+        below and training is not None and training.steps >= enough and training.first > 0.0 and not learns(training)
+    )
     names = [parameter.name for parameter in left_out]
     return Finding(
         problem="unowned-parameters",
-        severity="info" if below else "critical",
+        severity="warning" if stuck else "info" if below else "critical",
         sites=tuple(graph.site(site).name for site in places),
         where=graph.site(places[0]).where,
         evidence=(
@@ -49,7 +54,8 @@ def unowned_parameters(graph: Graph) -> Finding | None:
             f"The optimizer does not hold {listed(names)}, which require a gradient and get one: they never move"
             + ("; it holds nothing of this model at all." if not held else "")
             + (
-                "; all of them lie below what it holds, as in fine-tuning."
+                "; all of them lie below what it holds, as in fine-tuning"
+                + (f", but {training.steps} steps do not lower the loss." if stuck and training is not None else ".")
                 if below
                 else f"; instead it holds {graph.run.foreign} tensors that nothing uses, as after layers were replaced."
                 if graph.run.foreign
@@ -58,6 +64,6 @@ def unowned_parameters(graph: Graph) -> Finding | None:
         ),
         advice="Give the optimizer all of `model.parameters()` after the model is complete, or set requires_grad to False for "
         "what is meant to stay.",
-        confidence=0.6 if below else 0.9,
+        confidence=0.7 if stuck else 0.6 if below else 0.9,
         sources=("paszke2017",),
     )

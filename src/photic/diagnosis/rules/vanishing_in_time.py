@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.loops import in_time
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
@@ -16,7 +17,8 @@ def vanishing_in_time(
 ) -> Finding | None:
     """Less than `share` of the gradient that a recurrent layer passes to its inputs reaches the first of them.
 
-    Signs: |dL/dx_1| below 1e-3 of the largest |dL/dx_t| of a fused RNN, LSTM or GRU.
+    Signs: |dL/dx_1| below 1e-3 of the largest |dL/dx_t| of a fused RNN, LSTM or GRU; or the same of the steps of a loop that was
+    written out, known by a parameter that each of eight steps or more uses on the way to the next.
 
     Why it matters: what the first steps say can hardly be learned. In `dev.py bench memory` (a class shown at the first
     step alone, 400 steps of Adam) every start with a ratio above 1e-2 was learned, none below 1e-5 was, and between
@@ -27,16 +29,11 @@ def vanishing_in_time(
     or more show that nothing is learned. A loss at every time step hides the fading: each step then has a gradient of its own.
     """
     fading: list[tuple[int, float, int, float]] = []
-    for site in graph.run.sites:
-        times = graph.reading(site.order).times
-        if times is None or len(times.gradient_norms) < 4 or max(times.gradient_norms) == 0.0:
-            continue
-        ratio = times.gradient_norms[0] / max(times.gradient_norms)
-        steps = len(times.gradient_norms)
-        if ratio < share:
-            largest = max(times.gradient_norms)
-            reached = sum(norm >= share * largest for norm in times.gradient_norms)
-            fading.append((site.order, ratio, steps, float(reached)))
+    for index, norms in in_time(graph):
+        largest = max(norms)
+        if largest > 0.0 and norms[0] < share * largest:
+            reached = sum(norm >= share * largest for norm in norms)
+            fading.append((index, norms[0] / largest, len(norms), float(reached)))
     if not fading:
         return None
     index, ratio, steps, reached = min(fading, key=lambda item: item[1])

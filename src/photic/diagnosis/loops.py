@@ -1,0 +1,59 @@
+"""Loops: recurrences that the user wrote out step by step, known by a parameter that is used again and again along one way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from photic.diagnosis.graph import Graph
+
+FEWEST = 8  # uses of one parameter, each on the way to the next
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One recurrence.
+
+    Attributes:
+        parameter: name of the first parameter that it uses at every step.
+        sites: the sites that use it, in order of time.
+        norms: norm of the gradient at the output of each; None where none arrived.
+    """
+
+    parameter: str
+    sites: tuple[int, ...]
+    norms: tuple[float | None, ...]
+
+    @property
+    def heard(self) -> bool:
+        """Whether a gradient arrived at every step."""
+        return all(norm is not None for norm in self.norms)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The norms, 0 where none arrived."""
+        return tuple(norm or 0.0 for norm in self.norms)
+
+
+def loops(graph: Graph) -> list[Loop]:
+    """Return the recurrences of a network; of several parameters that are used together the first stands for all."""
+    found: list[Loop] = []
+    seen: set[int] = set()
+    for parameter in graph.run.parameters:
+        sites = tuple(site for site in parameter.sites if graph.site(site).phase == "model")
+        if len(sites) < FEWEST or seen & set(sites):
+            continue
+        if all(after in graph.descendants([before]) for before, after in pairwise(sites)):
+            seen |= set(sites)
+            found.append(Loop(parameter.name, sites, tuple(graph.gradient_norm(site) for site in sites)))
+    return found
+
+
+def in_time(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the gradient at each time step of every fused recurrent layer and every loop, with its (first) site."""
+    fused = [
+        (site.order, tuple(times.gradient_norms))
+        for site in graph.run.sites
+        if (times := graph.reading(site.order).times) is not None and len(times.gradient_norms) >= 4
+    ]
+    return fused + [(loop.sites[0], loop.times) for loop in loops(graph) if loop.heard]
