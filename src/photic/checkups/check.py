@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from photic.checkups.schedules import schedule
 from photic.checkups.setup import (
     LossFunction,
     Setup,
@@ -41,7 +42,6 @@ Progress = Callable[[str, float], None]
 SHORT, LONG = 20, 60  # training steps; the longer course for networks of at most SMALL parameters
 SMALL = 3_000_000
 CUT = 0.01  # what is left of a gradient that an optimizer's own step cuts so that it counts as clipped
-FALLS = 0.01  # a rate that is less than this share of what it was is being taken away
 
 
 def check(
@@ -168,7 +168,7 @@ def _trained(
         tell("training steps", done / steps)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
-        run = dataclasses.replace(run, facts={**run.facts, **_schedule(start, end)})
+        run = dataclasses.replace(run, facts={**run.facts, **schedule(start, end)})
         if _same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))
@@ -235,19 +235,6 @@ def _stretched(model: nn.Module, setup: Setup, latest: Collection[Any], run: Run
         return stretched(twin, setup.model, list(latest), twin_loss, step=len(run.losses))
     except Exception:  # a batch, a loss or a parameter that does not bear it: then nothing is said
         return ()
-
-
-def _schedule(start: Run, end: Run) -> dict[str, str]:
-    """Return what became of the learning rates within the steps; nothing where they stayed."""
-    before, after = ([parameter.learning_rate for parameter in run.parameters] for run in (start, end))
-    if before == after:
-        return {}
-    highest, left = (max((rate for rate in rates if rate is not None), default=0.0) for rates in (before, after))
-    return (
-        {"rate": "falling", "rates": f"{highest:.3g} to {left:.3g}"}
-        if left < FALLS * highest
-        else {"rate": "scheduled"}
-    )
 
 
 def _same_sites(first: Run, second: Run) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from photic.checkups.schedules import schedule
 from photic.records.findings import Finding
 from photic.records.runs import Run, SiteReading
 
@@ -111,4 +112,5 @@ def joined(track: Track) -> Run | None:
         return None
     if first is last or [s.name for s in first.sites] != [s.name for s in last.sites] or first.edges != last.edges:
         return dataclasses.replace(last, losses=tuple(track.losses))
-    return dataclasses.replace(first, steps=(*first.steps, *last.steps), losses=tuple(track.losses))
+    facts = {**first.facts, **schedule(first, last)}
+    return dataclasses.replace(first, steps=(*first.steps, *last.steps), losses=tuple(track.losses), facts=facts)

@@ -71,7 +71,7 @@ def find_cut(graph: Graph) -> Cut | None:
             tuple(index for index in sorted(below) if graph.site(index).kind == "weight"),
             sum(math.prod(p.shape) for p in severed) / max(total, 1),
             site.operation not in _PASS_NONE,
-            meets == {"loss"} and bool(targets),
+            meets == {"loss"} and any(graph.site(index).phase == "model" for index in targets),
         )
     return best
 

@@ -66,4 +66,5 @@ PROBLEMS: tuple[str, ...] = (
     "foreign-parameters",
     "frozen-layers",
     "broadcast-target",
+    "cleared-gradients",
 )

@@ -11,6 +11,8 @@ def verdict(checkup: Checkup) -> str:
     reach = profile.reach if profile is not None else "no layer could be profiled"
     if checkup.run.stopped:
         return f"stopped: {checkup.run.stopped}"
+    if checkup.healthy and any(finding.problem == "stalled-training" for finding in checkup.findings):
+        return f"nothing found, but the loss does not fall: {reach}"
     if checkup.healthy:
         return f"healthy: {reach}"
     return f"{checkup.findings[0].problem}: {reach}"

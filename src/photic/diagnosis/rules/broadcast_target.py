@@ -56,10 +56,21 @@ def meeting(graph: Graph) -> tuple[Site, Site] | None:
         if site.phase != "loss" or site.operation not in _MEETS or given is None:
             continue
         for source, _ in graph.feeders.get(site.order, []):
-            if source not in graph.run.outputs:
+            if source < 0 or not _of_output(graph, source):
                 continue
             shape = graph.site(source).shape
             count = math.prod(shape)
             if count > 1 and given.count == count and math.prod(site.shape) == count * count:
                 return graph.site(source), site
     return None
+
+
+def _of_output(graph: Graph, index: int) -> bool:
+    """Whether a site is an output of the model, or a part of it that got no axis of its own."""
+    while index not in graph.run.outputs:
+        below = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+        site = graph.site(index)
+        if len(below) != 1 or site.kind != "shape" or len(site.shape) > len(graph.site(below[0]).shape):
+            return False
+        index = below[0]
+    return True

@@ -32,7 +32,7 @@ def learning_rate_too_large(
     start, and the loss, which was falling, has turned: all of its last losses lie `turned` times above its best stretch.
     Or the loss has run away, step by step, to ten times its first and then to nan, whatever the steps were that were read.
     Or the median matrix moves by half of its size or more in a step, and no less than at the start, whatever the loss does; or by
-    all of its size in the first, after which the outputs get no gradient any more.
+    all of its size in the first, and nothing is learned.
 
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
@@ -103,8 +103,8 @@ def _wild(graph: Graph, training: Training, half: float = 0.5) -> Finding | None
         return None  # no bound below: `diverging`
     first, last = (sorted(filter(math.isfinite, matrix_updates(g))) for g in (graph.first, graph.last))
     middle = last[len(last) // 2] if last else 0.0
-    if first and first[len(first) // 2] >= 1.0 and not learns(training) and _silenced(graph):
-        return _silencing(graph, first[len(first) // 2])
+    if first and first[len(first) // 2] >= 1.0 and not learns(training) and _usual(graph):
+        return _replacing(graph, training, first[len(first) // 2])
     if not first or middle < max(half, first[len(first) // 2]):
         return None
     return Finding(
@@ -126,16 +126,13 @@ def _wild(graph: Graph, training: Training, half: float = 0.5) -> Finding | None
     )
 
 
-def _silenced(graph: Graph, left: float = 1e-3) -> bool:
-    """Whether weights of a usual size were replaced, and next to nothing of the gradient at the outputs is left afterwards."""
+def _usual(graph: Graph) -> bool:
+    """Whether most weights begin at a usual size: those that begin near 0 are replaced by any step."""
     facts = [graph.first.reading(index).weight for index in graph.layers()]
-    usual = [f.row_square_sum for f in facts if f is not None and f.row_square_sum > 0.05]
-    ends = [[g.gradient_norm(index) for index in g.run.outputs] for g in (graph.first, graph.last)]
-    before, after = (max((norm for norm in norms if norm is not None), default=None) for norms in ends)
-    return 2 * len(usual) > len(facts) and before is not None and after is not None and after < left * before
+    return 2 * sum(f is not None and f.row_square_sum > 0.05 for f in facts) > len(facts)
 
 
-def _silencing(graph: Graph, ratio: float) -> Finding:
+def _replacing(graph: Graph, training: Training, ratio: float) -> Finding:
     return Finding(
         problem="learning-rate-too-large",
         severity="warning",
@@ -143,8 +140,8 @@ def _silencing(graph: Graph, ratio: float) -> Finding:
         where="",
         evidence=(Evidence("relative update of the median weight matrix in the first step", ratio, "ratio"),),
         reason=(
-            f"The first step moves the median weight matrix by {percent(ratio)} of its size (about 0.1 % is usual), and after "
-            f"{graph.run.steps[-1].step} steps the outputs are so sure that less than a thousandth of their gradient is left."
+            f"The first step moves the median weight matrix by {percent(ratio)} of its size (about 0.1 % is usual): nothing is left of how "
+            f"it was drawn, and {training.steps} steps later the loss stands at {number(training.last)}."
         ),
         advice="Lower the learning rate by ten or more, or warm it up.",
         confidence=0.8,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
+from photic.diagnosis.softmaxes import length, mixes
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 
@@ -54,7 +55,6 @@ def loss_saturation(graph: Graph, *, flat: float = 0.05, pulled: float = 0.1) ->
             if (
                 below.operation in _TWICE[site.operation]
                 and below.operation != "log_softmax"
-                and below.phase == "model"
                 and below.order != site.order
                 and arrived is not None
                 and len(graph.consumers.get(source, [])) == 1
@@ -176,27 +176,6 @@ def _beyond_clamp(graph: Graph) -> Finding | None:
             victims=tuple(graph.site(layer).name for layer in graph.layers()),
         )
     return None
-
-
-def mixes(graph: Graph, index: int) -> bool:
-    """Whether what a softmax gives multiplies another signal of the model: attention."""
-    return any(
-        graph.site(after).operation in ("mul", "matmul", "bmm", "einsum", "baddbmm")
-        and graph.site(after).phase == "model"
-        and len(graph.feeders.get(after, [])) > 1
-        for after in graph.consumers.get(index, [])
-    )
-
-
-def length(graph: Graph, index: int) -> int:
-    """Return the length of the axis over which a softmax runs; 0 where it is not known."""
-    site = graph.site(index)
-    axis = site.settings.get("dim", -1)
-    return (
-        site.shape[int(axis)]
-        if site.shape and isinstance(axis, int) and -len(site.shape) <= axis < len(site.shape)
-        else 0
-    )
 
 
 def _sources(graph: Graph, index: int) -> list[int]:

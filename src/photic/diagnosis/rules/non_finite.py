@@ -39,6 +39,8 @@ def non_finite(graph: Graph) -> Finding | None:
     if not bad_loss and not bad_gradients and later is None:
         return _swallowed(graph)
     origin = _forward_origin(graph) if bad_loss else None
+    if origin is not None and any(r.weight.nonfinite for _, r in graph.parameters.get(origin, [])):
+        origin, bad_gradients = None, []  # its weights are broken already: an earlier step did it
     backward = origin is None and bool(bad_gradients)
     if backward:
         origin = _backward_origin(graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
-from photic.diagnosis.rules.loss_saturation import length, mixes
+from photic.diagnosis.softmaxes import length, mixes
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 

@@ -13,7 +13,7 @@ from photic.records.findings import Evidence, Finding
 
 @rule(sources=("cs231n", "zhang2022"))
 def stalled_training(
-    graph: Graph, training: Training | None, *, step: float = 5e-6, shrunk: float = 0.5
+    graph: Graph, training: Training | None, *, step: float = 5e-6, shrunk: float = 0.5, enough: int = 30
 ) -> Finding | None:
     """The weights hardly move, or weight decay pulls them to 0, and the loss stays where it was.
 
@@ -21,6 +21,8 @@ def stalled_training(
     divides by the gradient's size, or with a loss still at that of chance. Or all weight matrices shrink to less than
     `shrunk` of their size within the steps, under weight decay, and the loss does not fall. Or a schedule takes the learning
     rate to less than a hundredth within the steps, and the loss has not fallen to half by then.
+
+    Where `enough` steps do not lower the loss and nothing else is found, that is told as information.
 
     Why it matters: everything may be right but the size of the steps; a thousand steps of 1e-6 are one of 1e-3.
 
@@ -55,7 +57,7 @@ def stalled_training(
     expected = chance(graph.run)
     at_chance = expected is not None and training.last > 0.7 * expected
     if largest > step or not (adaptive(graph.run) or at_chance):
-        return None
+        return _unexplained(training, enough) if "rate" not in graph.run.facts else None
     waits = (bool(rates) and max(rates) == 0.0) or graph.run.facts.get("rate") == "scheduled"
     return _finding(
         f"No weight matrix moves by more than {number(largest)} of its size in a step (about 1e-3 is usual), and the loss stays at "
@@ -84,4 +86,25 @@ def _finding(reason: str, advice: str, evidence: Evidence, *, informs: bool = Fa
         advice=advice,
         confidence=0.85,
         sources=("cs231n", "zhang2022"),
+    )
+
+
+def _unexplained(training: Training, enough: int) -> Finding | None:
+    """The loss stands still, and nothing that was measured says why."""
+    if training.steps < enough or not training.first > 0.0 or not training.last > 0.0:
+        return None
+    return Finding(
+        problem="stalled-training",
+        severity="info",
+        sites=(),
+        where="",
+        evidence=(Evidence("loss after the steps, relative to before", training.last / training.first, "ratio"),),
+        reason=(
+            f"{training.steps} steps take the loss from {number(training.first)} to {number(training.last)}, which is nothing learned, and "
+            "nothing that was measured says why."
+        ),
+        advice="Look at what is not in the network: do labels and inputs belong together, is there anything to learn, would the network "
+        "learn one batch by heart? Then try other learning rates.",
+        confidence=0.5,
+        sources=("cs231n",),
     )
