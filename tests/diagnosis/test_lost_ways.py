@@ -93,7 +93,8 @@ def test_layers_that_were_replaced_after_the_optimizer_was_made_are_told_from_fi
     found = check(model, stale).findings
     assert (found[0].problem, found[0].severity) == ("unowned-parameters", "critical")
     assert "2 tensors that nothing uses" in found[0].reason
-    tuned = check(model, lambda module: torch.optim.Adam(module[2].parameters(), 1e-3))
+    some = [zoo.vectors(seed) for seed in range(4)]
+    tuned = photic.check(model, some, F.cross_entropy, lambda m: torch.optim.Adam(m[2].parameters(), 1e-3), steps=20)
     assert tuned.healthy and tuned.findings[0].problem == "unowned-parameters"
 
 

@@ -13,7 +13,7 @@ def learns(training: Training | None, share: float = 0.9) -> bool:
     A loss that falls to chance has learned how often the classes come, or what the targets are on the mean, and nothing of the
     inputs. False without training, and for losses that are not positive.
     """
-    if training is None or not training.first > 0.0:
+    if training is None or not training.first > 0.0 or not training.losses[0] > 0.0:
         return False
     ignorant = [known for known in (training.chance, training.constant) if known is not None]
     return training.last < share * training.first and all(training.last < 0.98 * known for known in ignorant)

@@ -48,8 +48,6 @@ def diverging(
     finite = list(itertools.takewhile(math.isfinite, training.losses))
     if (raw := _raw_scores(graph)) is not None:
         return raw
-    if (endless := _endless(graph, finite)) is not None:
-        return endless
     turned = negated(graph)
     if turned is not None and finite and finite[-1] < 1.1 * finite[0] < 0.0:
         reason = (
@@ -62,6 +60,8 @@ def diverging(
             Evidence("last loss over the first", finite[-1] / finite[0], "ratio"),
             0.95,
         )
+    if (endless := _endless(graph, finite)) is not None:
+        return endless
     up, known = uphill(graph, along)
     if 2 * up > known and finite and finite[-1] >= finite[0] > 0.0:
         reason = (

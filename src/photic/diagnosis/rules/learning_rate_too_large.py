@@ -41,8 +41,13 @@ def learning_rate_too_large(
     """
     if training is None:
         return None
-    if (wild := _wild(graph, training)) is not None:
-        return wild
+    return _overshoots(graph, training, growth, step, fewest, turned) or _wild(graph, training)
+
+
+def _overshoots(
+    graph: Graph, training: Training, growth: float, step: float, fewest: int, turned: float
+) -> Finding | None:
+    """The loss climbs, jumps, swings or turns while the steps are long."""
     if not training.losses[0] > 0.0:
         return None
     finite = list(itertools.takewhile(math.isfinite, training.losses))
@@ -99,8 +104,9 @@ def _wild(graph: Graph, training: Training, half: float = 0.5) -> Finding | None
     """Steps that replace the weights: whatever the loss says of them, nothing of what was learned stays."""
     if graph.run.facts.get("optimizer") == "assumed" or len(graph.run.steps) < 2 or training.steps < 10:
         return None
-    if training.last < -abs(training.first):
-        return None  # no bound below: `diverging`
+    up, known = uphill(graph)
+    if training.last < -abs(training.first) or 2 * up > known > 0:
+        return None  # no bound below, or uphill: `diverging`
     first, last = (sorted(filter(math.isfinite, matrix_updates(g))) for g in (graph.first, graph.last))
     middle = last[len(last) // 2] if last else 0.0
     if first and first[len(first) // 2] >= 1.0 and not learns(training) and _usual(graph):
