@@ -86,6 +86,19 @@ for step in range(24):
         scaler.scale(loss).backward()
     scaler.step(optimizer); scaler.update(); optimizer.zero_grad()
 """,
+    "stale": MODEL
+    + """
+model = Net(); optimizer = torch.optim.Adam(model.parameters(), lr=1e-3); model = Net()
+for step in range(12):
+    optimizer.zero_grad(); F.cross_entropy(model(X), Y).backward(); optimizer.step()
+""",
+    "number": MODEL
+    + """
+model = Net(); optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for step in range(12):
+    optimizer.zero_grad(); loss = F.cross_entropy(model(X), Y)
+    torch.tensor(loss.item(), requires_grad=True).backward(); optimizer.step()
+""",
     "nothing": "print('no training here')\n",
 }
 
@@ -176,3 +189,17 @@ def test_a_script_without_training_or_without_a_file_is_told(tmp_path: Path) -> 
     assert done.returncode == 0 and "no training step was seen" in done.stderr
     missing = photic(tmp_path, "absent.py")
     assert missing.returncode == 3 and "there is no script absent.py" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stale", "Adam stepped 12 times and holds no parameter of Net"),
+        ("number", "12 steps were made, and in none of them a backward pass"),
+    ],
+)
+def test_a_training_of_which_nothing_can_be_read_is_told_why_and_fails_in_ci(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    done = launched(tmp_path, name, before=("--fail-on", "critical"))
+    assert said in done.stderr.replace("\n", " ") and done.returncode == 1

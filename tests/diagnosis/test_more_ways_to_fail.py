@@ -225,3 +225,18 @@ def test_gradients_that_are_cleared_before_the_step_are_found_by_the_watch() -> 
             optimizer.zero_grad()
             optimizer.step()
     assert [finding.problem for finding in watch.findings] == ["cleared-gradients"]
+
+
+def test_a_state_that_is_detached_at_each_step_is_reattached() -> None:
+    from photic.remedies.carry_out import carry_out
+    from photic.remedies.catalogue.reattach import reattach
+    from photic.remedies.prescription import Prescription
+
+    x, y = sequences(12)[0]
+    model, whole = seeded(lambda: Loop(0.98, 1)), seeded(lambda: Loop(0.98))
+    given = reattach(Graph.of(photic.measure(model, (x, y), F.cross_entropy)))
+    assert isinstance(given, Prescription) and len(given.removed) == 11
+    carry_out(given, model, seed=0)
+    for network in (model, whole):
+        F.cross_entropy(network(x), y).backward()
+    assert torch.allclose(model.decay.grad, whole.decay.grad)

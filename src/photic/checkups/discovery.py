@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from threading import get_ident
@@ -54,6 +55,8 @@ class Discovery:
         self._regions = Regions(self._region_entered, self._region_left)
         self._tries: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
         self._steps_before = 0
+        self._strays: Counter[str] = Counter()  # steps of optimizers that hold nothing of what was called
+        self._passers: set[str] = set()
         try:
             after_steps.add(self._stepped)
             self._look()
@@ -64,6 +67,23 @@ class Discovery:
     def watches(self) -> list[Watch]:
         """All trainings, in order."""
         return [*self.ended, *([self.watch] if self.watch is not None else [])]
+
+    @property
+    def missed(self) -> str:
+        """What was seen of a training in which nothing could be read; '' where nothing stepped."""
+        steps = sum(watch.steps for watch in self.watches)
+        if steps:
+            return (
+                f"{steps} steps were made, and in none of them a backward pass reached the model: the loss has no way back to it "
+                "(was it made anew of plain numbers, as by `torch.tensor(loss.item())`, or detached?)"
+            )
+        if self._strays and self._passers:
+            name, count = self._strays.most_common(1)[0]
+            return (
+                f"{name} stepped {count} times and holds no parameter of {', '.join(sorted(self._passers))}, which ran: nothing of it "
+                "moves (was the model made, wrapped or replaced after the optimizer?)"
+            )
+        return ""
 
     def close(self) -> None:
         """Stop looking, and stop watching."""
@@ -141,8 +161,10 @@ class Discovery:
             return
         try:
             models = self._models(optimizer)
-            if not models:
-                return  # another optimizer, or a model that was never called as a module
+            if not models:  # another optimizer, or a model that was never called as a module
+                self._strays[type(optimizer).__name__] += 1
+                self._passers |= {type(module).__name__ for module in self._called.values()}
+                return
             self._forget()
             after_steps.remove(self._stepped)
             self._begin(models)

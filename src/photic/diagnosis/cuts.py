@@ -68,7 +68,11 @@ def find_cut(graph: Graph) -> Cut | None:
         best = Cut(
             site.order,
             tuple(severed),
-            tuple(index for index in sorted(below) if graph.site(index).kind == "weight"),
+            tuple(
+                index
+                for index in sorted(below)
+                if graph.site(index).kind == "weight" and any(index in parameter.sites for parameter in severed)
+            ),
             sum(math.prod(p.shape) for p in severed) / max(total, 1),
             site.operation not in _PASS_NONE,
             meets == {"loss"} and any(graph.site(index).phase == "model" for index in targets),

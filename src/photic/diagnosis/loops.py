@@ -57,3 +57,15 @@ def in_time(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
         if (times := graph.reading(site.order).times) is not None and len(times.gradient_norms) >= 4
     ]
     return fused + [(loop.sites[0], loop.times) for loop in loops(graph) if loop.heard]
+
+
+def state_cuts(graph: Graph) -> tuple[Loop, list[int]] | None:
+    """Return a loop of which only the last step gets a gradient, and the detached states between its steps; None without one."""
+    for loop in loops(graph):
+        if loop.norms[-1] is None or any(norm is not None for norm in loop.norms[:-1]):
+            continue
+        inside = graph.descendants([loop.sites[0]]) & graph.ancestors([loop.sites[-1]])
+        cuts = sorted(index for index in inside if graph.site(index).operation in ("detach", "data"))
+        if cuts:
+            return loop, cuts
+    return None

@@ -72,6 +72,7 @@ def show_checkup(checkup: Checkup, console: Console, view: View = WHOLE) -> None
         show_layers(profile, console, view)
         show_budget(profile, console)
         show_joins(profile, console, view)
+        _show_last(checkup, console)
     for finding in checkup.findings:
         show_finding(finding, console)
     for finding in checkup.diagnosis.silenced:
@@ -83,6 +84,14 @@ def show_checkup(checkup: Checkup, console: Console, view: View = WHOLE) -> None
         console.print(Text(f"not asked: {item.problem}: {item.missing}", style="dim"))
     for note in checkup.notes:
         console.print(Text(f"note: {note}", style="dim"))
+
+
+def _show_last(checkup: Checkup, console: Console) -> None:
+    """Say how deep the gradient reaches after the steps, where that is not as it was before them."""
+    first, last = checkup.diagnosis.profile, checkup.diagnosis.last_profile
+    if first is None or last is None or first.reached == last.reached:
+        return
+    console.print(Text(f"after {last.step} steps: {last.reach} ({first.reached} before them)", style="bold"))
 
 
 def _facts(checkup: Checkup, console: Console) -> None:

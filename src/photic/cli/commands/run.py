@@ -133,6 +133,9 @@ def _reported(
         out.print(f"photic: {said}: {discovery.fault}", style="yellow", markup=False)
     seen = [(watch, file) for watch, file in zip(discovery.watches, files) if watch.checkup is not None]
     if not seen:
+        if discovery.missed and not discovery.fault:
+            out.print(f"critical: {discovery.missed}", style="bold red", markup=False)
+            return 1 if code == 0 and fail_on != "never" else code
         if not discovery.fault:
             out.print(
                 "photic: no training step was seen: no optimizer of torch stepped on the parameters of a model",

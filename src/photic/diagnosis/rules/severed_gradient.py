@@ -6,7 +6,7 @@ from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, RoundTrip, find_cut, hidde
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
-from photic.diagnosis.loops import loops
+from photic.diagnosis.loops import state_cuts
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
@@ -117,28 +117,24 @@ def _hidden(parameters: list[Parameter]) -> Finding:
 
 def _each_step(graph: Graph, training: Training | None) -> Finding | None:
     """A loop of which every step but the last is cut off, in a network that does not learn."""
-    for loop in loops(graph):
-        if loop.norms[-1] is None or any(norm is not None for norm in loop.norms[:-1]):
-            continue
-        between = graph.descendants([loop.sites[-2]]) & graph.ancestors([loop.sites[-1]])
-        cuts = sorted(index for index in between if graph.site(index).operation in ("detach", "data"))
-        if not cuts:
-            continue
-        stuck = training is not None and training.steps >= 20 and not learns(training, 0.95)
-        site = graph.site(cuts[0])
-        return Finding(
-            problem="severed-gradient",
-            severity="critical" if stuck else "info",
-            sites=(site.name,),
-            where=site.where,
-            evidence=(Evidence("steps of the loop without any gradient", float(len(loop.sites) - 1), "steps"),),
-            reason=(
-                f"The loop over {loop.parameter} detaches its state at every one of {len(loop.sites)} steps ({site.name}): only the last "
-                "step gets a gradient, and none learns what a later one needs."
-            ),
-            advice="Detach between sequences, or every so many steps (truncated back-propagation), not at each.",
-            confidence=0.9 if stuck else 0.6,
-            sources=("paszke2017", "pascanu2013"),
-            victims=tuple(graph.site(index).name for index in loop.sites[:-1]),
-        )
-    return None
+    found = state_cuts(graph)
+    if found is None:
+        return None
+    loop, cuts = found
+    stuck = training is not None and training.steps >= 20 and not learns(training, 0.95)
+    site = graph.site(cuts[-1])
+    return Finding(
+        problem="severed-gradient",
+        severity="critical" if stuck else "info",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence("steps of the loop without any gradient", float(len(loop.sites) - 1), "steps"),),
+        reason=(
+            f"The loop over {loop.parameter} detaches its state at every one of {len(loop.sites)} steps ({site.name}): only the last "
+            "step gets a gradient, and none learns what a later one needs."
+        ),
+        advice="Detach between sequences, or every so many steps (truncated back-propagation), not at each.",
+        confidence=0.9 if stuck else 0.6,
+        sources=("paszke2017", "pascanu2013"),
+        victims=tuple(graph.site(index).name for index in loop.sites[:-1]),
+    )

@@ -55,7 +55,8 @@ def vanishing_in_time(
             f"Of the gradient that {site.name or 'the layer'} passes to its {steps} inputs, {number(ratio)} reaches the first: "
             f"it keeps {number(each)} per time step, so that {int(reached)} steps are reached; what came before cannot be learned."
         ),
-        advice=f'If early steps matter: `photic.initialise(model, "chrono", longest={steps})` for LSTM and GRU, orthogonal '
+        advice="Is the last step the end of the sequence, or padding? Then read the last real one (pack the sequences). "
+        f'If early steps matter: `photic.initialise(model, "chrono", longest={steps})` for LSTM and GRU, orthogonal '
         "recurrent weights for a plain RNN, attention, or shorter sequences.",
         confidence=0.9 if stuck else 0.7,
         sources=("hochreiter1998", "pascanu2013", "tallec2018"),

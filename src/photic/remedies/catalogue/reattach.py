@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.cuts import find_cut
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.loops import state_cuts
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -17,6 +18,9 @@ def reattach(graph: Graph) -> Prescription | str:
     When not to: where the cut is meant: a frozen part, a target.
     """
     cut = find_cut(graph)
+    if cut is None and (states := state_cuts(graph)) is not None:
+        names = tuple(graph.site(index).name for index in states[1])
+        return Prescription(removed=names, why="the state of a loop keeps its gradient from step to step")
     if cut is None:
         return "nothing is severed"
     site = graph.site(cut.site)
