@@ -98,6 +98,23 @@ def test_layers_that_were_replaced_after_the_optimizer_was_made_are_told_from_fi
     assert tuned.healthy and tuned.findings[0].problem == "unowned-parameters"
 
 
+def test_layers_below_that_nobody_trained_are_no_fine_tuning() -> None:
+    def head(model: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model[4].parameters(), 1e-3)
+
+    def build() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+
+    found = check(seeded(build), head).findings
+    assert (found[0].problem, found[0].severity) == ("unowned-parameters", "warning")
+    assert "as torch draws them" in found[0].reason
+    learned: Any = seeded(build)
+    for layer in (learned[0], learned[2]):
+        layer.weight.data.mul_(1.3)
+    some = [zoo.vectors(seed) for seed in range(4)]
+    assert photic.check(learned, some, F.cross_entropy, head, steps=20).healthy
+
+
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
 def test_a_gamma_of_zero_before_a_head_of_zero_never_moves(norm: Callable[[int], nn.Module]) -> None:
     def build(gamma: float) -> nn.Module:

@@ -67,6 +67,9 @@ def test_a_layer_that_the_optimizer_was_not_given_is_named() -> None:
 
 def test_fine_tuning_of_the_upper_layers_is_information_and_a_frozen_backbone_nothing() -> None:
     model = seeded(lambda: Kept("ModuleList"))
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.weight.mul_(1.2)  # trained before: no longer as it was drawn
     (found,) = findings(model, model.head.parameters())
     assert (found.problem, found.severity) == ("unowned-parameters", "info")
     for parameter in model.layers.parameters():

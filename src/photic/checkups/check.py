@@ -161,6 +161,7 @@ def _trained(
     run = _stepped(start, 0, setup, stream, losses)
     if optimizer is None:
         run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})
+    begun = max((float(group.get("lr", 0.0)) for group in twin_optimizer.param_groups), default=0.0)
     leftover = 1.0
     for done in range(1, steps - 1):
         leftover = min(leftover, _leftover(setup))
@@ -168,7 +169,7 @@ def _trained(
         tell("training steps", done / steps)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
-        run = dataclasses.replace(run, facts={**run.facts, **schedule(start, end)})
+        run = dataclasses.replace(run, facts={**run.facts, **schedule(start, end, begun=begun)})
         if _same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -21,7 +23,8 @@ def unowned_parameters(graph: Graph, training: Training | None = None, *, enough
 
     False alarms: fine-tuning often gives the optimizer the upper layers only and leaves the lower ones unfrozen; where all
     that is left out lies below all that is held, it is information only; unless the optimizer also holds tensors that nothing
-    uses, as it does after layers were replaced, or the loss has not fallen after `enough` steps.
+    uses, as it does after layers were replaced, or the loss has not fallen after `enough` steps, or
+    what is left out, two matrices or more, still has the variance that torch draws layers with, 1 / (3 fan_in), but for chance.
     """
     left_out = [
         parameter
@@ -37,13 +40,13 @@ def unowned_parameters(graph: Graph, training: Training | None = None, *, enough
         return None
     places = sorted({site for parameter in left_out for site in parameter.sites})
     below = bool(held) and max(places) < min(held) and not graph.run.foreign
-    stuck = (
-        below and training is not None and training.steps >= enough and training.first > 0.0 and not learns(training)
-    )
+    stuck = training is not None and training.steps >= enough and training.first > 0.0 and not learns(training)
+    raw = _as_drawn(graph, places)
+    warns = below and (stuck or raw)
     names = [parameter.name for parameter in left_out]
     return Finding(
         problem="unowned-parameters",
-        severity="warning" if stuck else "info" if below else "critical",
+        severity="warning" if warns else "info" if below else "critical",
         sites=tuple(graph.site(site).name for site in places),
         where=graph.site(places[0]).where,
         evidence=(
@@ -52,18 +55,37 @@ def unowned_parameters(graph: Graph, training: Training | None = None, *, enough
         ),
         reason=(
             f"The optimizer does not hold {listed(names)}, which require a gradient and get one: they never move"
-            + ("; it holds nothing of this model at all." if not held else "")
             + (
                 "; all of them lie below what it holds, as in fine-tuning"
-                + (f", but {training.steps} steps do not lower the loss." if stuck and training is not None else ".")
+                + (", but they are as torch draws them: nothing was learned in them" if raw else "")
+                + (f", and {training.steps} steps do not lower the loss" if stuck and training is not None else "")
                 if below
-                else f"; instead it holds {graph.run.foreign} tensors that nothing uses, as after layers were replaced."
-                if graph.run.foreign
-                else "."
+                else "; it holds nothing of this model at all"
+                if not held
+                else ""
             )
+            + (
+                f"; instead it holds {graph.run.foreign} tensors that nothing uses, as after layers were replaced"
+                if graph.run.foreign
+                else ""
+            )
+            + "."
         ),
         advice="Give the optimizer all of `model.parameters()` after the model is complete, or set requires_grad to False for "
         "what is meant to stay.",
-        confidence=0.7 if stuck else 0.6 if below else 0.9,
+        confidence=0.8 if warns else 0.6 if below else 0.9,
         sources=("paszke2017",),
     )
+
+
+def _as_drawn(graph: Graph, places: list[int]) -> bool:
+    """Whether all layers among the sites, two or more, have the variance of torch's default but for chance (3 deviations)."""
+    drawn: list[bool] = []
+    for index in places:
+        facts = graph.first.reading(index).weight
+        sizes = [math.prod(p.shape) for p, _ in graph.parameters.get(index, []) if len(p.shape) > 1]
+        if graph.site(index).kind == "weight":
+            # n numbers drawn evenly have a mean square that deviates by sqrt(0.8 / n) of itself
+            room = 3.0 * math.sqrt(0.8 / max(sizes, default=1))
+            drawn.append(facts is not None and abs(3.0 * facts.row_square_sum - 1.0) < room)
+    return len(drawn) > 1 and all(drawn)

@@ -53,16 +53,16 @@ class Case:
 def part_of(name: str, module: str) -> Part:
     """Return the part of a case that stands in `module`.
 
-    Modules `cases_sealed_*` were written without knowledge of the rules; one half of their cases is held out, the other was
-    opened after its first score was taken. Those named `cases_opened_*` were so once; all their cases have been looked at.
-    Elsewhere one in three is held out. Halves and thirds go by the SHA-256 of the name. A cured twin falls into the part of
+    Modules `cases_sealed_*` were written without knowledge of the rules; one quarter of their cases is held out, the others were
+    opened after their first score was taken. Those named `cases_opened_*` were so once; all their cases have been looked at.
+    Elsewhere one in three is held out. Quarters and thirds go by the SHA-256 of the name. A cured twin falls into the part of
     its sick case, so that nothing is learned about one from the other.
     """
     file = module.rpartition(".")[2]
     if file.startswith("cases_opened_"):
         return "tuning"
     number = int.from_bytes(hashlib.sha256(name.removesuffix(CURED).encode()).digest()[:8], "big")
-    return "held-out" if number % (2 if file.startswith("cases_sealed_") else 3) == 0 else "tuning"
+    return "held-out" if number % (4 if file.startswith("cases_sealed_") else 3) == 0 else "tuning"
 
 
 def case(
