@@ -169,3 +169,20 @@ def test_the_time_limit_stops_the_search_with_the_control_trained() -> None:
     control, *others = treatment.trials
     assert len(control.losses) == 40 and not treatment.accepted
     assert {trial.outcome for trial in others} <= {"stopped", "refused", "not-applicable"}
+
+
+class Waits(zoo.Mlp):
+    """A network that waits for something else, as an arm does while others have the processor."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return super().forward(x)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_step_is_not_slower_because_others_had_the_processor() -> None:
+    def course(build: Any) -> Any:
+        return Arm(material(build), None, 0, (5,)).advance(5)
+
+    assert course(Waits).pace < 0.02  # on the wall each step took at least that
+    assert course(zoo.Mlp).pace > 0.0

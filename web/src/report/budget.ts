@@ -90,7 +90,7 @@ function waterfall(profile: Profile, title: string): HTMLElement {
   const legend = el(
     'div',
     { class: 'legend' },
-    ...said.map(({ part, factor, of }) => el('span', { class: 'key' }, el('span', { class: `swatch ${part}` }), `${PART[part]}: × ${words(factor)}${plain ? `, ${percent(of, 0)} of the loss in decades` : ''}`)),
+    ...said.map(({ part, factor, of }) => el('span', { class: 'key' }, el('span', { class: `swatch ${part}` }), `${PART[part]}: × ${words(factor)}${plain ? `, ${percent(of, 0)} of what the gradient loses, in decades` : ''}`)),
   )
   const wall = el('figure', {}, legend, el('div', { class: 'scroll wide', tabindex: 0, role: 'group', 'aria-label': `Gradient budget of ${title}` }, drawing))
   return el('div', {}, wall, el('details', {}, el('summary', {}, `The budget in numbers: ${title}`), numbers(shown, title)))
