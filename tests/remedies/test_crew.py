@@ -21,6 +21,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.shelf import Shelf
 from photic.remedies.treat import treat
+from photic.remedies.trials import side_effects
 from tests import zoo
 
 RUNGS = (5, 10, 20)
@@ -186,3 +187,14 @@ def test_a_step_is_not_slower_because_others_had_the_processor() -> None:
 
     assert course(Waits).pace < 0.02  # on the wall each step took at least that
     assert course(zoo.Mlp).pace > 0.0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_no_pace_is_told_of_a_network_whose_calls_are_substituted() -> None:
+    network = material(lambda: zoo.Mlp(torch.sigmoid, 10))
+    control = Arm(network, None, 0, (20,)).advance(20)
+    places = {"/sigmoid": "tanh", **{f"/sigmoid#{number}": "tanh" for number in range(1, 11)}}
+    tanh = Arm(network, Prescription(activations=places), 0, (20,)).advance(20)
+    assert side_effects(control, tanh) == () and tanh.losses != control.losses
+    slow = dataclasses.replace(control, pace=2.0 * control.pace)
+    assert side_effects(control, slow) == ("a step takes 2.0 times as long",)
