@@ -34,8 +34,9 @@ export function panel(given: Entry, moved: (step: number) => void, scale: Shared
   const state = el('p', { class: 'dim', role: 'status' })
   const view = course(entry.name, moved, scale)
   const findings = el('div', { class: 'cards' })
+  const treated = el('p', { class: 'dim', hidden: true })
   const whole = el('a', { href: `/runs/${entry.id}` }, 'The whole report')
-  const element = el('section', { class: 'panel', 'aria-label': `Run ${entry.name}` }, title, said, state, el('p', {}, whole), view.element, findings)
+  const element = el('section', { class: 'panel', 'aria-label': `Run ${entry.name}` }, title, said, state, el('p', {}, whole), treated, view.element, findings)
 
   function draw(): void {
     if (drawing) return
@@ -99,6 +100,10 @@ export function panel(given: Entry, moved: (step: number) => void, scale: Shared
     const report = await ask<Report>(`/api/runs/${entry.id}`)
     const network = report.runs[0]
     if (network !== undefined) inTurn(() => start(network))
+    const trials = report.treatment?.trials ?? []
+    const accepted = trials.filter((trial) => trial.outcome === 'accepted').map((trial) => trial.remedy)
+    treated.textContent = trials.length === 0 ? '' : `Of ${trials.filter((trial) => trial.outcome === 'accepted' || trial.outcome === 'refused').length} remedies that were tried, accepted: ${accepted.join(', ') || 'none'}. Course and findings below are those of the untreated network.`
+    treated.hidden = treated.textContent === ''
   }
 
   show()
