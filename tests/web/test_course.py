@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 import torch.nn.functional as F
+from torch import nn
 
 from photic.checkups.check import check
+from photic.cli.output import report_view
 from photic.records.stores import StoreReader, StoreWriter
 from photic.reports.page import page
 from photic.reports.view import network_of_store, view_of
@@ -31,6 +35,43 @@ def shown(open_tab: Any, path: Path, *networks: dict[str, Any]) -> Any:
     tab = open_tab(path.as_uri())
     tab.page.locator(".course .readout", has_text="of the top").first.wait_for()
     return tab
+
+
+class Encoder(nn.Module):
+    """Eight encoder layers: the gradient's way leads over their skips."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, dropout=0.0)
+        self.embedding, self.encoder = nn.Embedding(20, 16), nn.TransformerEncoder(layer, 8)
+        self.head = nn.Linear(16, 20)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(self.embedding(x))).mean(1)
+
+
+def test_the_budget_of_a_transformer_has_a_row_for_each_block(open_tab: Any, tmp_path: Path) -> None:
+    batch = (torch.randint(20, (4, 6)), torch.randint(20, (4,)))
+    found = check(zoo.seeded(Encoder), [batch], F.cross_entropy, steps=2)
+    path = tmp_path / "page.html"
+    path.write_text(page(report_view(found)), encoding="utf-8")
+    tab = open_tab(path.as_uri())
+    tab.page.get_by_text("The budget in numbers").click()
+    rows = tab.page.locator("section", has_text="the gradient budget").locator("tbody tr td:first-child")
+    assert rows.all_inner_texts() == ["head", *(f"encoder.layers.{k}" for k in reversed(range(8)))]
+    left = tab.page.locator("section", has_text="the gradient budget").locator("tbody tr td:last-child").last
+    assert found.diagnosis.profile is not None and found.diagnosis.profile.transport is not None
+    assert float(left.inner_text()) == pytest.approx(found.diagnosis.profile.transport, rel=0.01)
+    tab.page.close()
+
+
+def test_the_signal_that_theory_expects_stands_beside_the_measured_one() -> None:
+    found = check(zoo.seeded(zoo.Mlp), [zoo.vectors()], F.cross_entropy, steps=2)
+    hidden = report_view(found)["runs"][0]["profile"]["layers"][:-1]
+    for layer in hidden:
+        assert layer["predicted_mean"] == pytest.approx(0.5, abs=1e-6)  # of a sigmoid under a centred signal
+        assert layer["signal_mean"] == pytest.approx(layer["predicted_mean"], abs=0.05)
+        assert layer["signal_deviation"] == pytest.approx(layer["predicted_deviation"], rel=0.3)
 
 
 def test_losses_and_readings_of_a_check_count_steps_alike() -> None:

@@ -8,6 +8,9 @@ export interface Layer {
   where: string
   signal_mean: Num
   signal_deviation: Num
+  /** What theory expects of both; absent in a profile of a later step. */
+  predicted_mean?: Num
+  predicted_deviation?: Num
   transport: Num
   arrival: Num
   predicted: Num

@@ -11,6 +11,7 @@ from typing import Any
 from photic.records.documents import to_plain
 from photic.records.findings import Checkup, Finding
 from photic.records.moments import told_signal
+from photic.records.predictions import Prediction
 from photic.records.runs import Run
 from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
@@ -124,6 +125,8 @@ def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source:
     profile, last = (
         None if p is None else _profile(to_plain(p), with_source) for p in (found.profile, found.last_profile)
     )
+    if profile is not None:
+        _add_predicted_signal(profile, checkup.prediction)
     said = verdict(checkup)
     return {
         "title": title or run.model,
@@ -154,6 +157,18 @@ def _profile(profile: dict[str, Any], with_source: bool) -> dict[str, Any]:
     for line in profile["layers"]:
         line["where"] = place(line["where"], with_source)
     return profile
+
+
+def _add_predicted_signal(profile: dict[str, Any], prediction: Prediction) -> None:
+    """Add to each layer the mean and the deviation that theory expects where the measured ones were taken."""
+    sites = {site.site: site for site in prediction.sites}
+    for line in profile["layers"]:
+        expected = sites.get(line["activation"] or line["site"])
+        mean, rms = (None, None) if expected is None else (expected.signal_mean, expected.signal_rms)
+        line["predicted_mean"] = line["predicted_deviation"] = None
+        if mean is not None and rms is not None and math.isfinite(mean) and math.isfinite(rms):
+            line["predicted_mean"] = mean
+            line["predicted_deviation"] = math.sqrt(max(rms * rms - mean * mean, 0.0))
 
 
 def _finding(finding: Finding, with_source: bool) -> dict[str, Any]:

@@ -38,7 +38,7 @@ export function profileSpec(shown: { title: string; profile: Profile }[], height
   }
 }
 
-/** The mean and deviation of the signal, layer by layer. */
+/** The mean and deviation of the signal, layer by layer, measured and predicted. */
 export function signalSpec(profile: Profile, height = 220): Spec {
   return {
     label: 'Signal at each layer: mean and deviation',
@@ -46,6 +46,9 @@ export function signalSpec(profile: Profile, height = 220): Spec {
     lines: [
       { label: 'mean', values: profile.layers.map((l) => number(l.signal_mean)), colour: 'a', points: true },
       { label: 'deviation', values: profile.layers.map((l) => number(l.signal_deviation)), colour: 'b', points: true },
+      ...([['mean, predicted', 'predicted_mean', 'a'], ['deviation, predicted', 'predicted_deviation', 'b']] as const).flatMap(([label, name, colour]) =>
+        profile.layers.some((l) => number(l[name]) !== null) ? [{ label, values: profile.layers.map((l) => number(l[name])), colour, dash: true, width: 1.5 }] : [],
+      ),
     ],
     xLabel: 'layer',
     yLabel: 'signal after the activation',
