@@ -35,7 +35,22 @@ function policy(): Plugin {
   }
 }
 
+/** What is cited by a key, from references.bib: the first author, the year and the title. */
+function sources(): Record<string, string> {
+  const text = readFileSync(resolve(import.meta.dirname, '../references.bib'), 'utf8')
+  const found: Record<string, string> = {}
+  for (const entry of text.split(/^(?=@)/m).slice(1)) {
+    const field = (name: string): string => (entry.match(new RegExp(`\\b${name}\\s*=\\s*\\{((?:[^{}]|\\{[^{}]*\\})*)\\}`))?.[1] ?? '').replaceAll(/[{}\\]/g, '').replaceAll(/\s+/g, ' ')
+    const authors = field('author').split(' and ').map((name) => (name.includes(',') ? name.split(',')[0] : name.split(' ').at(-1)) ?? '')
+    const who = authors.length > 2 ? `${authors[0]} et al.` : authors.join(' and ')
+    const key = entry.match(/@\w+\{(\w+),/)?.[1]
+    if (key !== undefined) found[key] = `${who} ${field('year')}, ${field('title')}`
+  }
+  return found
+}
+
 export default defineConfig({
+  define: { SOURCES: JSON.stringify(sources()) },
   plugins: [viteSingleFile({ removeViteModuleLoader: true }), policy()],
   build: { outDir: 'dist', modulePreload: false, target: 'es2022', reportCompressedSize: false },
   logLevel: 'warn',

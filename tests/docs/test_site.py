@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("mkdocs") is None:
         pytest.skip("mkdocs is not installed here: `python3 dev.py docs` has it")
     place = tmp_path_factory.mktemp("site")
-    program = [sys.executable, "-W", "error::DeprecationWarning:mkdocs", "-m", "mkdocs", "build", "--strict", "--quiet"]
+    program = [sys.executable, "-W", "error::DeprecationWarning:mkdocs", "-m", "mkdocs", "build", "--strict"]
     done = subprocess.run([*program, "-d", str(place)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return place
@@ -35,6 +35,13 @@ def test_the_site_builds_without_a_warning_and_has_every_page(site: Path) -> Non
     pages = {page.with_suffix(".html") for page in texts if page.parts[0] != "measured"}  # these are parts of a page
     assert pages <= {page.relative_to(site) for page in site.rglob("*.html")}
     assert not list(site.rglob("*.py"))
+
+
+def test_every_page_can_be_come_to_from_every_other(site: Path) -> None:
+    home = (site / "index.html").read_text(encoding="utf-8")
+    texts = [page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")]
+    lost = [page for page in texts if page.parts[0] != "measured" and f'href="{page.with_suffix(".html")}"' not in home]
+    assert [page for page in lost if page.name != "index.md"] == []
 
 
 def test_reading_the_site_asks_nothing_of_another_server(site: Path) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from photic.checkups.check import check
+from photic.integrations.jupyter import framed
 from photic.records.findings import Checkup
+from tests import zoo
+from tests.web.browser import tabs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
 
@@ -26,6 +33,12 @@ for _ in range(12):
 
 
 @pytest.fixture
+def open_tab() -> Iterator[Any]:
+    with tabs() as opened:
+        yield opened
+
+
+@pytest.fixture
 def shell() -> Any:
     module: Any = pytest.importorskip("IPython.core.interactiveshell", exc_type=ImportError)
     made = module.InteractiveShell.instance()
@@ -41,7 +54,7 @@ def test_a_watched_cell_trains_the_same_bits_and_shows_its_checkup(shell: Any) -
     shell.run_cell(CELL)
     assert all(torch.equal(a, b) for a, b in zip(watched, shell.user_ns["net"].parameters()))
     shown, _ = shell.display_formatter.format(checkup)
-    assert shown["text/html"].startswith("<pre") and "<script" not in shown["text/html"]
+    assert "<svg" in shown["text/html"] and "<script" not in shown["text/html"]  # the still picture
     assert "vanishing-gradient" in shown["text/html"] and "vanishing-gradient" in shown["text/plain"]
 
 
@@ -61,3 +74,13 @@ def test_an_error_in_the_cell_is_its_own_and_nothing_stays_attached(
 def test_a_cell_without_training_says_so(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert shell.run_cell_magic("photic", "", "a = 1 + 1") is None
     assert shell.user_ns["a"] == 2 and "no training step was seen" in capsys.readouterr().out
+
+
+def test_the_whole_page_is_the_result_of_a_cell(open_tab: Any, tmp_path: Path) -> None:
+    checkup = check(zoo.seeded(zoo.Mlp), [zoo.vectors(k) for k in range(3)], F.cross_entropy, steps=3)
+    (tmp_path / "notebook.html").write_text(f"<body>{framed(checkup)._repr_html_()}</body>", encoding="utf-8")
+    tab = open_tab((tmp_path / "notebook.html").as_uri())
+    frame = tab.page.frame_locator("iframe")
+    frame.locator(".heat canvas").first.wait_for()
+    assert frame.locator("h1").inner_text() == "vanishing-gradient: the gradient reaches 2 of 11 layers"
+    assert frame.locator("svg.units").count() == 1 and tab.errors == []

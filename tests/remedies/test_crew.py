@@ -21,6 +21,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.shelf import Shelf
 from photic.remedies.treat import treat
+from photic.remedies.trials import side_effects
 from tests import zoo
 
 RUNGS = (5, 10, 20)
@@ -169,3 +170,31 @@ def test_the_time_limit_stops_the_search_with_the_control_trained() -> None:
     control, *others = treatment.trials
     assert len(control.losses) == 40 and not treatment.accepted
     assert {trial.outcome for trial in others} <= {"stopped", "refused", "not-applicable"}
+
+
+class Waits(zoo.Mlp):
+    """A network that waits for something else, as an arm does while others have the processor."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return super().forward(x)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_step_is_not_slower_because_others_had_the_processor() -> None:
+    def course(build: Any) -> Any:
+        return Arm(material(build), None, 0, (5,)).advance(5)
+
+    assert course(Waits).pace < 0.02  # on the wall each step took at least that
+    assert course(zoo.Mlp).pace > 0.0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_no_pace_is_told_of_a_network_whose_calls_are_substituted() -> None:
+    network = material(lambda: zoo.Mlp(torch.sigmoid, 10))
+    control = Arm(network, None, 0, (20,)).advance(20)
+    places = {"/sigmoid": "tanh", **{f"/sigmoid#{number}": "tanh" for number in range(1, 11)}}
+    tanh = Arm(network, Prescription(activations=places), 0, (20,)).advance(20)
+    assert side_effects(control, tanh) == () and tanh.losses != control.losses
+    slow = dataclasses.replace(control, pace=2.0 * control.pace)
+    assert side_effects(control, slow) == ("a step takes 2.0 times as long",)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import itertools
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from photic.web.export import key
 from photic.web.lessons import ROUTES, answer
-from photic.web.server import Address, application, bound
-from tests.web.browser import tabs
+from photic.web.server import application
 
 LESSONS = (
     "neuron", "backpropagation", "depth", "saturation", "tanh", "xavier", "he", "centring", "normalisation", "residual",
@@ -47,6 +47,41 @@ def test_centring_makes_a_sigmoid_network_keep_its_gradient() -> None:
     assert reached["default"] < reached["xavier"] < reached["centred_logistic"] == 21
 
 
+@pytest.mark.parametrize("gain", [0.5, 0.9, 1.0, 1.1, 1.3])
+def test_a_recurrent_network_passes_at_most_its_gain_per_step(gain: float) -> None:
+    found = answer("time", {"kind": "rnn", "gain": str(gain)})
+    assert all(m <= f * 1.001 for m, f in zip(found["measured"], found["formula"], strict=True))
+    assert found["measured"][0] == pytest.approx(gain**49, rel=0.01)  # the inputs are small: nothing saturates
+
+
+def test_the_lesson_on_batch_normalisation_measures_what_its_formula_says() -> None:
+    layers = answer("audit", {"activation": "relu", "normalisation": "batch", "depth": "10"})["profile"]["layers"]
+    for name in ("transport", "predicted"):
+        rates = [a[name] / b[name] for a, b in itertools.pairwise(layers[1:-1])]
+        mean = math.prod(rates) ** (1 / len(rates))
+        assert mean == pytest.approx(math.sqrt(math.pi / (math.pi - 1.0)), rel=0.05), name
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "softsign", "gelu"])
+def test_every_phase_diagram_has_an_edge_between_the_phases(activation: str) -> None:
+    found = answer("phases", {"activation": activation})
+    weights, biases, gains = (np.array(found[name]) for name in ("weights", "biases", "gains"))
+    line = np.array(found["line"])
+    inside = line[(line[:, 0] >= weights[0]) & (line[:, 0] <= weights[-1]) & (line[:, 1] <= 1.0)]
+    assert inside[:, 1].min() < 0.15 and inside[:, 1].max() > 0.9
+    for weight, bias in inside[:: max(1, len(inside) // 20)]:
+        column, row = int(np.abs(weights - weight).argmin()), int(np.abs(biases - bias).argmin())
+        around = gains[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        assert around.min() <= 1.03 and around.max() >= 0.97, (weight, bias)
+    if activation == "tanh":  # from (1, 0) it leaves along the weights, and is no straight line
+        assert np.interp(1.35, line[:, 0], line[:, 1]) == pytest.approx(0.0064, abs=0.002)
+
+
+def test_a_neuron_is_asked_at_zero_exactly() -> None:
+    found = answer("neuron", {"activation": "sigmoid"})
+    assert found["x"][80] == 0.0 and found["x"][83] == 0.3 and found["x"][0] == -8.0
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
@@ -70,26 +105,6 @@ def test_training_streams_every_step_and_ends(client: TestClient) -> None:
 def test_questions_are_written_as_the_page_writes_them() -> None:
     given = {"epsilon": 1e-8, "residual": True, "depth": 10, "gain": 1.0, "width": 0.025}
     assert key("x", given) == "x?depth=10&epsilon=1e-8&gain=1&residual=true&width=0.025"
-
-
-@pytest.fixture(scope="module")
-def served_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import uvicorn
-
-    address, socket = bound(Address(port=0))
-    app = application(tmp_path_factory.mktemp("none"), lessons=ROUTES)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
-    thread.start()
-    yield address.url("")
-    server.should_exit = True
-    thread.join(timeout=10)
-
-
-@pytest.fixture(scope="module")
-def open_tab() -> Iterator[Any]:
-    with tabs() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -190,3 +205,41 @@ def test_a_network_is_trained_from_the_page(served_at: str, open_tab: Any) -> No
     tab.page.locator(".training [role=status]", has_text="done").wait_for(timeout=60000)
     assert tab.page.locator(".training .heat canvas").count() >= 1
     assert tab.errors == []
+
+
+def test_a_turned_knob_takes_away_the_training_of_other_settings(served_at: str, open_tab: Any) -> None:
+    tab = open_tab(f"{served_at}/learn#tanh")
+    tab.page.wait_for_selector(".experiment figure", timeout=90000)
+    tab.page.get_by_role("button", name="Train it").click()
+    tab.page.locator(".training .heat").wait_for(timeout=60000)
+    tab.page.get_by_label("hidden layers").fill("3")
+    tab.page.wait_for_timeout(1000)
+    assert tab.page.locator(".training .heat").count() == 0
+    assert tab.page.locator(".training [role=status]").inner_text() == ""
+    assert tab.page.get_by_role("button", name="Train it").is_enabled() and tab.errors == []
+    tab.page.close()
+
+
+def test_relu_is_drawn_without_an_end_and_its_slope_with_a_step(served_at: str, open_tab: Any) -> None:
+    tab = open_tab(f"{served_at}/learn#he")
+    tab.page.wait_for_selector(".experiment figure", timeout=90000)
+    curves = tab.page.locator("svg.units path.curve").evaluate_all("found => found.map(path => path.getAttribute('d'))")
+    value, slope = curves[0], curves[1]
+    heights = [float(point.split(" ")[1]) for point in value.replace("M", "L").split("L")[1:]]
+    assert heights[-1] < heights[-2] < heights[-10]  # still going up where it leaves the frame
+    assert slope.count("M") == 2  # broken where it jumps
+    tab.page.close()
+
+
+@pytest.mark.parametrize("lesson", ["depth", "backpropagation"])
+def test_on_a_narrow_screen_a_lesson_comes_before_the_list_of_lessons(
+    served_at: str, open_tab: Any, lesson: str
+) -> None:
+    tab = open_tab(f"{served_at}/learn#{lesson}", width=400)
+    tab.page.wait_for_selector(".experiment figure, .experiment table", timeout=90000)
+    box = tab.page.locator("h1").bounding_box()
+    assert box is not None and box["y"] < 350
+    if lesson == "backpropagation":
+        size = tab.page.locator(".experiment svg").evaluate("s => 14 * s.clientWidth / s.viewBox.baseVal.width")
+        assert size > 10.0  # pixels of its letters
+    tab.page.close()

@@ -92,7 +92,7 @@ def test_the_heat_map_is_read_by_keyboard_and_its_numbers_are_the_stores(address
     tab.page.focus(".heat")
     for _ in range(2):
         tab.page.keyboard.press("ArrowDown")
-    assert readout.inner_text() == "step 150, layer0: infinite of the top"
+    assert readout.inner_text() == "step 150, layer0: not finite"
     tab.page.get_by_label("Show").select_option("signal")
     assert readout.inner_text() == "step 150, layer0: 1 rms"
 

@@ -43,9 +43,9 @@ export function section(title: string, about: string, ...children: Child[]): HTM
   return el('section', { 'aria-labelledby': id }, heading, about !== '' && el('p', { class: 'dim' }, about), ...children)
 }
 
-/** A table that scrolls sideways by itself, also by keyboard. Cells from the second on are numbers where `numbers`. */
-export function table(caption: string, head: string[], rows: Child[][], numbers = true): HTMLElement {
-  const kind = (index: number): Attributes => (numbers && index > 0 ? { class: 'n' } : {})
+/** A table that scrolls sideways by itself, also by keyboard. Cells from the second on are numbers, but for columns of `texts`. */
+export function table(caption: string, head: string[], rows: Child[][], texts: number[] = []): HTMLElement {
+  const kind = (index: number): Attributes => (index === 0 ? {} : { class: texts.includes(index) ? (index === head.length - 1 ? 'text' : 't') : 'n' })
   return el(
     'div',
     { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption },

@@ -8,6 +8,9 @@ export interface Layer {
   where: string
   signal_mean: Num
   signal_deviation: Num
+  /** What theory expects of both; absent in a profile of a later step. */
+  predicted_mean?: Num
+  predicted_deviation?: Num
   transport: Num
   arrival: Num
   predicted: Num
@@ -109,7 +112,8 @@ export interface Network {
   facts: Record<string, string>
   loss: Num
   losses: Num[]
-  loss_steps?: number[]
+  /** The step of each loss; null where only their order is known. */
+  loss_steps: number[] | null
   profile: Profile | null
   last_profile: Profile | null
   sites: Site[]
@@ -160,6 +164,12 @@ export type Data =
   | { mode: 'empty' }
   | { mode: 'live'; folder: string; lessons: boolean }
   | { mode: 'learn'; answers?: Record<string, unknown> }
+
+/** How a verdict is dressed: green only where every layer hears the loss. */
+export function dressOf(found: { healthy: boolean; profile: Profile | null }): 'good' | 'bad' | '' {
+  if (!found.healthy) return 'bad'
+  return found.profile === null || found.profile.reached === found.profile.layers.length ? 'good' : ''
+}
 
 /** Return a number, with nan and infinities as such; null and missing become null. */
 export function number(value: Num | undefined): number | null {

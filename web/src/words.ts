@@ -23,10 +23,10 @@ export function power(exponent: number): string {
 /** A share in percent. */
 export function percent(value: Num | undefined, digits = 1): string {
   const found = number(value)
-  return found === null || !Number.isFinite(found) ? '–' : `${(100 * found).toFixed(digits)} %`
+  return found === null || !Number.isFinite(found) ? '–' : `${(100 * found).toFixed(digits).replace(/^-(0(\.0*)?)$/, '$1')} %`
 }
 
 /** The names of layers as short as they stay different: the common beginning is cut. */
 export function tail(name: string, most = 26): string {
-  return name.length <= most ? name : `…${name.slice(1 - most)}`
+  return name.length <= most ? name : `…${name.slice(1 - most).replace(/^\.+/, '')}`
 }

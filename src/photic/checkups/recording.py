@@ -10,12 +10,15 @@ from typing import Any
 
 from photic.checkups.faults import words
 from photic.probes.glances import Glance
-from photic.records.runs import Run
+from photic.records.moments import told_signal
+from photic.records.runs import ParameterReading, Run
 from photic.records.stores import StoreWriter
 
 
 class Recording:
     """Writes what a watch reads; without a file it writes nothing.
+
+    In the rows nan means that nothing was read, and inf that an element is not finite.
 
     The first optimizer's series bear plain names; those of the others begin with `optimizer 2/`, `optimizer 3/` ...
     An error ends the record and neither the watch nor the training: `warn` is told of it.
@@ -72,16 +75,17 @@ class Recording:
         own = f"optimizer {number + 1}/" if number else ""
         self._fact(store, f"{own}sites", [site.name for site in run.sites])
         self._fact(store, f"{own}parameters", [parameter.name for parameter in run.parameters])
-        signals = [math.nan if r.signal is None else r.signal.rms for r in step.sites]
-        gradients = [math.nan if r.gradient is None else r.gradient.norm for r in step.sites]
-        updates = [math.nan if r.update_ratio is None else r.update_ratio for r in step.parameters]
+        signals = [told_signal(site.operation, r.signal) for site, r in zip(run.sites, step.sites, strict=True)]
+        gradients = [math.nan if r.gradient is None else r.gradient.told_norm for r in step.sites]
+        updates = [_update(r) for r in step.parameters]
         store.row(f"{own}audit/signal", step.step, signals)
         store.row(f"{own}audit/gradient", step.step, gradients)
         store.row(f"{own}audit/update", step.step, updates)
         if any(r.units is not None for r in step.sites):
             dead = [math.nan if r.units is None else _dead(r.units) for r in step.sites]
             store.row(f"{own}audit/dead", step.step, dead)
-        store.row(f"{own}loss", step.step, [math.nan if step.loss is None else step.loss])
+        if step.loss is not None:
+            store.row(f"{own}loss", step.step, [step.loss])
         if step.loss_scale is not None:
             store.row("scaler/scale", step.step, [step.loss_scale])
 
@@ -101,7 +105,7 @@ class Recording:
         self._fact(store, "modules", glance.names)
         for which, name in ((0, "signal"), (1, "gradient")):
             read = glance.moments(which)
-            values = [math.nan if m is None else (m.rms, m.norm)[which] for m in read]
+            values = [math.nan if m is None else (m.told_rms, m.told_norm)[which] for m in read]
             store.row(f"glance/{name}", step, values)
             if step >= self._next_histogram:
                 store.row(f"histogram/{name}", step, glance.histogram(which))
@@ -130,6 +134,14 @@ class Recording:
             self.notes.append(
                 f"{store.dropped} of {store.offered} rows of the record were left out: the disk was too slow or full"
             )
+
+
+def _update(reading: ParameterReading) -> float:
+    """Return the relative update of a parameter: nan of none, inf where weight or gradient is not finite."""
+    if reading.update_ratio is None:
+        return math.nan
+    broken = reading.weight.nonfinite or (reading.gradient is not None and reading.gradient.nonfinite)
+    return math.inf if broken or math.isnan(reading.update_ratio) else reading.update_ratio
 
 
 def _dead(units: Any) -> float:

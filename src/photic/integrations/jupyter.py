@@ -1,28 +1,29 @@
-"""Notebooks: `%load_ext photic`, then `%%photic` before a training cell watches it; records show themselves as tables."""
+"""Notebooks: `%load_ext photic`, then `%%photic` before a training cell watches it; records show themselves as pictures."""
 
 from __future__ import annotations
 
-import io
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from photic.checkups.discovery import Discovery
 from photic.checkups.watching import Watch
+from photic.diagnosis.units_on_curves import units_on_curves
 from photic.records.findings import Checkup
+from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
+from photic.reports.frame import Frame
 from photic.reports.plain import plain
-from photic.reports.terminal import show
-
-_PAGE = '<pre style="white-space:pre;overflow-x:auto;line-height:1.3;font-family:monospace">{code}</pre>'
+from photic.reports.still import still
+from photic.reports.view import view_of
 
 
 def register(shell: Any) -> None:
     """Add the magic and the display of records to an IPython shell."""
     shell.register_magic_function(lambda line, cell: photic_cell(shell, line, cell), "cell", "photic")
     for kind in (Checkup, TreatmentRecord):
-        shell.display_formatter.formatters["text/html"].for_type(kind, html)
+        shell.display_formatter.formatters["text/html"].for_type(kind, still)
         shell.display_formatter.formatters["text/plain"].for_type(kind, _text)
 
 
@@ -48,11 +49,22 @@ def photic_cell(shell: Any, line: str, cell: str) -> Checkup | None:
     return discovery.watch.checkup
 
 
-def html(record: Any) -> str:
-    """Return what the terminal shows as HTML with colours, without any script."""
-    console = Console(record=True, file=io.StringIO(), width=130, force_jupyter=False, highlight=False)
-    show(record, console)
-    return console.export_html(inline_styles=True, code_format=_PAGE)
+def framed(record: Checkup | TreatmentRecord, *, store: str | Path | None = None, height: int = 720) -> Frame:
+    """Return the whole page of a record, to be the result of a cell: in Jupyter, VS Code, marimo.
+
+    Args:
+        record: a checkup, or the record of a treatment.
+        store: the file that a watch recorded, for the course of its run.
+        height: of the frame, in pixels.
+    """
+    networks = [record] if isinstance(record, Checkup) else [n for n in (record.before, record.after) if n is not None]
+    curves = [units_on_curves(network.run) for network in networks]
+    reader = None if store is None else StoreReader(Path(store))
+    try:
+        return Frame(view_of(record, curves=curves, store=reader), height)
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def _text(record: Any, printer: Any, cycle: bool) -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MASKS = ("masked_fill", "where")  # operations that write -inf before a softmax
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -38,6 +40,16 @@ class Moments:
         return self.rms * math.sqrt(max(self.count - self.nonfinite, 0))
 
     @property
+    def told_norm(self) -> float:
+        """The norm as a course shows it: infinite where an element is not finite, because then it has none."""
+        return math.inf if self.nonfinite else self.norm
+
+    @property
+    def told_rms(self) -> float:
+        """The rms as a course shows it: infinite where an element is not finite."""
+        return math.inf if self.nonfinite else self.rms
+
+    @property
     def deviation(self) -> float:
         """Standard deviation of the finite elements around their mean."""
         if abs(self.mean) >= self.rms:
@@ -49,6 +61,16 @@ class Moments:
     def zero_fraction(self) -> float:
         """Share of elements that are exactly 0; 0 for an empty tensor."""
         return self.zeros / self.count if self.count else 0.0
+
+
+def told_signal(operation: str, signal: Moments | None) -> float:
+    """Return the rms of an operation's output as a course shows it: nan says that nothing was read.
+
+    A mask writes -inf on purpose; there the finite elements are told.
+    """
+    if signal is None:
+        return math.nan
+    return signal.rms if operation in MASKS else signal.told_rms
 
 
 def combined(parts: Sequence[Moments]) -> Moments | None:

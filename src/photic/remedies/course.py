@@ -27,7 +27,8 @@ class Course:
         end: the same after the last step; None when nobody asked, or the training broke off.
         score: the user's score of the model after the last step; None when nobody asked.
         parameters: numbers in its trainable parameters.
-        pace: median seconds of a step; nan before the first.
+        pace: seconds of a step, of the processor where the model lies on it: median of the fastest tenth; nan before the
+            first, and where calls are substituted while the model runs, which takes a time of its own.
         seconds: wall time so far.
         rate, why: factor on the learning rate that a range test found, and how; `why` is '' without one.
         searched: steps that the range test made.

@@ -10,6 +10,8 @@ from typing import Any
 
 from photic.records.documents import to_plain
 from photic.records.findings import Checkup, Finding
+from photic.records.moments import told_signal
+from photic.records.predictions import Prediction
 from photic.records.runs import Run
 from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
@@ -123,6 +125,8 @@ def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source:
     profile, last = (
         None if p is None else _profile(to_plain(p), with_source) for p in (found.profile, found.last_profile)
     )
+    if profile is not None:
+        _add_predicted_signal(profile, checkup.prediction)
     said = verdict(checkup)
     return {
         "title": title or run.model,
@@ -133,6 +137,7 @@ def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source:
         "facts": {name: _text(value, with_source) for name, value in run.facts.items()},
         "loss": to_plain(run.loss),
         "losses": to_plain([_short(loss) for loss in run.losses]),
+        "loss_steps": _loss_steps(run),
         "profile": profile,
         "last_profile": last,
         "sites": _sites(run, with_source),
@@ -152,6 +157,18 @@ def _profile(profile: dict[str, Any], with_source: bool) -> dict[str, Any]:
     for line in profile["layers"]:
         line["where"] = place(line["where"], with_source)
     return profile
+
+
+def _add_predicted_signal(profile: dict[str, Any], prediction: Prediction) -> None:
+    """Add to each layer the mean and the deviation that theory expects where the measured ones were taken."""
+    sites = {site.site: site for site in prediction.sites}
+    for line in profile["layers"]:
+        expected = sites.get(line["activation"] or line["site"])
+        mean, rms = (None, None) if expected is None else (expected.signal_mean, expected.signal_rms)
+        line["predicted_mean"] = line["predicted_deviation"] = None
+        if mean is not None and rms is not None and math.isfinite(mean) and math.isfinite(rms):
+            line["predicted_mean"] = mean
+            line["predicted_deviation"] = math.sqrt(max(rms * rms - mean * mean, 0.0))
 
 
 def _finding(finding: Finding, with_source: bool) -> dict[str, Any]:
@@ -174,12 +191,18 @@ def _sites(run: Run, with_source: bool) -> list[dict[str, Any]]:
             "phase": site.phase,
             "where": place(site.where, with_source),
             "shape": list(site.shape),
-            "signal": to_plain(None if reading.signal is None else _short(reading.signal.rms)),
-            "gradient": to_plain(None if reading.gradient is None else _short(reading.gradient.norm)),
+            "signal": to_plain(None if (m := reading.signal) is None else _short(told_signal(site.operation, m))),
+            "gradient": to_plain(None if reading.gradient is None else _short(reading.gradient.told_norm)),
             "gain": to_plain(None if reading.gain is None else _short(reading.gain)),
         }
         for site, reading in zip(run.sites, readings, strict=True)
     ]
+
+
+def _loss_steps(run: Run) -> list[int] | None:
+    """Return the step of each loss; None where they are of readings whose steps are not in the record."""
+    count = len(run.losses)
+    return list(range(count)) if run.steps and run.steps[-1].step == count - 1 else None
 
 
 def _short(value: float) -> float:
@@ -192,8 +215,10 @@ def _readings(run: Run) -> list[dict[str, Any]]:
     if len(run.steps) < 2 or not rows:
         return []
     names, steps = [run.sites[order].name for order in rows], [step.step for step in run.steps]
-    gradient = [[math.nan if (m := step.sites[o].gradient) is None else m.norm for o in rows] for step in run.steps]
-    signal = [[math.nan if (m := step.sites[o].signal) is None else m.rms for o in rows] for step in run.steps]
+    gradient = [
+        [math.nan if (m := step.sites[o].gradient) is None else m.told_norm for o in rows] for step in run.steps
+    ]
+    signal = [[math.nan if (m := step.sites[o].signal) is None else m.told_rms for o in rows] for step in run.steps]
     return [
         {"series": "steps/gradient", "name": "gradient", "unit": "norm", "names": names, **pack(steps, gradient)},
         {"series": "steps/signal", "name": "signal", "unit": "rms", "names": names, **pack(steps, signal)},

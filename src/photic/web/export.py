@@ -6,8 +6,9 @@ import dataclasses
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from photic.records.documents import to_plain
@@ -15,9 +16,13 @@ from photic.records.stores import StoreReader
 from photic.reports.view import network_of_store
 from photic.web.lessons import answer
 
+if TYPE_CHECKING:
+    from photic.lab.lessons.knobs import Knobs
+
 DEPTHS = (1, 2, 5, 10, 20)
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 INITIALISERS = ("default", "xavier", "he", "centred_logistic")
+NORMALISATIONS = ("none", "batch")
 OF_TRAINING = ("learning_rate", "steps")
 Progress = Callable[[str, float], None]
 
@@ -34,6 +39,8 @@ def _word(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         text = repr(int(value)) if value.is_integer() else repr(value)
+        if abs(value) >= 1e-6 and "e-" in text:  # JavaScript writes 0.000001, Python 1e-06
+            return format(Decimal(text), "f")
         mantissa, mark, exponent = text.partition("e")
         return f"{mantissa}{mark}{int(exponent):+d}".replace("+", "") if mark else text
     return str(value)
@@ -45,7 +52,7 @@ def questions() -> Iterator[tuple[str, dict[str, Any]]]:
     from photic.lab.lessons.small import PHASES
 
     first = {name: value for name, value in dataclasses.asdict(Knobs()).items() if name not in OF_TRAINING}
-    grid = itertools.product(ACTIVATIONS, INITIALISERS, DEPTHS, ("none", "batch"), (False, True))
+    grid = itertools.product(ACTIVATIONS, INITIALISERS, DEPTHS, NORMALISATIONS, (False, True))
     for activation, initialiser, depth, normalisation, residual in grid:
         chosen = {"activation": activation, "initialiser": initialiser, "depth": depth}
         yield "audit", {**first, **chosen, "normalisation": normalisation, "residual": residual}
@@ -67,40 +74,51 @@ def questions() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def answers(progress: Progress) -> dict[str, Any]:
     """Return each question's words with its answer; `options` says what there is to choose."""
-    from photic.lab.lessons.small import PHASES
-
-    found: dict[str, Any] = {
-        "options": {
-            "activation": list(ACTIVATIONS),
-            "initialiser": list(INITIALISERS),
-            "data": ["digits"],
-            "depth": list(DEPTHS),
-            "width": [64],
-            "phases": list(PHASES),
-        }
-    }
+    found: dict[str, Any] = {"options": options()}
     asked = list(questions())
     for number, (kind, given) in enumerate(asked):
         progress("audits", 0.6 * number / len(asked))
         found[key(kind, given)] = to_plain(_rounded(answer(kind, {name: str(value) for name, value in given.items()})))
-    trainings = list(itertools.product(ACTIVATIONS, INITIALISERS, (5, 10, 20), ("none", "batch"), (False, True)))
-    for number, words in enumerate(trainings):
+    trainings = list(trained_knobs())
+    for number, knobs in enumerate(trainings):
         progress("trainings", 0.6 + 0.4 * number / len(trainings))
-        kind, network = _training(*words)
-        found[kind] = network
+        found[key("train", dataclasses.asdict(knobs))] = _training(knobs)
     progress("done", 1.0)
     return found
 
 
-def _training(
-    activation: str, initialiser: str, depth: int, normalisation: str, residual: bool
-) -> tuple[str, dict[str, Any]]:
-    from photic.lab.lessons.experiments import trained
+def options() -> dict[str, Any]:
+    """Return what there is to choose in an exported page; a knob with one value is not shown."""
+    from photic.lab.lessons.knobs import Knobs
+    from photic.lab.lessons.small import PHASES
+
+    first = Knobs()
+    return {
+        "activation": list(ACTIVATIONS),
+        "initialiser": list(INITIALISERS),
+        "data": [first.data],
+        "depth": list(DEPTHS),
+        "width": [first.width],
+        "normalisation": list(NORMALISATIONS),
+        "learning_rate": [first.learning_rate],
+        "steps": [first.steps],
+        "seed": [first.seed],
+        "phases": list(PHASES),
+    }
+
+
+def trained_knobs() -> Iterator[Knobs]:
+    """Yield the knobs of every training in an exported page: of every network that it audits."""
     from photic.lab.lessons.knobs import Knobs
 
-    knobs = Knobs(
-        activation=activation, initialiser=initialiser, depth=depth, normalisation=normalisation, residual=residual
-    )
+    grid = itertools.product(ACTIVATIONS, INITIALISERS, DEPTHS, NORMALISATIONS, (False, True))
+    for activation, initialiser, depth, normalisation, residual in grid:
+        yield Knobs(activation, initialiser, depth, normalisation=normalisation, residual=residual)
+
+
+def _training(knobs: Knobs) -> dict[str, Any]:
+    from photic.lab.lessons.experiments import trained
+
     with tempfile.TemporaryDirectory(prefix="photic-lesson-") as folder:
         record = Path(folder) / "training.sqlite"
         trained(knobs, record, stopped=lambda: False)
@@ -110,8 +128,7 @@ def _training(
         finally:
             reader.close()
     heats = [heat for heat in view["heats"] if heat["series"].startswith("glance/")]
-    kept = {"heats": heats, "losses": view["losses"], "loss_steps": view["loss_steps"]}
-    return key("train", dataclasses.asdict(knobs)), kept
+    return {"heats": heats, "losses": view["losses"], "loss_steps": view["loss_steps"]}
 
 
 def _rounded(value: Any) -> Any:

@@ -128,10 +128,13 @@ class Folder:
         try:
             if document.exists():
                 record = documents.read(document)
-                checkup = record.before if isinstance(record, TreatmentRecord) else record
-                if not isinstance(checkup, Checkup):
+                if isinstance(record, TreatmentRecord):
+                    said, healthy = _treated(record)
+                    model = record.before.run.model
+                elif isinstance(record, Checkup):
+                    said, healthy, model = bare(verdict(record)), record.healthy, record.run.model
+                else:
                     return None
-                said, healthy, model = bare(verdict(checkup)), checkup.healthy, checkup.run.model
             else:
                 reader = StoreReader(path)
                 try:
@@ -143,6 +146,19 @@ class Folder:
         except (ValueError, KeyError, TypeError, OSError):
             return None  # another program's file
         return Entry(made, name, model, said, healthy, running, changed, store.exists())
+
+
+def _treated(record: TreatmentRecord) -> tuple[str, bool]:
+    """Return what the list says of a treatment, and whether the network is well after it."""
+    before, after = record.before, record.after
+    if not record.remedy or after is None:
+        tried = sum(trial.outcome not in ("control", "not-applicable") for trial in record.trials)
+        nothing = f"; none of {tried} remedies cured it" if tried else ""
+        return bare(verdict(before)) + nothing, before.healthy
+    problem = f"{before.findings[0].problem} " if before.findings else ""
+    profile = after.diagnosis.profile
+    reach = f": {profile.reach}" if profile is not None else ""
+    return bare(f"{problem}cured by {record.remedy}{reach}"), after.healthy
 
 
 def _changed(path: Path) -> float:

@@ -26,6 +26,7 @@ def answer(kind: str, given: dict[str, str]) -> dict[str, Any]:
         ValueError: for a question that has no answer; the message says what would.
     """
     from photic.lab.lessons import experiments, knobs, small
+    from photic.lab.lessons.turns import turn
 
     def word(name: str, known: tuple[str, ...]) -> str:
         found = given.get(name, known[0])
@@ -59,6 +60,10 @@ def answer(kind: str, given: dict[str, str]) -> dict[str, Any]:
             "data": list(knobs.DATA),
             "depth": list(range(1, 31)),
             "width": [8, 16, 32, 64, 128, 256],
+            "normalisation": list(knobs.NORMALISATIONS),
+            "learning_rate": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
+            "steps": [100, 300, 1000],
+            "seed": list(range(20)),
             "phases": list(small.PHASES),
         },
         "audit": lambda: experiments.audited(knobs.parsed(given)),
@@ -76,14 +81,15 @@ def answer(kind: str, given: dict[str, str]) -> dict[str, Any]:
         "phases": lambda: small.phases(word("activation", small.PHASES)),
         "phase_point": lambda: small.phase_point(
             word("activation", small.PHASES),
-            weight_variance=number("weight_variance", 1.0, 0.01, 50.0),
+            weight_variance=number("weight_variance", 1.0, 0.01, 200.0),
             bias_variance=number("bias_variance", 0.0, 0.0, 2.0),
             seed=seed(),
         ),
     }
     if kind not in answers:
         raise ValueError("there is no such question")
-    return answers[kind]()
+    with turn():  # the server answers in several threads, and the seed of a question is the process's
+        return answers[kind]()
 
 
 def _asked(request: Request) -> Response:

@@ -6,7 +6,30 @@ const STOPS =
 /** 256 colours as 0xAABBGGRR, the byte order of image data. */
 export const SCALE = makeScale()
 export const NOT_FINITE = 0xff_7a_00_d6 // a magenta that no other cell has
-export const NOTHING = 0xff_80_80_80
+
+/** A pattern that no shade of the scale can be taken for: what is exactly zero. */
+export function hatching(context: CanvasRenderingContext2D): CanvasPattern | string {
+  const tile = document.createElement('canvas')
+  tile.width = tile.height = 8
+  const paper = tile.getContext('2d')
+  if (paper === null) return '#ffffff'
+  paper.fillStyle = '#ffffff'
+  paper.fillRect(0, 0, 8, 8)
+  paper.strokeStyle = '#3a4047'
+  paper.lineWidth = 2
+  for (const from of [-8, 0, 8]) {
+    paper.moveTo(from - 1, 9)
+    paper.lineTo(from + 9, -1)
+  }
+  paper.stroke()
+  return context.createPattern(tile, 'repeat') ?? '#ffffff'
+}
+
+/** One of the page's colours as 0xAABBGGRR. */
+export function pixel(name: string): number {
+  const found = Number.parseInt(colour(name).slice(1), 16)
+  return ((255 << 24) | ((found & 255) << 16) | (found & 0xff00) | (found >> 16)) >>> 0
+}
 
 function makeScale(): Uint32Array {
   const stops = STOPS.match(/../g)?.map((pair) => Number.parseInt(pair, 16)) ?? []

@@ -2,7 +2,7 @@
 import { el } from '../element'
 import { power, tail, words } from '../words'
 import { type Cells, INFINITE, magnitude, MISSING, ZERO } from './cells'
-import { colour, NOTHING, NOT_FINITE, onDress, SCALE } from './colours'
+import { colour, hatching, NOT_FINITE, onDress, pixel, SCALE } from './colours'
 import type { Span } from './scale'
 
 const LEFT = 150
@@ -26,7 +26,7 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
   const stage = el('div', { class: 'heat', tabindex: 0, role: 'group', 'aria-label': `${label}; arrow keys move, + and − zoom` }, picture, over)
   const scale = el('canvas', { class: 'scale', width: 256, height: 1, 'aria-hidden': 'true' })
   const ends = [el('span'), el('span')] as const
-  const legend = el('div', { class: 'legend' }, ends[0], scale, ends[1], el('span', { class: 'swatch none' }), 'zero', el('span', { class: 'swatch broken' }), 'not finite')
+  const legend = el('div', { class: 'legend' }, ends[0], scale, ends[1], ...[['zero', 'zero'], ['broken', 'not finite'], ['missing', 'not measured']].map(([kind, text]) => el('span', { class: 'key' }, el('span', { class: `swatch ${kind}` }), text)))
   paintScale(scale)
   let cells: Cells | null = null
   let [low, high] = [0, 1]
@@ -57,8 +57,10 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
     const columns = Math.max(1, Math.min(end - first, Math.round(width * ratio)))
     small.width = columns
     small.height = cells.rows
-    paper(small)?.putImageData(imageOf(cells, first, end, columns, low, high), 0, 0)
+    paper(small)?.putImageData(imageOf(cells, [first, end], columns, [low, high], pixel('card')), 0, 0)
     context.imageSmoothingEnabled = false
+    context.fillStyle = hatching(context) // seen where the cells are zero: there the picture is a hole
+    context.fillRect(left * ratio, 0, width * ratio, height * ratio)
     context.drawImage(small, left * ratio, 0, width * ratio, height * ratio)
     context.scale(ratio, ratio)
     labels(context, cells, left, width, height)
@@ -228,8 +230,8 @@ function bound(code: number, unit: string): string {
 
 const clamp = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), Math.max(low, high))
 
-/** Paint cells into `columns` columns: each is the mean logarithm of its steps; one cell that is not finite shows. */
-function imageOf(cells: Cells, first: number, end: number, columns: number, low: number, high: number): ImageData {
+/** Paint cells into `columns` columns: each is the mean logarithm of its steps; one cell that is not finite shows, and zero is a hole. */
+function imageOf(cells: Cells, [first, end]: Span, columns: number, [low, high]: Span, missing: number): ImageData {
   const { rows, codes } = cells
   const image = new ImageData(columns, rows)
   const pixels = new Uint32Array(image.data.buffer)
@@ -248,7 +250,7 @@ function imageOf(cells: Cells, first: number, end: number, columns: number, low:
         else if (code === INFINITE) broken = true
       }
       const shade = Math.min(Math.max((sum / count - low) * factor, 0), 255)
-      const found = broken ? NOT_FINITE : count > 0 ? (SCALE[Math.round(shade)] ?? 0) : zero ? NOTHING : 0
+      const found = broken ? NOT_FINITE : count > 0 ? (SCALE[Math.round(shade)] ?? 0) : zero ? 0 : missing
       pixels[(rows - 1 - row) * columns + column] = found
     }
   }

@@ -2,7 +2,7 @@
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { el } from '../element'
-import { words } from '../words'
+import { power, words } from '../words'
 import { colour, faint, onDress } from './colours'
 
 export interface Line {
@@ -28,6 +28,8 @@ export interface Spec {
   /** What an x is called under the cursor and on the axis. */
   named?: (x: number) => string
   ticks?: (x: number) => string
+  /** The ticks are names: they stand aslant. */
+  slanted?: boolean
   range?: [number, number]
   picked?: (index: number) => void
 }
@@ -42,7 +44,7 @@ export function lines(given: Spec): Chart {
   let spec = given
   const stage = el('div', { class: 'lines', tabindex: 0, role: 'group', 'aria-label': `${spec.label}; arrow keys move` })
   const legend = el('div', { class: 'legend' })
-  const output = el('output', { class: 'readout', 'aria-live': 'off' }, '\u00a0')
+  const output = el('output', { class: 'readout dim', 'aria-live': 'off' }, 'Point at it, or use the arrow keys, for the numbers.')
   let plot: uPlot | null = null
   let at = -1
 
@@ -52,6 +54,7 @@ export function lines(given: Spec): Chart {
     if (x === undefined) return
     const read = spec.lines.filter((line) => line.silent !== true && line.values[index] !== undefined)
     const numbers = read.map((line) => `${line.label} ${words(line.values[index] ?? null)}`).join(' · ')
+    output.classList.remove('dim')
     output.textContent = `${spec.named?.(x) ?? words(x, 6)}: ${numbers}`
     spec.picked?.(index)
   }
@@ -110,8 +113,8 @@ export function lines(given: Spec): Chart {
 
 /** All that a plot is built for; with the same looks only its numbers are exchanged. */
 function looks(spec: Spec): string {
-  const { xLabel, yLabel, logarithmic, height, range } = spec
-  return JSON.stringify([xLabel, yLabel, logarithmic, height, range, spec.lines.map(({ label: _, values: __, ...line }) => line)])
+  const { xLabel, yLabel, logarithmic, height, range, slanted } = spec
+  return JSON.stringify([xLabel, yLabel, logarithmic, height, range, slanted, spec.lines.map(({ label: _, values: __, ...line }) => line)])
 }
 
 function options(spec: Spec, width: number, tell: (index: number) => void): uPlot.Options {
@@ -129,14 +132,14 @@ function options(spec: Spec, width: number, tell: (index: number) => void): uPlo
       {
         ...axis,
         label: spec.xLabel,
-        size: 28,
+        ...(spec.slanted === true ? { size: 26 + 4.4 * longest(spec), rotate: 45, space: 17 } : { size: 28 }),
         ...(spec.ticks === undefined ? {} : { values: (_: uPlot, splits: number[]) => splits.map((x) => (Number.isInteger(x) ? (spec.ticks?.(x) ?? '') : '')), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }),
       },
       {
         ...axis,
         label: spec.yLabel,
         size: 56,
-        ...(spec.logarithmic === true ? { filter: (_: uPlot, splits: number[]) => splits, splits: (_: uPlot, __: number, low: number, high: number) => powers(low, high), values: (_: uPlot, splits: number[]) => splits.map((value) => `1e${Math.round(Math.log10(value))}`) } : {}),
+        ...(spec.logarithmic === true ? { filter: (_: uPlot, splits: number[]) => splits, splits: (_: uPlot, __: number, low: number, high: number) => powers(low, high), values: (_: uPlot, splits: number[]) => splits.map((value) => power(Math.round(Math.log10(value)))) } : { values: (_: uPlot, splits: number[]) => splits.map((value) => words(value, 6)) }),
       },
     ],
     series: [
@@ -156,6 +159,9 @@ function options(spec: Spec, width: number, tell: (index: number) => void): uPlo
     },
   }
 }
+
+/** How many letters the longest tick has. */
+const longest = (spec: Spec): number => Math.max(1, ...spec.x.map((x) => spec.ticks?.(x).length ?? 0))
 
 function decades(low: number, high: number): [number, number] {
   if (!(low > 0) || !(high > 0)) return [0.1, 10]

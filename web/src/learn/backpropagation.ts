@@ -29,9 +29,8 @@ export function backpropagation(options: Options): HTMLElement {
   let [scale, seed] = [1, 0]
   const message = el('p', { class: 'bad', role: 'alert' })
   const stage = el('div')
-  const refresh = lately(async () => {
-    const found = await question<Found>('backpropagation', { activation, scale, seed })
-    stage.replaceChildren(el('div', { class: 'scroll wide', tabindex: 0, role: 'group', 'aria-label': 'The small network' }, picture(found)), deltas(found, activation))
+  const refresh = lately(() => question<Found>('backpropagation', { activation, scale, seed }), (found) => {
+    stage.replaceChildren(picture(found), deltas(found, activation))
   }, (text) => (message.textContent = text))
   refresh()
   return el(
@@ -51,9 +50,9 @@ export function backpropagation(options: Options): HTMLElement {
 
 function picture(found: Found): SVGElement {
   const columns = [found.input, ...found.layers.map((layer) => layer.a)]
-  const x = (column: number): number => 60 + column * 180
+  const x = (column: number): number => 40 + column * 126
   const y = (unit: number, count: number): number => 110 + (unit - (count - 1) / 2) * 110
-  const drawing = svg('svg', { viewBox: '0 0 700 230', role: 'img', 'aria-label': 'A network of 2, 2, 2 and 1 units; thicker lines carry more gradient' })
+  const drawing = svg('svg', { class: 'small-network', viewBox: '0 0 460 240', role: 'img', 'aria-label': 'A network of 2, 2, 2 and 1 units; thicker lines carry more gradient' })
   const largest = Math.max(...found.layers.flatMap((layer) => layer.weight_gradient.flat().map(Math.abs)), 1e-12)
   found.layers.forEach((layer, l) =>
     layer.weights.forEach((row, to) =>
@@ -90,5 +89,5 @@ function deltas(found: Found, activation: string): HTMLElement {
     )
     .sort((a, b) => b.l - a.l)
     .map((row) => row.cells)
-  return el('div', {}, el('p', { class: 'text' }, `Loss ${words(found.loss)}. From the output down, each delta is the slope of ${activation} at the unit times what comes from above:`), table('Every delta', ['unit', 'formula', 'δ by the formula', 'δ by autograd'], rows))
+  return el('div', {}, el('p', { class: 'text' }, `Loss ${words(found.loss)}. From the output down, each delta is the slope of ${activation} at the unit times what comes from above:`), table('Every delta', ['unit', 'formula', 'δ by the formula', 'δ by autograd'], rows, [1]))
 }

@@ -6,7 +6,7 @@ import { choice, el, slider } from '../element'
 import { course } from '../report/course'
 import { profileSpec, signalSpec } from '../report/profile'
 import { unitsFigure } from '../report/units'
-import { type Curve, type Heat, type Network, type Num, number, positive, type Profile } from '../view'
+import { type Curve, dressOf, type Heat, type Network, type Num, number, positive, type Profile } from '../view'
 import { words } from '../words'
 import { answered, exported, lately, query, question } from './source'
 
@@ -32,6 +32,10 @@ export interface Options {
   data: string[]
   depth: number[]
   width: number[]
+  normalisation: string[]
+  learning_rate: number[]
+  steps: number[]
+  seed: number[]
   phases: string[]
 }
 
@@ -64,12 +68,11 @@ export function experiment(options: Options, shown: Knob[], given: Partial<Setti
     return rest
   }
 
-  const refresh = lately(async () => {
-    const before = against === null ? null : question<Audit>('audit', asked({ ...setting, ...against }))
-    const found = await question<Audit>('audit', asked(setting))
-    const other = before === null ? null : await before
+  const ask = (): Promise<[Audit, Audit | null]> =>
+    Promise.all([question<Audit>('audit', asked(setting)), against === null ? null : question<Audit>('audit', asked({ ...setting, ...against }))])
+  const refresh = lately(ask, ([found, other]) => {
     verdict.textContent = `${found.verdict} (measured in ${Math.round(found.milliseconds)} ms)`
-    verdict.className = `said ${found.healthy ? 'good' : 'bad'}`
+    verdict.className = `said ${dressOf(found)}`
     if (found.profile === null) return
     const lots = [{ title: describe(setting, shown, against), profile: found.profile }]
     if (other !== null && other.profile !== null) lots.push({ title: describe({ ...setting, ...against }, shown, against), profile: other.profile })
@@ -89,7 +92,7 @@ export function experiment(options: Options, shown: Knob[], given: Partial<Setti
     refresh()
   }
 
-  const knobs = el('div', { class: 'row knobs' }, ...shown.map((name) => knob(name, setting, options, set)))
+  const knobs = el('div', { class: 'row knobs' }, ...shown.filter((name) => name === 'residual' || options[name].length > 1).map((name) => knob(name, setting, options, set)))
   refresh()
   return el('div', { class: 'experiment' }, knobs, message, verdict, rates, charts, el('details', { open: wanted === 'signal' }, el('summary', {}, 'Where the units sit on the activation'), el('div', { class: 'narrow' }, units)), training.element)
 }
@@ -107,9 +110,10 @@ function said(name: Knob, value: string | number | boolean): string {
   return NAMES[String(value)] ?? String(value)
 }
 
-/** The measured factor of one layer beside the predicted one. */
+/** The measured factor of one hidden layer beside the predicted one; the first sees the data, not the layers' signal, and does not count. */
 function perLayer(profile: Profile): string {
-  const layers = profile.layers.slice(0, -1)
+  const hidden = profile.layers.slice(0, -1)
+  const layers = hidden.length > 3 ? hidden.slice(1) : hidden
   const first = layers[0]
   const last = layers.at(-1)
   if (first === undefined || last === undefined || layers.length < 2) return ''
@@ -133,17 +137,17 @@ function knob(name: Knob, setting: Setting, options: Options, set: <K extends Kn
     case 'data':
       return list(options.data, 'data')
     case 'normalisation':
-      return list(['none', 'batch', 'layer'].filter((kind) => !exported() || kind !== 'layer'), 'normalisation')
+      return list(options.normalisation, 'normalisation')
     case 'depth':
       return places(options.depth, 'hidden layers')
     case 'width':
       return places(options.width, 'units per layer')
     case 'learning_rate':
-      return places([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3], 'learning rate')
+      return places(options.learning_rate, 'learning rate')
     case 'steps':
-      return places([100, 300, 1000], 'steps')
+      return places(options.steps, 'steps')
     case 'seed':
-      return places(exported() ? [0] : Array.from({ length: 20 }, (_, i) => i), 'seed')
+      return places(options.seed, 'seed')
     default: {
       const box = el('input', { type: 'checkbox', checked: setting.residual, onchange: () => set('residual', box.checked) })
       return el('label', { class: 'knob' }, box, el('span', {}, 'residual connections'))
@@ -173,11 +177,11 @@ function trainer(setting: Setting): { element: HTMLElement; changed(): void } {
       tables.set(newer.series, old === undefined ? newer : joined(old, newer))
     }
     steps = [...steps, ...rows.loss_steps]
-    losses = [...losses, ...rows.losses.map((loss) => positive(loss))]
+    losses = [...losses, ...rows.losses.map((loss) => number(loss))]
     if (tables.size > 0) view.show([...tables.values()])
     view.losses(steps, losses)
     const last = [...tables.values()][0]?.steps.at(-1)
-    if (last !== undefined) state.textContent = `step ${last}${losses.length > 0 ? `, loss ${words(number(losses.at(-1) ?? null))}` : ''}`
+    if (last !== undefined) state.textContent = `step ${last}${losses.length > 0 ? `, loss ${words(losses.at(-1) ?? null)}` : ''}`
   }
 
   function end(text: string): void {
@@ -190,11 +194,17 @@ function trainer(setting: Setting): { element: HTMLElement; changed(): void } {
   function begin(): void {
     tables = new Map()
     ;[steps, losses] = [[], []]
-    view = course('the training')
+    const mine = (view = course('the training'))
     stage.replaceChildren(view.element)
     state.textContent = 'starting …'
     if (exported()) {
-      void question<Network>('train', { ...setting }).then(async (network) => take({ heats: [], losses: network.losses, loss_steps: network.loss_steps ?? [] }, await Promise.all(network.heats.map(unpack))), (error: Error) => (state.textContent = error.message))
+      void question<Network>('train', { ...setting }).then(
+        async (network) => {
+          const cells = await Promise.all(network.heats.map(unpack))
+          if (view === mine) take({ heats: [], losses: network.losses, loss_steps: network.loss_steps ?? [] }, cells)
+        },
+        (error: Error) => (state.textContent = error.message),
+      )
       return
     }
     button.textContent = 'Stop'
@@ -202,6 +212,7 @@ function trainer(setting: Setting): { element: HTMLElement; changed(): void } {
     const inTurn = (data: unknown): void => {
       before = before.then(async () => {
         const rows = data as Rows
+        if (view !== mine || stop === null) return
         take(rows, await Promise.all(rows.heats.map(unpack)))
       })
     }
@@ -216,8 +227,11 @@ function trainer(setting: Setting): { element: HTMLElement; changed(): void } {
   return {
     element: el('div', { class: 'training' }, el('div', { class: 'row' }, button, state), stage),
     changed() {
-      if (stop !== null) end('stopped')
+      if (stop !== null) end('')
+      stage.replaceChildren() // what was trained had other settings
+      view = course('the training')
       button.disabled = exported() && !answered('train', { ...setting })
+      state.textContent = button.disabled ? 'This page was exported without a training of these settings; `photic learn` trains them.' : ''
     },
   }
 }

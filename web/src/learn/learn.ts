@@ -43,7 +43,7 @@ export function learn(): HTMLElement {
   return el(
     'main',
     { id: 'main', tabindex: -1, class: 'dashboard' },
-    el('aside', { 'aria-label': 'Lessons' }, el('nav', { class: 'lessons', 'aria-label': 'Lessons' }, list), el('p', { class: 'dim' }, exported() ? 'Exported with a choice of answers, all measured in PyTorch. `photic learn` answers every question.' : 'Everything here is measured in PyTorch, now, on this machine.')),
+    el('aside', { 'aria-label': 'Lessons' }, el('details', { open: innerWidth > 800 }, el('summary', {}, 'Lessons'), el('nav', { class: 'lessons', 'aria-label': 'Lessons' }, list)), el('p', { class: 'dim' }, exported() ? 'Exported with a choice of answers, all measured in PyTorch. `photic learn` answers every question.' : 'Everything here is measured in PyTorch, now, on this machine.')),
     stage,
   )
 }

@@ -2,7 +2,8 @@
 import { backpropagation } from './backpropagation'
 import { experiment, type Options } from './experiment'
 import { neuron } from './neuron'
-import { phases, precision, time } from './others'
+import { precision, time } from './others'
+import { phases } from './phases'
 
 export interface Lesson {
   id: string
@@ -44,7 +45,7 @@ export const LESSONS: Lesson[] = [
   {
     id: 'tanh',
     title: 'tanh: the same curve, centred',
-    told: ['tanh(z) = 2 s(2z) − 1 is the sigmoid, stretched and moved down: slope 1 at zero, mean zero. Nothing else changes, and the gradient of the same network comes a thousand times deeper.'],
+    told: ['tanh(z) = 2 s(2z) − 1 is the sigmoid, stretched and moved down: slope 1 at zero, mean zero. Nothing else changes, and far more of the gradient of the same network arrives: after ten layers a million times as much. It still does not reach them all; the weights are next.'],
     formula: 'slope of tanh at 0 is 1; of the sigmoid 1/4',
     make: (options) => experiment(options, ['depth', 'width', 'data', 'learning_rate'], { activation: 'tanh' }, { activation: 'sigmoid' }),
   },
@@ -73,7 +74,7 @@ export const LESSONS: Lesson[] = [
     id: 'normalisation',
     title: 'Batch normalisation',
     told: ['Batch normalisation brings every unit back to mean zero and deviation one over the batch, in every layer, also while training: it centres and scales by itself. Backward it divides by the deviation, so small weights no longer shrink the gradient. With ReLU it makes it grow a little from layer to layer.'],
-    formula: 'with ReLU: mean square × π / (π − 1) = 1.47 per layer',
+    formula: 'with ReLU: mean square × π / (π − 1) = 1.47 per layer, so the norm × 1.21',
     make: (options) => experiment(options, ['normalisation', 'activation', 'depth', 'learning_rate'], { normalisation: 'batch', activation: 'relu' }, { normalisation: 'none' }),
   },
   {
@@ -86,8 +87,8 @@ export const LESSONS: Lesson[] = [
   {
     id: 'time',
     title: 'Recurrent networks: depth in time',
-    told: ['A recurrent network is a deep network that uses the same weights in each step. The gain of one step is multiplied as often as there are steps: 0.9 leaves half a percent after fifty, 1.1 a hundredfold. The LSTM’s cell passes what its forget gate says, which its bias can hold near one.'],
-    formula: 'RNN: ≤ gainᵗ; LSTM: s(bias of the forget gate)ᵗ while the gates are quiet',
+    told: ['A recurrent network is a deep network that uses the same weights in each step. The gain of one step is multiplied as often as there are steps: 0.9 leaves half a percent after fifty, 1.1 a hundredfold. That is the most: where units saturate, tanh takes its share as in any depth. The LSTM’s cell passes what its forget gate says, which its bias can hold near one; what comes through its recurrent weights is added.'],
+    formula: 'RNN: ≤ gainᵗ; LSTM: s(bias of the forget gate)ᵗ for the cell by itself',
     make: time,
   },
   {
@@ -107,7 +108,7 @@ export const LESSONS: Lesson[] = [
   {
     id: 'free',
     title: 'Turn everything',
-    told: ['All knobs at once. What would you have to change to train forty layers of sigmoids?'],
+    told: ['All knobs at once. What would you have to change to train thirty layers of sigmoids?'],
     make: (options) => experiment(options, ['activation', 'initialiser', 'normalisation', 'residual', 'depth', 'width', 'data', 'learning_rate', 'steps', 'seed'], { activation: 'tanh', initialiser: 'xavier' }),
   },
 ]

@@ -30,11 +30,24 @@ export async function question<T>(kind: string, params: Record<string, string | 
 /** Whether an exported page has the answer; a server always has. */
 export const answered = (kind: string, params: Record<string, string | number | boolean>): boolean => kept === null || query(kind, params) in kept
 
-/** Call the last of several calls that come quickly after each other, and show what went wrong. */
-export function lately(work: () => Promise<void>, failed: (message: string) => void): () => void {
-  let waiting = 0
+/**
+ * Ask for the last of several calls that come quickly after each other, show its answer, and say what went wrong.
+ * Answers may overtake each other: one that was asked before the last is not shown.
+ */
+export function lately<T>(ask: () => Promise<T>, show: (found: T) => void, failed: (message: string) => void): () => void {
+  let [waiting, last] = [0, 0]
+  const fail = (error: unknown): void => failed(error instanceof Error ? error.message : String(error))
   return () => {
     clearTimeout(waiting)
-    waiting = window.setTimeout(() => void work().then(() => failed(''), (error: unknown) => failed(error instanceof Error ? error.message : String(error))), 30)
+    const own = ++last
+    waiting = window.setTimeout(() => {
+      void ask()
+        .then((found) => {
+          if (own !== last) return
+          failed('')
+          show(found)
+        })
+        .catch((error: unknown) => own === last && fail(error))
+    }, 30)
   }
 }

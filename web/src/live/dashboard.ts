@@ -46,7 +46,7 @@ export function dashboard(folder: string): HTMLElement {
     }
     for (const id of chosen) {
       const entry = entries.find((one) => one.id === id)
-      if (entry !== undefined && !panels.has(id)) panels.set(id, panel(entry, (index) => panels.forEach((other, own) => own !== id && other.pick(index)), scale))
+      if (entry !== undefined && !panels.has(id)) panels.set(id, panel(entry, (step) => panels.forEach((other, own) => own !== id && other.pick(step)), scale))
     }
     stage.replaceChildren(...chosen.flatMap((id) => panels.get(id)?.element ?? []))
     list()

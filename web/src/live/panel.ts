@@ -5,13 +5,13 @@ import type { Shared } from '../charts/scale'
 import { el } from '../element'
 import { course } from '../report/course'
 import { findingCard } from '../report/findings'
-import { type Finding, type Heat, type Network, type Num, positive, type Report } from '../view'
+import { type Finding, type Heat, type Network, type Num, number, type Report } from '../view'
 import type { Entry } from './dashboard'
 
 export interface Panel {
   element: HTMLElement
   update(entry: Entry): void
-  pick(index: number): void
+  pick(step: number): void
   close(): void
 }
 
@@ -21,11 +21,11 @@ interface Rows {
   loss_steps: number[]
 }
 
-/** Show a run; `moved` is told where its cursor went; panels with one `scale` are coloured alike. */
-export function panel(given: Entry, moved: (index: number) => void, scale: Shared): Panel {
+/** Show a run; `moved` is told to which step its cursor went; panels with one `scale` are coloured alike. */
+export function panel(given: Entry, moved: (step: number) => void, scale: Shared): Panel {
   let entry = given
   let tables = new Map<string, Cells>()
-  let steps: number[] = []
+  let steps: number[] | null = []
   let losses: (number | null)[] = []
   let drawing = false
   let stop = (): void => {}
@@ -34,8 +34,9 @@ export function panel(given: Entry, moved: (index: number) => void, scale: Share
   const state = el('p', { class: 'dim', role: 'status' })
   const view = course(entry.name, moved, scale)
   const findings = el('div', { class: 'cards' })
+  const treated = el('p', { class: 'dim', hidden: true })
   const whole = el('a', { href: `/runs/${entry.id}` }, 'The whole report')
-  const element = el('section', { class: 'panel', 'aria-label': `Run ${entry.name}` }, title, said, state, el('p', {}, whole), view.element, findings)
+  const element = el('section', { class: 'panel', 'aria-label': `Run ${entry.name}` }, title, said, state, el('p', {}, whole), treated, view.element, findings)
 
   function draw(): void {
     if (drawing) return
@@ -44,7 +45,7 @@ export function panel(given: Entry, moved: (index: number) => void, scale: Share
       drawing = false
       if (tables.size > 0) view.show([...tables.values()])
       view.losses(steps, losses)
-      view.element.hidden = tables.size === 0 && steps.length === 0
+      view.element.hidden = tables.size === 0 && losses.length === 0
     })
   }
 
@@ -54,8 +55,8 @@ export function panel(given: Entry, moved: (index: number) => void, scale: Share
 
   async function start(network: Network): Promise<void> {
     tables = new Map((await Promise.all(network.heats.map(unpack))).map((table) => [table.series, table]))
-    losses = network.losses.map((loss) => positive(loss))
-    steps = network.loss_steps ?? losses.map((_, i) => i + 1)
+    losses = network.losses.map((loss) => number(loss))
+    steps = network.loss_steps
     found(network.findings)
     draw()
   }
@@ -71,8 +72,8 @@ export function panel(given: Entry, moved: (index: number) => void, scale: Share
       const old = tables.get(newer.series)
       tables.set(newer.series, old === undefined ? newer : joined(old, newer))
     }
-    steps = [...steps, ...rows.loss_steps]
-    losses = [...losses, ...rows.losses.map((loss) => positive(loss))]
+    steps = [...(steps ?? []), ...rows.loss_steps]
+    losses = [...losses, ...rows.losses.map((loss) => number(loss))]
     draw()
   }
 
@@ -99,6 +100,10 @@ export function panel(given: Entry, moved: (index: number) => void, scale: Share
     const report = await ask<Report>(`/api/runs/${entry.id}`)
     const network = report.runs[0]
     if (network !== undefined) inTurn(() => start(network))
+    const trials = report.treatment?.trials ?? []
+    const accepted = trials.filter((trial) => trial.outcome === 'accepted').map((trial) => trial.remedy)
+    treated.textContent = trials.length === 0 ? '' : `Of ${trials.filter((trial) => trial.outcome === 'accepted' || trial.outcome === 'refused').length} remedies that were tried, accepted: ${accepted.join(', ') || 'none'}. Course and findings below are those of the untreated network.`
+    treated.hidden = treated.textContent === ''
   }
 
   show()
@@ -116,7 +121,7 @@ export function panel(given: Entry, moved: (index: number) => void, scale: Share
         void read().catch(() => {})
       } else if (begun && next.live) follow()
     },
-    pick: (index) => view.pick(index),
+    pick: (step) => view.pick(step),
     close() {
       stop()
       view.leave()

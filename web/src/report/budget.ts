@@ -18,8 +18,17 @@ interface Bar {
   logs: Record<Share, number>
 }
 
-/** One bar for each layer: its activation is what stood between it and the layer above. */
+/** The block that a module belongs to: up to its first number, `encoder.layers.7` of `encoder.layers.7.norm2`. */
+function block(module: string): string {
+  const parts = module.split('.')
+  const at = parts.findIndex((part) => /^\d+$/.test(part))
+  return at < 0 ? (parts[0] ?? '') : parts.slice(0, at + 1).join('.')
+}
+
+/** One bar for each layer: its activation is what stood between it and the layer above. Where the way leads past the layers, one for each block. */
 function bars(profile: Profile): Bar[] {
+  const blocks = new Set(profile.budget.map((line) => block(line.module)))
+  if (3 * profile.budget.filter((line) => line.kind === 'weight').length < blocks.size) return ofBlocks(profile)
   const made: Bar[] = []
   let open: Bar | null = null
   const fresh = (): Bar => ({ label: '', title: '', logs: { weight: 0, activation: 0, rest: 0 } })
@@ -36,6 +45,21 @@ function bars(profile: Profile): Bar[] {
     }
   }
   if (open !== null) made.push({ ...open, label: profile.layers[0]?.site ?? 'input' })
+  return folded(made)
+}
+
+/** Of transformers and other residual networks the main way is made of skips, sums and normalisations. */
+function ofBlocks(profile: Profile): Bar[] {
+  const made: Bar[] = []
+  for (const line of profile.budget) {
+    const gain = number(line.gain)
+    if (gain === null || !(gain > 0) || !Number.isFinite(gain)) continue
+    const label = block(line.module) || '(root)'
+    let last = made.at(-1)
+    if (last?.label !== label) made.push((last = { label, title: '', logs: { weight: 0, activation: 0, rest: 0 } }))
+    last.logs[share(line)] += Math.log10(gain)
+    last.title += `${line.site || '(root)'}: × ${words(gain)}\n`
+  }
   return folded(made)
 }
 
@@ -90,7 +114,7 @@ function waterfall(profile: Profile, title: string): HTMLElement {
   const legend = el(
     'div',
     { class: 'legend' },
-    ...said.map(({ part, factor, of }) => el('span', { class: 'key' }, el('span', { class: `swatch ${part}` }), `${PART[part]}: × ${words(factor)}${plain ? `, ${percent(of, 0)} of the loss in decades` : ''}`)),
+    ...said.map(({ part, factor, of }) => el('span', { class: 'key' }, el('span', { class: `swatch ${part}` }), `${PART[part]}: × ${words(factor)}${plain ? `, ${percent(of, 0)} of what the gradient loses, in decades` : ''}`)),
   )
   const wall = el('figure', {}, legend, el('div', { class: 'scroll wide', tabindex: 0, role: 'group', 'aria-label': `Gradient budget of ${title}` }, drawing))
   return el('div', {}, wall, el('details', {}, el('summary', {}, `The budget in numbers: ${title}`), numbers(shown, title)))
@@ -113,7 +137,7 @@ export function budgetSection(networks: Network[]): HTMLElement | null {
   const parts = shown.flatMap((n) => (n.profile === null ? [] : [el('div', {}, shown.length > 1 && el('h3', {}, n.title), waterfall(n.profile, n.title))]))
   return section(
     'Where it goes: the gradient budget',
-    'From the loss, on top, down to the first layer: each row is what a layer and the activation before it do to the gradient on its way down. To the left is less. The factors multiply exactly to what is left at the deepest layer.',
+    'From the loss, on top, down to the first layer: each row is what a layer and the activation before it do to the gradient on its way down, or a block where the way leads past the layers. To the left is less. The factors multiply exactly to what is left at the deepest layer.',
     el('div', { class: 'columns' }, ...parts),
   )
 }

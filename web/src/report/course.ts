@@ -1,24 +1,26 @@
 // The course of a run: heat map of layers by steps, the profile at the chosen step, and the losses.
-import { type Cells, magnitude, relative, span, unpack } from '../charts/cells'
+import { type Cells, INFINITE, magnitude, MISSING, relative, span, unpack } from '../charts/cells'
 import { heatmap } from '../charts/heatmap'
 import { lines, type Chart, type Spec } from '../charts/lines'
+import { even, lossSpec } from './loss'
 import { shared, type Shared } from '../charts/scale'
 import { choice, el, slider } from '../element'
-import { type Heat, type Network, positive } from '../view'
+import { type Heat, type Network, number, positive } from '../view'
 import { words } from '../words'
 
 export interface Course {
   element: HTMLElement
   /** Show these tables; the chosen one, the cursor and the zoom stay. */
   show(tables: Cells[]): void
-  losses(steps: number[], losses: (number | null)[]): void
-  /** Put the cursor on a reading. */
-  pick(index: number): void
+  /** Show these losses; without steps only their order is known. What is not finite is said in words. */
+  losses(steps: number[] | null, losses: (number | null)[]): void
+  /** Put the cursor on the last reading up to a step. */
+  pick(step: number): void
   /** Share the scale no more. */
   leave(): void
 }
 
-/** Make the view of a course; `moved` is told where the cursor went; those with one `scale` are coloured alike. */
+/** Make the view of a course; `moved` is told to which step the cursor went; those with one `scale` are coloured alike. */
 export function course(title: string, moved: (index: number) => void = () => {}, scale: Shared = shared()): Course {
   const own = {}
   let tables: Cells[] = []
@@ -29,7 +31,7 @@ export function course(title: string, moved: (index: number) => void = () => {},
     ;[step, row] = [s, r]
     time.set(s)
     tell()
-    moved(s)
+    moved(cells?.steps[s] ?? s)
   })
   const readout = el('output', { class: 'readout', 'aria-live': 'polite' })
   const knobs = el('div', { class: 'row' })
@@ -37,12 +39,15 @@ export function course(title: string, moved: (index: number) => void = () => {},
     step = v
     map.pick(step, row)
     tell()
-    moved(v)
+    moved(cells?.steps[v] ?? v)
   })
   const profile: Chart = lines(profileAt(null, 0))
-  const loss: Chart = lines(lossSpec([], []))
+  let [lossSteps, losses]: [number[] | null, (number | null)[]] = [[], []]
+  const loss: Chart = lines(lossSpec([], [], []))
+  const broken = el('p', { class: 'bad', role: 'status' })
+  const spaced = el('p', { class: 'dim' })
   const charts = el('div', { class: 'columns' }, profile.element, loss.element)
-  const element = el('div', { class: 'course' }, knobs, map.element, time.element, readout, charts)
+  const element = el('div', { class: 'course' }, knobs, map.element, time.element, readout, broken, spaced, charts)
 
   function options(): Map<string, () => Cells> {
     const found = new Map<string, () => Cells>()
@@ -55,8 +60,9 @@ export function course(title: string, moved: (index: number) => void = () => {},
 
   function tell(): void {
     if (cells === null) return
-    const value = magnitude(cells.codes[step * cells.rows + row] ?? 0)
-    readout.textContent = `step ${cells.steps[step] ?? ''}, ${cells.names[row] ?? ''}: ${value === null ? 'not measured' : `${words(value)} ${cells.unit}`}`
+    const code = cells.codes[step * cells.rows + row] ?? 0
+    const value = code === MISSING ? 'not measured' : code === INFINITE ? 'not finite' : `${words(magnitude(code))} ${cells.unit}`
+    readout.textContent = `step ${cells.steps[step] ?? ''}, ${cells.names[row] ?? ''}: ${value}`
     profile.update(profileAt(cells, step))
     last = step === cells.steps.length - 1
   }
@@ -72,6 +78,18 @@ export function course(title: string, moved: (index: number) => void = () => {},
     map.pick(step, row)
     time.set(step, cells.steps.length - 1)
     tell()
+    explain()
+  }
+
+  /** Losses over the same columns as the map; what a chart cannot show is said. */
+  function explain(): void {
+    const read = cells?.steps ?? []
+    loss.update(lossSpec(lossSteps, losses, read))
+    const at = losses.findIndex((value) => value !== null && !Number.isFinite(value))
+    broken.textContent = at < 0 ? '' : `From ${lossSteps === null ? `reading ${at + 1}` : `step ${lossSteps[at] ?? at}`} on the loss is not a finite number: the training broke down there.`
+    spaced.textContent = even(read) ? '' : `${read.length} readings${read.length <= 12 ? `, at steps ${read.join(', ')}` : ''}: each column is one of them, so the columns are not equally long in time; the losses below stand in the same places.`
+    broken.hidden = broken.textContent === ''
+    spaced.hidden = spaced.textContent === ''
   }
 
   let names = ''
@@ -91,10 +109,14 @@ export function course(title: string, moved: (index: number) => void = () => {},
       refresh()
     },
     leave: () => scale.leave(own),
-    losses: (steps, values) => loss.update(lossSpec(steps, values)),
-    pick(index) {
+    losses(steps, values) {
+      ;[lossSteps, losses] = [steps, values]
+      explain()
+    },
+    pick(wanted) {
       if (cells === null) return
-      step = Math.min(index, cells.steps.length - 1)
+      const after = cells.steps.findIndex((one) => one > wanted)
+      step = Math.max(0, (after < 0 ? cells.steps.length : after) - 1)
       map.pick(step, row)
       time.set(step)
       tell()
@@ -119,13 +141,8 @@ function profileAt(cells: Cells | null, step: number): Spec {
   }
 }
 
-function lossSpec(steps: number[], losses: (number | null)[]): Spec {
-  return { label: 'Loss', x: steps, lines: [{ label: 'loss', values: losses, colour: 'b', points: steps.length <= 60 }], xLabel: 'step', yLabel: 'loss', height: 240, named: (x) => `step ${x}` }
-}
-
 /** Fill a course with what a report brings. */
 export async function fill(view: Course, network: Network): Promise<void> {
   view.show(await Promise.all(network.heats.map((heat: Heat) => unpack(heat))))
-  const losses = network.losses.map((loss) => positive(loss))
-  view.losses(network.loss_steps ?? losses.map((_, i) => i + 1), losses)
+  view.losses(network.loss_steps, network.losses.map((loss) => number(loss)))
 }

@@ -3,6 +3,8 @@ import { el, section } from '../element'
 import type { Finding, Network } from '../view'
 import { percent, tail, words } from '../words'
 
+declare const SOURCES: Record<string, string> // from references.bib, put in while building
+
 const SAID = { info: 'information', warning: 'warning', critical: 'critical' }
 
 /** One finding. `go` shows a place in the tree of operations. */
@@ -20,7 +22,7 @@ export function findingCard(finding: Finding, go: ((site: string) => void) | nul
     finding.sites.length > 0 && el('p', {}, 'Cause: ', ...places(finding.sites)),
     finding.victims.length > 0 && el('p', { class: 'dim' }, 'Suffering: ', ...places(finding.victims)),
     finding.evidence.length > 0 && el('ul', { class: 'dim evidence' }, ...finding.evidence.map((e) => el('li', {}, `${e.name}: ${words(e.value)} ${e.unit}`))),
-    finding.sources.length > 0 && el('p', { class: 'dim' }, `Sources: ${finding.sources.join(', ')}`),
+    finding.sources.length > 0 && el('p', { class: 'dim' }, `Sources: ${finding.sources.map((key) => SOURCES[key] ?? key).join('; ')}`),
   )
 }
 

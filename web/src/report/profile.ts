@@ -6,8 +6,8 @@ import { tail, words } from '../words'
 
 const COLOURS = ['a', 'b', 'c', 'd']
 
-/** The lines of several profiles, one beside the other; predictions of the first two are drawn. */
-export function profileSpec(shown: { title: string; profile: Profile }[], height = 320): Spec {
+/** The lines of several profiles, one beside the other; predictions of the first two are drawn. `named` puts the layers' names under the axis. */
+export function profileSpec(shown: { title: string; profile: Profile }[], height = 320, named = false): Spec {
   const longest = shown.reduce((a, b) => (b.profile.layers.length > a.profile.layers.length ? b : a))
   const layers = longest.profile.layers
   const drawn: Line[] = []
@@ -31,13 +31,14 @@ export function profileSpec(shown: { title: string; profile: Profile }[], height
     xLabel: 'layer: 1 is next to the input, the last next to the loss',
     yLabel: 'gradient, relative to the top',
     logarithmic: true,
-    height,
-    ticks: (x) => String(x),
+    height: named ? height + 70 : height,
+    ticks: (x) => (named ? tail(layers[x - 1]?.site ?? '', 18) : String(x)),
+    slanted: named,
     named: (x) => `layer ${x}, ${layers[x - 1]?.site ?? ''}`,
   }
 }
 
-/** The mean and deviation of the signal, layer by layer. */
+/** The mean and deviation of the signal, layer by layer, measured and predicted. */
 export function signalSpec(profile: Profile, height = 220): Spec {
   return {
     label: 'Signal at each layer: mean and deviation',
@@ -45,6 +46,9 @@ export function signalSpec(profile: Profile, height = 220): Spec {
     lines: [
       { label: 'mean', values: profile.layers.map((l) => number(l.signal_mean)), colour: 'a', points: true },
       { label: 'deviation', values: profile.layers.map((l) => number(l.signal_deviation)), colour: 'b', points: true },
+      ...([['mean, predicted', 'predicted_mean', 'a'], ['deviation, predicted', 'predicted_deviation', 'b']] as const).flatMap(([label, name, colour]) =>
+        profile.layers.some((l) => number(l[name]) !== null) ? [{ label, values: profile.layers.map((l) => number(l[name])), colour, dash: true, width: 1.5 }] : [],
+      ),
     ],
     xLabel: 'layer',
     yLabel: 'signal after the activation',
@@ -61,7 +65,7 @@ export function profileSection(networks: Network[]): HTMLElement | null {
   if (first === undefined) return null
   const last = networks.length === 1 ? networks[0]?.last_profile : null
   const lots = last ? [{ title: `step ${first.profile.step}`, profile: first.profile }, { title: `step ${last.step}`, profile: last }] : shown
-  const charts: Chart[] = [lines(profileSpec(lots))]
+  const charts: Chart[] = [lines(profileSpec(lots, 320, true))]
   return section(
     'How deep the gradient reaches',
     'The error gradient starts at the loss, on the right, and must come through to the left. The shaded band is what mean-field theory expects of a network of this width.',

@@ -1,7 +1,7 @@
 // The report: the verdict first, then the profile, the budget, the course, the units, findings, trials, the tree.
 import { shared } from '../charts/scale'
 import { el, section } from '../element'
-import type { Network, Report } from '../view'
+import { dressOf, type Network, type Report } from '../view'
 import { words } from '../words'
 import { budgetSection } from './budget'
 import { course, type Course, fill } from './course'
@@ -53,7 +53,7 @@ function verdict(network: Network, several: boolean, main: boolean): HTMLElement
     'div',
     { class: 'verdict' },
     several && el('p', { class: 'dim' }, network.title),
-    el(main ? 'h1' : 'h2', { class: network.healthy ? 'good' : 'bad' }, network.verdict),
+    el(main ? 'h1' : 'h2', { class: dressOf(network) }, network.verdict),
     el('p', { class: 'dim' }, text.filter((part) => part !== '').join(' · ')),
   )
 }
@@ -63,7 +63,7 @@ export function coursesSection(networks: Network[]): HTMLElement | null {
   const shown = networks.filter((network) => network.heats.length > 0)
   if (shown.length === 0) return null
   const scale = shared()
-  const courses: Course[] = shown.map((network, own) => course(network.title, (index) => courses.forEach((other, i) => i !== own && other.pick(index)), scale))
+  const courses: Course[] = shown.map((network, own) => course(network.title, (step) => courses.forEach((other, i) => i !== own && other.pick(step)), scale))
   shown.forEach((network, i) => void fill(courses[i] as Course, network))
   return section(
     'Layers by steps',

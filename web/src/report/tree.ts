@@ -15,7 +15,7 @@ export function tree(network: Network, several: boolean): Tree | null {
   if (sites.length === 0) return null
   const blocks = new Map((network.profile?.blocks ?? []).map((block) => [block.path, block]))
   const spent = (network.profile?.budget ?? []).filter((line) => line.kind !== 'join')
-  // Shares of a loss say something only where no operation raises what others take.
+  // Shares of what is lost say something only where no operation raises what others take.
   const plain = spent.every((line) => { const of = number(line.share); return of === null || (of > -0.005 && of < 1.005) })
   const shares = new Map(plain ? spent.map((line) => [line.site, line.share]) : [])
   const opened = new Map<string, HTMLDetailsElement>()

@@ -7,6 +7,11 @@ const SHARES = [0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1]
 const WIDE = 460
 const TOP = 210
 
+/** Whether a slope steps between neighbouring points: no activation here that is smooth changes it so fast. */
+export const jumps = (before: number | undefined, after: number | undefined): boolean => before !== undefined && after !== undefined && Math.abs(after - before) > 0.3
+
+let clips = 0
+
 /** Draw one activation with the units of all its layers; the slider chooses whose histogram stands on the slope. */
 export function unitsFigure(curve: Curve, title: string): { element: HTMLElement; choose(index: number): void } {
   const low = curve.x[0] ?? -8
@@ -14,11 +19,12 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
   const x = (value: number): number => 30 + ((Math.min(Math.max(value, low), high) - low) / (high - low)) * (WIDE - 40)
   const all = [...curve.value.filter((v) => Math.abs(v) <= 3), ...curve.slope.filter((v) => Math.abs(v) <= 3), 0]
   const [bottom, top] = [Math.min(...all), Math.max(...all)]
-  const y = (value: number): number => 8 + ((top - Math.min(Math.max(value, bottom), top)) / (top - bottom)) * (TOP - 30)
+  const y = (value: number): number => 8 + ((top - value) / (top - bottom)) * (TOP - 30)
   const shown = curve.sites.length
   const each = Math.max(3, Math.min(12, 220 / Math.max(shown, 1)))
   const height = TOP + 16 + shown * each + 10
-  const drawing = svg('svg', { viewBox: `0 0 ${WIDE} ${height}`, role: 'img', 'aria-label': `${curve.name}, its slope, and the pre-activations of ${shown} layers on it` })
+  const frame = `units-${clips++}` // curves leave it; a curve that went on along its edge would look saturated
+  const drawing = svg('svg', { class: 'units', viewBox: `0 0 ${WIDE} ${height}`, role: 'img', 'aria-label': `${curve.name}, its slope, and the pre-activations of ${shown} layers on it` })
   for (let tick = Math.ceil(low); tick <= high; tick += 2) {
     drawing.append(svg('line', { x1: x(tick), x2: x(tick), y1: 4, y2: height - 6, class: 'grid' }))
     drawing.append(svg('text', { x: x(tick), y: TOP, 'text-anchor': 'middle' }, tick))
@@ -26,8 +32,12 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
   for (const value of [bottom, 0, top]) drawing.append(svg('text', { x: 26, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
   const histogram = svg('path', { class: 'histogram' })
   drawing.append(histogram)
-  const path = (values: number[]): string => values.map((v, i) => `${i === 0 ? 'M' : 'L'}${x(curve.x[i] ?? 0).toFixed(1)} ${y(v).toFixed(1)}`).join('')
-  drawing.append(svg('path', { d: path(curve.value), class: 'curve value' }), svg('path', { d: path(curve.slope), class: 'curve slope' }))
+  const path = (values: number[], steps: boolean): string => values.map((v, i) => `${i === 0 || (steps && jumps(values[i - 1], v)) ? 'M' : 'L'}${x(curve.x[i] ?? 0).toFixed(1)} ${y(v).toFixed(1)}`).join('')
+  drawing.append(
+    svg('clipPath', { id: frame }, svg('rect', { x: x(low), y: 4, width: x(high) - x(low), height: TOP - 22 })),
+    svg('path', { d: path(curve.value, false), class: 'curve value', 'clip-path': `url(#${frame})` }),
+    svg('path', { d: path(curve.slope, true), class: 'curve slope', 'clip-path': `url(#${frame})` }),
+  )
   const strips = curve.quantiles.map((q, index) => {
     const at = TOP + 16 + (index + 0.5) * each
     const line = (from: number, to: number, kind: string): SVGElement => svg('line', { x1: x(q[from] ?? 0), x2: x(q[to] ?? 0), y1: at, y2: at, class: kind })

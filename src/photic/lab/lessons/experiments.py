@@ -15,6 +15,7 @@ from photic.checkups.watch import watch
 from photic.diagnosis.diagnose import diagnose
 from photic.diagnosis.units_on_curves import units_on_curves
 from photic.lab.lessons.knobs import Knobs, batches, built
+from photic.lab.lessons.turns import turn
 from photic.probes.audit import measure
 from photic.records.findings import Checkup
 from photic.reports.view import view_of
@@ -22,9 +23,9 @@ from photic.theory.network import predict_run
 
 
 def audited(knobs: Knobs) -> dict[str, Any]:
-    """Return what the page shows of the untrained network, with the time that the audit took in milliseconds."""
-    network, batch = built(knobs)
+    """Return what the page shows of the untrained network, with the time that building and auditing took in milliseconds."""
     began = time.perf_counter()
+    network, batch = built(knobs)
     with seeded(knobs.seed):
         run = measure(network, batch, F.cross_entropy)
     prediction = predict_run(run)
@@ -39,7 +40,8 @@ def audited(knobs: Knobs) -> dict[str, Any]:
 
 def trained(knobs: Knobs, record: Path, *, stopped: Callable[[], bool]) -> None:
     """Train the network under a watch that reads every layer at every step, into a store, until done or stopped."""
-    network, _ = built(knobs)
+    with turn():
+        network, _ = built(knobs)
     optimizer = torch.optim.SGD(network.parameters(), lr=knobs.learning_rate)
     stream = batches(knobs)
     with watch(network, optimizer, record=record, every=1) as watching:
@@ -47,8 +49,9 @@ def trained(knobs: Knobs, record: Path, *, stopped: Callable[[], bool]) -> None:
             if stopped():
                 return
             inputs, labels = next(stream)
-            optimizer.zero_grad()
-            loss = F.cross_entropy(network(inputs), labels)
-            loss.backward()
-            optimizer.step()
+            with turn(patient=True):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(network(inputs), labels)
+                loss.backward()
+                optimizer.step()
             watching._recording.loss(step, float(loss.detach()))

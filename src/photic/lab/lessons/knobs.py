@@ -30,6 +30,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 INITIALISERS = ("default", "xavier", "he", "centred_logistic", "lecun", "orthogonal", "critical")
+NORMALISATIONS = ("none", "batch", "layer")
 DATA = ("digits", "circles", "spirals", "shapeset")
 BATCH = 64
 DEPTHS, WIDTHS, RATES, STEPS = (1, 40), (2, 256), (1e-4, 10.0), (1, 2000)
@@ -67,7 +68,7 @@ class Knobs:
         words = {
             "activation": tuple(ACTIVATIONS),
             "initialiser": INITIALISERS,
-            "normalisation": ("none", "batch", "layer"),
+            "normalisation": NORMALISATIONS,
             "data": DATA,
         }
         for name, known in words.items():
@@ -125,7 +126,7 @@ class Network(nn.Module):
 
 @lru_cache(maxsize=len(DATA))
 def dataset(name: str) -> tuple[Tensor, Tensor, int]:
-    """Return inputs of mean 0 and deviation 1, labels, and the number of classes."""
+    """Return inputs of mean 0 in each feature and deviation 1 over all, labels, and the number of classes."""
     if name == "digits":
         from sklearn.datasets import load_digits
 
@@ -146,7 +147,8 @@ def dataset(name: str) -> tuple[Tensor, Tensor, int]:
         x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1) + generator.normal(0.0, 0.03, (count, 2))
     inputs = torch.tensor(np.asarray(x), dtype=torch.float32)
     labels = torch.tensor(np.asarray(y), dtype=torch.int64)
-    return (inputs - inputs.mean()) / inputs.std(), labels, int(labels.max()) + 1
+    inputs = inputs - inputs.mean(0)
+    return inputs / inputs.std(), labels, int(labels.max()) + 1
 
 
 def built(knobs: Knobs) -> tuple[Network, tuple[Tensor, Tensor]]:

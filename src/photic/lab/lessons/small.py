@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from photic.activations import find
+from photic.activations import Activation, find
 from photic.checkups.setup import seeded
 from photic.lab.lessons.knobs import ACTIVATIONS, Knobs, built, dataset
 from photic.theory.atlas import phase_diagram
+from photic.theory.moments import mean_square, slope_square
 
 PHASES = ("tanh", "sigmoid", "relu", "softsign", "gelu")
 
@@ -23,7 +25,7 @@ PHASES = ("tanh", "sigmoid", "relu", "softsign", "gelu")
 def neuron(activation: str) -> dict[str, Any]:
     """Return value and slope along x, from the formula and from autograd; the largest slope."""
     function = ACTIVATIONS[activation]
-    x = torch.linspace(-8.0, 8.0, 161, dtype=torch.float64, requires_grad=True)
+    x = (torch.arange(-80, 81, dtype=torch.float64) / 10.0).requires_grad_()  # tenths, and 0 exactly
     y = function(x)
     (slope,) = torch.autograd.grad(y.sum(), x)
     known = find(activation)
@@ -81,10 +83,11 @@ def backpropagation(activation: str, *, seed: int = 0, scale: float = 1.0) -> di
 
 
 def through_time(kind: str, *, steps: int = 50, gain: float = 1.0, seed: int = 0) -> dict[str, Any]:
-    """Return how much of the gradient of the last time step arrives at each earlier one.
+    """Return how much of the gradient of the last state arrives at each earlier one; of an lstm, the cell's state.
 
-    `gain` multiplies an orthogonal recurrent matrix, so that with tanh theory bounds a step by `gain`; for lstm it is
-    the forget gate's bias, and the cell state passes sigmoid(bias) a step as long as the gates are quiet.
+    `gain` multiplies an orthogonal recurrent matrix, so that with tanh no step passes more than `gain`; for lstm it is
+    the forget gate's bias, and by itself the cell passes sigmoid(bias) a step. There are no other biases, the recurrent
+    weights of the lstm are a tenth of PyTorch's, and the inputs are small: tanh has slope 1 there, and gates are quiet.
     """
     classes = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
     width = 32
@@ -94,14 +97,20 @@ def through_time(kind: str, *, steps: int = 50, gain: float = 1.0, seed: int = 0
             if kind == "rnn" and name.startswith("weight_hh"):
                 nn.init.orthogonal_(parameter)
                 parameter.data.mul_(gain)
-            if kind == "lstm" and name.startswith("bias"):
+            if kind == "lstm" and name.startswith("weight_hh"):
+                parameter.data.mul_(0.1)
+            if kind != "gru" and name.startswith("bias"):
                 nn.init.zeros_(parameter)
-                if name.startswith("bias_ih"):
+                if kind == "lstm" and name.startswith("bias_ih"):
                     parameter.data[width : 2 * width] = gain
-        inputs = (0.1 * torch.randn(16, steps, 8)).requires_grad_()
-        output, _ = network(inputs)
-        (gradient,) = torch.autograd.grad(output[:, -1].square().sum(), inputs)
-    norms = gradient.double().norm(dim=(0, 2))
+        inputs = 1e-8 * torch.randn(16, steps, 8)
+        state: Any = None
+        states: list[Tensor] = []
+        for step in range(steps):
+            _, state = network(inputs[:, step : step + 1], state)
+            states.append(state[1] if kind == "lstm" else state)
+        gradients = torch.autograd.grad((states[-1] * torch.randn_like(states[-1])).sum(), states)
+    norms = torch.stack([gradient.double().norm() for gradient in gradients])
     share = (norms / norms[-1].clamp_min(1e-300)).tolist()
     passed = {"rnn": gain, "lstm": 1.0 / (1.0 + math.exp(-gain)), "gru": None}[kind]
     formula = None if passed is None else [passed ** (steps - 1 - t) for t in range(steps)]
@@ -137,18 +146,60 @@ def small_numbers(knobs: Knobs, *, epsilon: float, scale: float) -> dict[str, An
 
 @lru_cache(maxsize=len(PHASES))
 def phases(activation: str) -> dict[str, Any]:
-    """Return chi over weight and bias variances, as theory has it; 1 is the edge."""
+    """Return chi over weight and bias variances, as theory has it, and the edge where it is 1."""
     known = find(activation)
     assert known is not None
-    high = 40.0 if activation == "sigmoid" else 4.0
+    high = {"sigmoid": 160.0, "softsign": 8.0}.get(activation, 4.0)
     weights, biases = np.linspace(high / 40.0, high, 40), np.linspace(0.0, 1.0, 26)
     found = phase_diagram(known, weight_variances=weights, bias_variances=biases, steps=400)
     return {
         "weights": list(found.weight_variances),
         "biases": list(found.bias_variances),
         "gains": [list(row) for row in found.gains],
-        "line": [[point.weight_variance, point.bias_variance] for point in found.line],
+        "line": edge(known, high) or crossing(weights, biases, np.asarray(found.gains)),
     }
+
+
+def edge(known: Activation, high: float) -> list[list[float]]:
+    """Return points (weight variance, bias variance) with chi = 1, up to a weight variance of `high`.
+
+    A length q is at rest there where Var[w] = 1 / E[slope(z)^2] and Var[b] = q - Var[w] E[f(z)^2], z of variance q. Where
+    that says the same for every length, as for ReLU, the edge is that weight variance with any bias. Where a slightly
+    larger length runs away from there, as for GELU, no deep network stays, and there are no such points.
+    """
+
+    def at_rest(lengths: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        weights = np.array([1.0 / slope_square(known, variance=float(q)).value for q in lengths])
+        squares = np.array([mean_square(known, variance=float(q)).value for q in lengths])
+        return weights, lengths - weights * squares, float(np.max(weights * np.gradient(squares, lengths)))
+
+    lengths = np.logspace(-8.0, 3.0, 100)
+    weights, biases, _ = at_rest(lengths)
+    if np.ptp(weights) < 1e-6 * weights[0]:
+        return [[float(weights[0]), 0.0], [float(weights[0]), 1.0]]
+    pairs = np.stack([biases[:-1], biases[1:]])
+    crossed = np.flatnonzero((pairs.min(axis=0) <= 1.0) & (pairs.max(axis=0) >= 0.0))  # between which lengths it lies
+    if not len(crossed):
+        return []
+    weights, biases, steepest = at_rest(np.geomspace(lengths[crossed[0]], lengths[crossed[-1] + 1], 200))
+    if steepest > 1.01:
+        return []
+    drawn = (biases > -1e-6) & (biases <= 2.0) & (weights <= 2.0 * high)
+    return [[float(w), max(float(b), 0.0)] for w, b in zip(weights[drawn], biases[drawn], strict=True)]
+
+
+def crossing(
+    weights: NDArray[np.float64], biases: NDArray[np.float64], gains: NDArray[np.float64]
+) -> list[list[float]]:
+    """Return for each bias variance where chi passes 1 between two weight variances of a map; it may jump there."""
+    found: list[list[float]] = []
+    for bias, row in zip(biases, gains, strict=True):
+        above = np.flatnonzero((row[:-1] < 1.0) & (row[1:] >= 1.0))
+        if len(above):
+            low, high = row[above[0]], row[above[0] + 1]
+            share = (1.0 - low) / (high - low)
+            found.append([float(weights[above[0]] + share * (weights[above[0] + 1] - weights[above[0]])), float(bias)])
+    return found
 
 
 def phase_point(activation: str, *, weight_variance: float, bias_variance: float, seed: int = 0) -> dict[str, Any]:
