@@ -221,6 +221,29 @@ def test_the_record_is_read_while_it_is_written(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_the_record_of_an_earlier_run_goes_and_that_of_a_resumed_one_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "run.sqlite"
+
+    def losses(steps: int, started: int) -> list[int]:
+        model = seeded(lambda: zoo.Mlp(torch.relu, 2))
+        optimizer = torch.optim.SGD(model.parameters(), 0.05)
+        x, y = zoo.vectors()
+        with Watch(model, optimizer, record=file, started=started):
+            for _ in range(steps):
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+        reader = StoreReader(file)
+        found = [step for step, _ in reader.rows("loss")]
+        assert reader.lost == 0
+        reader.close()
+        return found
+
+    assert losses(10, 0) == [0, 2, 8]
+    assert losses(3, 0) == [0, 2]
+    assert losses(3, 2) == [0, 2, 4]
+
+
 def test_the_pace_keeps_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock of our own: plain steps take 10 ms, glances 1 ms more and audits 40 ms more."""
     clock = [0.0]
