@@ -176,7 +176,8 @@ GUARDS = {
     "Glance.remove", "Glance.detach", "InPlaceAudit.close", "InPlaceAudit._missed", "InPlaceAudit._mute", "InPlaceAudit._visit",
     "InPlaceAudit.knocked", "InPlaceAudit.went", "InPlaceAudit._clips", "InPlaceAudit._cross", "Once.__init__", "Once.__call__",
     "Watcher.leave", "Watcher.end", "Watcher.__enter__", "Watcher.__exit__", "Watcher.__torch_function__", "FirstRun.__call__",
-    "_Forward.__call__", "_Reader.__call__", "_Reader.heard", "Running.enter", "Running.leave", "Running._ours",
+    "_Reader.__call__", "_Reader.heard", "Running.enter", "Running.leave", "Running._ours",
+    "Glance._ran", "Entries.close", "Entries.forget", "Entries._entered", "Entries.left", "_Leaving.__call__",
     "_Listener.__call__", "_Moment.__call__", "_Moment.remove", "_Moment._tidy", "GradientGraph.listened", "Call.run",
     "TimeTap._hear", "StoreWriter.close",
 }  # fmt: skip

@@ -160,6 +160,13 @@ def test_the_exit_code_is_the_scripts_and_the_record_is_whole(tmp_path: Path, na
         assert done.stdout == alone.stdout  # the same loss, to the last digit
 
 
+def test_a_record_is_that_of_the_last_run(tmp_path: Path) -> None:
+    for name in ("plain", "interrupted"):
+        launched(tmp_path, name, before=("--record", "kept.sqlite"))
+    reader = StoreReader(tmp_path / "kept.sqlite")
+    assert [step for step, _ in reader.rows("loss")] == [1, 3, 9] and reader.facts()["steps"] == 21 and reader.lost == 0
+
+
 def test_arguments_after_the_script_are_its_own(tmp_path: Path) -> None:
     done = launched(tmp_path, "main", "--lr", "0.01", "--budget", "theirs", "a", "b", before=("--budget", "0.05"))
     assert done.returncode == 0, done.stderr

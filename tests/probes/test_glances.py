@@ -61,6 +61,7 @@ def test_the_gradient_before_an_operation_in_place_is_read() -> None:
     glance = Glance(model, module_names(model), raised)
     glance.install()
     model(x).sum().backward()
+    glance.remove()
     read = dict(zip(glance.names, glance.moments(1)))["layer"]
     assert read is not None and z.grad is not None
     assert read.norm == pytest.approx(float(z.grad.norm()), rel=1e-6)
@@ -75,6 +76,7 @@ def test_what_did_not_run_is_none_and_a_fault_is_handed_over() -> None:
     assert glance.moments(0)[1] is None and glance.moments(1)[0] is None
     glance._readers[0][0].row = "no address"  # type: ignore[assignment]
     model[0](torch.randn(2, 3))
+    glance.remove()
     assert len(faults) == 1
 
 

@@ -118,6 +118,27 @@ def test_thinned_rows_are_not_lost_ones(tmp_path: Path) -> None:
     assert len(rows) <= 64 and rows[-1] == (299, expected(299)) and reader.lost == 0
 
 
+def test_a_row_that_is_written_again_counts_once_and_is_the_later_one(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "run.sqlite") as writer:
+        for count in range(3):
+            writer.row("scaler/skipped", 4, [float(count)])
+    reader = StoreReader(tmp_path / "run.sqlite")
+    assert reader.rows("scaler/skipped") == [(4, (2.0,))] and reader.lost == 0
+    assert reader.facts()["rows"] == {"scaler/skipped": 1}
+
+
+def test_a_store_begins_anew_or_where_a_run_goes_on(tmp_path: Path) -> None:
+    path = written(tmp_path / "run.sqlite", 10)
+    with StoreWriter(path, start=6) as writer:
+        writer.row("loss", 6, [0.5])
+    reader = StoreReader(path)
+    assert reader.rows("loss") == [*((step, expected(step)) for step in range(6)), (6, (0.5,))] and reader.lost == 0
+    with StoreWriter(path, start=0) as writer:
+        writer.row("other", 0, [1.0])
+    reader = StoreReader(path)
+    assert reader.series() == ("other",) and reader.facts()["rows"] == {"other": 1} and reader.lost == 0
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_killed_writer_leaves_whole_rows_without_a_gap(tmp_path: Path, seed: int) -> None:
     _, wrong = killed(tmp_path, seed)

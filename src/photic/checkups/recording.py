@@ -21,15 +21,16 @@ class Recording:
     In the rows nan means that nothing was read, and inf that an element is not finite.
 
     The first optimizer's series bear plain names; those of the others begin with `optimizer 2/`, `optimizer 3/` ...
+    It begins with step `started`: what an earlier run wrote of that step and later ones is no part of this one.
     An error ends the record and neither the watch nor the training: `warn` is told of it.
 
     Attributes:
         notes: what the reader of the record must know, in words.
     """
 
-    def __init__(self, file: str | Path | None, warn: Callable[[str, Exception], None]) -> None:
+    def __init__(self, file: str | Path | None, warn: Callable[[str, Exception], None], *, started: int = 0) -> None:
         self.notes: list[str] = []
-        self._file, self._warn = file, warn
+        self._file, self._warn, self._started = file, warn, started
         self._store: StoreWriter | None = None
         self._failed = False
         self._told: dict[str, Any] = {}
@@ -38,7 +39,7 @@ class Recording:
     def open(self) -> None:
         """Begin the record; where that is not possible there is none."""
         try:
-            self._store = None if self._file is None else StoreWriter(Path(self._file))
+            self._store = None if self._file is None else StoreWriter(Path(self._file), start=self._started)
         except Exception as error:
             self.notes.append(f"there is no record: {words(error)}")
             self._warn(f"photic keeps no record of this run: {words(error)}", error)

@@ -85,7 +85,7 @@ class Watch:
         self._process = os.getpid()
         self._warned = Warned()
         self._optimizers = 0
-        self._recording = Recording(record, self._warn)
+        self._recording = Recording(record, self._warn, started=started)
         self.scaled = ScaledSteps(self._ours, self._skip, self._fault)
         try:
             self._begin()

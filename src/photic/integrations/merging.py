@@ -17,7 +17,7 @@ from photic.records.runs import EdgeReading, ParameterReading, Run, SiteReading,
 
 Exchange = Callable[[Tensor], None]  # sums a float64 vector over the ranks, in place
 Facts = TypeVar("Facts", WeightFacts, UnitFacts)
-ROOM = 1 << 14  # numbers; the vector's length is a power of two from here on
+ROOM = 1 << 16  # numbers; the vector's length is a power of two from here on
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def merge(
     Every statistic is a sum or a mean with weights, so one exchange suffices. A parameter in `shards` parts counts with
     weight shards / ranks, so replicas are not counted twice. The loss of all is the mean of the ranks' losses, so an error
     gradient at an operation counts 1 / batches. Of maxima and of the share of dead units the mean over the ranks is
-    taken. float64 squares end at 1e-154, far below float32.
+    taken. Time steps are left out where the ranks had sequences of different lengths. float64 squares end at 1e-154, far below float32.
 
     Args:
         exchange: sums a vector over the ranks, in place; called once.
@@ -59,22 +59,37 @@ def merge(
     Raises:
         ValueError: if the ranks ran different operations.
     """
-    sums = _Sums()
-    form = hashlib.sha256(repr([(s.name, s.operation) for s in run.sites]).encode() + repr(run.edges).encode())
-    mark = float(int.from_bytes(form.digest()[:3]))
-    _walk(run, sums, mark, ranks, batches, shards, own_norms)
-    length = max(ROOM, 1 << (len(sums.numbers) - 1).bit_length())
+    late = _Sums()
+    sums = _Sums(late)
+    marks = _mark([(s.name, s.operation) for s in run.sites], run.edges), _mark(_lengths(run))
+    _walk(run, sums, marks, ranks, batches, shards, own_norms)
+    length = max(ROOM, 2 << len(sums.numbers).bit_length())  # on every rank, whatever the lengths of its sequences
+    fits = len(sums.numbers) + len(late.numbers) <= length
+    numbers = sums.numbers + (late.numbers if fits else [])
     vector = torch.zeros(length, dtype=torch.float64)
-    vector[: len(sums.numbers)] = torch.tensor(sums.numbers, dtype=torch.float64)
+    vector[: len(numbers)] = torch.tensor(numbers, dtype=torch.float64)
     exchange(vector)
-    return _walk(run, _Totals(vector.tolist()), mark, ranks, batches, shards, own_norms)
+    totals = vector.tolist()
+    given = _Totals(totals, _Totals(totals[len(sums.numbers) :]) if fits else None)
+    return _walk(run, given, marks, ranks, batches, shards, own_norms)
+
+
+def _mark(*form: object) -> float:
+    """Return a number that is another one on ranks whose form differs."""
+    return float(int.from_bytes(hashlib.sha256(repr(form).encode()).digest()[:3]))
+
+
+def _lengths(run: Run) -> list[tuple[int, int]]:
+    times = [reading.times for reading in run.steps[0].sites]
+    return [(len(t.signal_norms), len(t.gradient_norms)) for t in times if t is not None]
 
 
 class _Sums:
-    """First walk: collects this rank's numbers."""
+    """First walk: collects this rank's numbers; `late` those of time steps, of which ranks may have different ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: _Sums | None = None) -> None:
         self.numbers: list[float] = []
+        self.late = late
 
     def total(self, value: float) -> float:
         self.numbers.append(value)
@@ -91,8 +106,8 @@ class _Sums:
 class _Totals(_Sums):
     """Second walk, in the same order: hands out the sums of all ranks."""
 
-    def __init__(self, numbers: list[float]) -> None:
-        super().__init__()
+    def __init__(self, numbers: list[float], late: _Sums | None = None) -> None:
+        super().__init__(late)
         self._rest = iter(numbers)
 
     def total(self, value: float) -> float:
@@ -106,15 +121,18 @@ class _Totals(_Sums):
 def _walk(
     run: Run,
     sums: _Sums,
-    mark: float,
+    marks: tuple[float, float],
     ranks: int,
     batches: int,
     shards: Mapping[str, int],
     own_norms: Mapping[str, float] | None,
 ) -> Merged:
     step = run.steps[0]
-    spread = sums.total(mark * mark / ranks) - sums.total(mark / ranks) ** 2
-    if spread > 0.5 and isinstance(sums, _Totals):
+    differs, differ_in_time = (
+        sums.total(mark * mark / ranks) - sums.total(mark / ranks) ** 2 > 0.5 and isinstance(sums, _Totals)
+        for mark in marks
+    )
+    if differs:
         raise ValueError("the ranks ran different operations in this step; what they read cannot be put together")
     parameters: list[ParameterReading] = []
     noise: dict[str, float] = {}
@@ -128,7 +146,8 @@ def _walk(
             variance = max(own - merged.before_clipping**2, 0.0) * ranks / (ranks - 1)
             noise[parameter.name] = math.sqrt(variance) / merged.before_clipping
     share = batches / ranks
-    sites = tuple(_site(reading, sums, share, 1.0 / batches) for reading in step.sites)
+    late = None if differ_in_time else sums.late
+    sites = tuple(_site(reading, sums, late, share, 1.0 / batches) for reading in step.sites)
     edges = tuple(
         _edge(reading, None if edge.target < 0 else step.sites[edge.target].gradient, sums, share, 1.0 / batches)
         for edge, reading in zip(run.edges, step.edges, strict=True)
@@ -192,7 +211,7 @@ def _parameter(read: ParameterReading, sums: _Sums, weight: float) -> ParameterR
     )
 
 
-def _site(read: SiteReading, sums: _Sums, weight: float, scale: float) -> SiteReading:
+def _site(read: SiteReading, sums: _Sums, late: _Sums | None, weight: float, scale: float) -> SiteReading:
     arrived = 0.0 if read.gradient is None else weight * read.gradient.norm**2
     return SiteReading(
         signal=_moments(read.signal, sums, weight, 1.0),
@@ -200,7 +219,7 @@ def _site(read: SiteReading, sums: _Sums, weight: float, scale: float) -> SiteRe
         gain=_root(sums.mean(_squared(read.gain), arrived)),
         weight=None if read.weight is None else _means(read.weight, sums),
         units=None if read.units is None else _means(read.units, sums),
-        times=None if read.times is None else _times(read.times, sums, weight, scale),
+        times=None if read.times is None or late is None else _times(read.times, late, weight, scale),
     )
 
 

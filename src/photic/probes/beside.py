@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from photic.probes.calls import made as watched_by
 from photic.probes.calls import tensors_in
 from photic.probes.compiled import original
 from photic.probes.glances import Glance
+from photic.probes.holdings import Restore, attributes, contents, generators
 from photic.probes.recorder import Recorder
 from photic.probes.untouched import untouched
 from photic.records.sites import Unseen
 
 _DEVICES = ("cpu", "cuda")
-_CONTAINERS = {list, dict, set, deque, defaultdict, OrderedDict}
 
 
 @dataclass
@@ -37,6 +36,7 @@ class Pass:
     training: list[tuple[nn.Module, bool]]
     autocast: dict[str, tuple[bool, torch.dtype]]
     versions: list[tuple[Tensor, int]]
+    own_generators: list[Restore]  # attributes of the modules, and arguments
     outputs: list[Tensor] = field(default_factory=list[Tensor])
     arrived: dict[int, Tensor] = field(default_factory=dict[int, Tensor])  # number of an output -> gradient
 
@@ -78,6 +78,7 @@ class Beside:
             [(module, module.training) for module in modules],
             {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _DEVICES},
             [(t, t._version) for t in inputs],
+            generators([*attributes(modules), args, *kwargs.values()]),
         )
         self._open.append(made)
 
@@ -147,7 +148,7 @@ class Beside:
         theirs = {id(t): (number, place) for number, p in enumerate(self.passes) for place, t in enumerate(p.outputs)}
         if any(made.stale() for made in self.passes):
             raise RuntimeError("an input of the compiled model was overwritten before the optimizer stepped")
-        with untouched(self.model), _contents(self.model), torch.enable_grad():
+        with untouched(self.model), _holdings(self.model, self.passes), torch.enable_grad():
             for made in self.passes:
                 links: list[tuple[Tensor, tuple[int, int]]] = []
                 args, kwargs = _leaves((made.args, made.kwargs), theirs, links)
@@ -220,6 +221,8 @@ def _scene(made: Pass) -> Iterator[None]:
         sys.modules["numpy"].random.set_state(made.generators[2])
     if made.generators[3] is not None:
         torch.cuda.set_rng_state_all(made.generators[3])
+    for restore in made.own_generators:
+        restore()
     with ExitStack() as stack:
         for kind, (enabled, dtype) in made.autocast.items():
             if enabled:  # without a cache: casts of weights would be shared with the user's own pass
@@ -237,16 +240,13 @@ def _generators() -> tuple[Any, ...]:
 
 
 @contextmanager
-def _contents(model: nn.Module) -> Iterator[None]:
-    """Restore what a forward appends to the lists, sets and dicts of its modules: `self.extra_losses.append(...)`."""
-    kept: list[tuple[Any, Any]] = []
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if type(value) in _CONTAINERS and not name.startswith("_") and len(value) < 10_000:
-                kept.append((value, value.copy()))
+def _holdings(model: nn.Module, passes: list[Pass]) -> Iterator[None]:
+    """Restore what a forward does to attributes of its modules: `self.extra_losses.append(...)`, `self.rng.random()`."""
+    held = attributes(model.modules())
+    given = [value for made in passes for value in (made.args, *made.kwargs.values())]
+    kept = [*contents(held), *generators([*held, *given])]
     try:
         yield
     finally:
-        for value, before in kept:
-            value.clear()
-            (value.extend if isinstance(value, (list, deque)) else value.update)(before)
+        for restore in kept:
+            restore()

@@ -24,6 +24,7 @@ from photic.probes.where import user_line
 from photic.records.vocabulary import Phase
 
 overrides: Any = torch_overrides  # the stack of modes is torch's own business, hence the underscores
+_DEFAULT: Any = getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None)  # holds the mode of `torch.set_default_device`
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 _NO_OPERATION = {
     "size", "dim", "numel", "is_floating_point", "is_complex", "tolist", "numpy", "stride", "data_ptr",
@@ -142,7 +143,12 @@ class Watcher(TorchFunctionMode):
         self.entered = False
 
     def __enter__(self) -> Watcher:
-        super().__enter__()
+        """Go beneath all modes that are there: who leaves one of his own takes away the topmost."""
+        above = [overrides._pop_mode() for _ in overrides._get_current_function_mode_stack()]
+        if above and above[-1] is getattr(_DEFAULT, "device_context", None):  # torch wants it at the bottom
+            overrides._push_mode(above.pop())
+        for mode in (self, *reversed(above)):
+            overrides._push_mode(mode)
         self.entered = True
         return self
 

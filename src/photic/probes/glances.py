@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch.nn.modules.module import register_module_forward_hook
 
 from photic.kernels.moments import gpu_pass, moments, numba_pass
+from photic.probes.compiled import unwarned
 from photic.records.histograms import packed
 from photic.records.moments import Moments
 
@@ -22,15 +24,21 @@ _FLOAT32, _PASS = torch.float32, numba_pass.pass_float32
 _EVERY = 16  # the histogram counts one cache line in so many
 
 
-class Glance:
-    """Hooks on the leaf modules while it is on; what they read lies in two preallocated tables.
+def leaves_of(model: nn.Module) -> list[nn.Module]:
+    """Return the modules at which a glance looks: those without parts."""
+    return [module for module in model.modules() if next(module.children(), None) is None]
 
-    A forward hook reads the output and sets a tensor hook on it, which reads the gradient: exact also before in-place
-    operations, and no module backward hooks. Nothing is attached while it is off.
+
+class Glance:
+    """Reads the leaf modules while it is on; what it reads lies in two preallocated tables.
+
+    torch's global forward hook reads an output and sets a hook on its node, which reads the gradient: exact also before
+    in-place operations, and no module backward hooks. Nothing lies in the model, and nothing is up while it is off.
     """
 
     def __init__(self, model: nn.Module, names: dict[int, str], fault: Callable[[Exception], None]) -> None:
-        self.leaves = [module for module in model.modules() if next(module.children(), None) is None]
+        self.leaves = leaves_of(model)
+        self._places = {id(module): k for k, module in enumerate(self.leaves)}
         self.names = [names.get(id(module), "") for module in self.leaves]
         self.fault = fault
         count = max(1, len(self.leaves))
@@ -40,7 +48,8 @@ class Glance:
         self.counts = ([0] * count, [0] * count)
         self.on_device: dict[torch.device, Any] = {}  # rows of tensors on GPUs: signals, then gradients
         self.launched: set[int] = set()  # places in those rows that this step filled
-        self._handles: list[RemovableHandle] = []
+        self._up = ExitStack()
+        self._attached = False
         tables = ((self.signals, self.histograms[0]), (self.gradients, self.histograms[1]))
         self._readers = [
             [_Reader(self, self.counts[w], k, rows[k], lines[k], w * count + k) for k in range(count)]
@@ -58,11 +67,29 @@ class Glance:
 
     def attach(self) -> None:
         """Attach the hooks and go on reading."""
-        if not self._handles:
-            for k, module in enumerate(self.leaves):
-                hook = _Forward(self, self._readers[0][k], self._readers[1][k])
-                self._handles.append(module.register_forward_hook(hook))
+        if not self._attached:
+            self._attached = True
+            self._up.enter_context(unwarned())
+            self._up.callback(register_module_forward_hook(self._ran).remove)
         self.on = True
+
+    def _ran(self, module: nn.Module, given: Any, output: Any) -> None:
+        """Read an output and listen to its gradient; all calls of a module in a step are taken together."""
+        k = self._places.get(id(module))
+        if k is None or type(output) is not Tensor or not output.requires_grad:
+            return
+        self._readers[0][k](output)
+        node = output.grad_fn
+        if node is None:  # a parameter handed through
+            return
+        # A node's pre-hook is set in C, at a third of the cost of a tensor hook, and hears the same: the whole
+        # gradient of this output, before whatever happens to the value in place afterwards.
+        try:
+            echo = self._readers[1][k]
+            node.register_prehook(echo.heard)
+            echo.number = output.output_nr
+        except Exception as error:
+            self.fault(error)
 
     def launch(self, place: int, values: Tensor) -> bool:
         """Have a GPU read a tensor, and go on at once; False where it cannot. A second reading is added to the first."""
@@ -78,9 +105,8 @@ class Glance:
 
     def detach(self) -> None:
         """Take the hooks away; what was read stays, and `attach` goes on."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._attached = False
+        self._up.close()
 
     def remove(self) -> None:
         """Detach everything."""
@@ -106,30 +132,6 @@ class Glance:
                 if place in self.launched and place // len(table) == which:
                     table[place % len(table)] = row
         return [_summary(table[k], self.counts[which][k]) for k in range(len(self.leaves))]
-
-
-class _Forward:
-    """A forward hook. A class: closures would keep the model from being pickled while it is watched."""
-
-    __slots__ = ("echo", "glance", "reader")
-
-    def __init__(self, glance: Glance, reader: _Reader, echo: _Reader) -> None:
-        self.glance, self.reader, self.echo = glance, reader, echo
-
-    def __call__(self, module: nn.Module, given: Any, output: Any) -> None:
-        """Read an output and listen to its gradient; all calls of a module in a step are taken together."""
-        if type(output) is Tensor and output.requires_grad:
-            self.reader(output)
-            node = output.grad_fn
-            if node is None:  # a parameter handed through
-                return
-            # A node's pre-hook is set in C, at a third of the cost of a tensor hook, and hears the same: the whole
-            # gradient of this output, before whatever happens to the value in place afterwards.
-            try:
-                node.register_prehook(self.echo.heard)
-                self.echo.number = output.output_nr
-            except Exception as error:
-                self.glance.fault(error)
 
 
 class _Reader:

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from photic.probes.beside import Beside
 from photic.probes.compiled import Regions, entering_module, is_compiled, original
-from photic.probes.glances import Glance
+from photic.probes.entries import Entries
+from photic.probes.glances import Glance, leaves_of
 from photic.probes.in_place import MOST_SITES, InPlaceAudit
 from photic.probes.modules import entrances, module_names
 from photic.probes.pace import Kind
@@ -49,7 +49,7 @@ class Sampling:
         self._whole = False  # of a glance: the first run of a closure is over
         self._hidden = False  # the model itself turned out to be compiled in this step
         self._wrappers: list[weakref.ref[nn.Module]] = []
-        self._hooks: list[RemovableHandle] = []
+        self._entries = Entries(self.entering, self.leaving, fault)
         self._replaced: list[nn.Module] = []
         self._regions = Regions(self._pause, self._resume)
         self._misses = 0
@@ -80,7 +80,7 @@ class Sampling:
         self.parameters = {id(parameter) for parameter in self.family.parameters()}
         self._known = {id(module) for module in self.family.modules()}
         self.compiled = self.compiled or any(is_compiled(module) for module in self.family.modules())
-        leaves = [module for module in self.family.modules() if next(module.children(), None) is None]
+        leaves = leaves_of(self.family)
         if len(leaves) == len(self.glance.leaves) and all(a is b for a, b in zip(leaves, self.glance.leaves)):
             return False
         self.glance.remove()
@@ -125,18 +125,17 @@ class Sampling:
         if self.kind == "glance" and not self.compiled:
             self.glance.attach() if self.glance.on else self.glance.install()
             return
+        plain: list[nn.Module] = []
         for module in self._entrances():
-            if getattr(module, "_compiled_call_impl", None) is not None:
+            if getattr(module, "_compiled_call_impl", None) is None:
+                plain.append(module)
+            elif not isinstance(module._compiled_call_impl, _Between):
                 vars(module)["_compiled_call_impl"] = _Between(self, module, module._compiled_call_impl)
                 self._replaced.append(module)
-            else:
-                self._hooks.append(module.register_forward_pre_hook(self.entering, with_kwargs=True))
-                self._hooks.append(module.register_forward_hook(self.leaving))
+        self._entries.open(plain)
 
     def _take_down(self) -> None:
-        for handle in self._hooks:
-            handle.remove()
-        self._hooks.clear()
+        self._entries.forget()
         if self._glance is not None:
             self._glance.remove()
         for module in self._replaced:
@@ -168,23 +167,18 @@ class Sampling:
                     self.compiled = self._hidden = True
                     if id(entered) not in self._known:
                         self._wrappers.append(weakref.ref(entered))
-                self._suspend()
+            self._entries.close()
+            self.glance.detach()
             if self.audit is not None:
                 self.audit.pause()
         except Exception as error:
             self.fault(error)
 
-    def _suspend(self) -> None:
-        for handle in self._hooks:
-            handle.remove()
-        self._hooks.clear()
-        self.glance.detach()
-
     def _resume(self) -> None:
         try:
             if self.kind == "nothing" or self._hidden:
                 return
-            if not self.compiled and not self._whole:
+            if not self._whole:
                 self._put_up()
             if self.audit is not None:
                 self.audit.resume()
@@ -193,17 +187,17 @@ class Sampling:
 
     # What runs inside the user's training.
 
-    def entering(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
-        """An entrance is called; without `kwargs` by a hook that a fault took away a moment ago."""
+    def entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """An entrance is called."""
         if torch.compiler.is_compiling():
             return
         try:
             if not original(module).training or not torch.is_grad_enabled():
                 return
             if self._beside is not None:
-                self._beside.entered(module, args, kwargs or {})
+                self._beside.entered(module, args, kwargs)
             elif self.audit is not None and not self.audit.heard:
-                self.audit.begin(module, (args, kwargs or {}))
+                self.audit.begin(module, (args, kwargs))
         except Exception as error:
             self.fault(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,8 @@ class _Moment:
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """Tell all listeners; before a step one may return other (args, kwargs), which the next ones and the step get."""
         changed = None
+        if _is_inner(optimizer):
+            return None
         self.running += 1
         try:
             for listener in self.listeners:
@@ -76,6 +79,23 @@ class _Moment:
             if not self.listeners and self.hook is not None:
                 self.hook.remove()
                 self.hook = None
+
+
+def _is_inner(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether this step was called by a step of the same optimizer: a class that calls `super().step()`.
+
+    torch runs the hooks of both, as soon as an optimizer of the class above was made too.
+    """
+    steps = [vars(kind)["step"] for kind in type(optimizer).__mro__ if "step" in vars(kind)]
+    codes = [getattr(step, "__code__", None) for step in steps if getattr(step, "hooked", False)]
+    if len(codes) < 2:
+        return False
+    frame = sys._getframe(3)  # above `__call__`, and the step whose hook that is
+    while frame is not None:
+        if frame.f_code in codes and frame.f_locals.get("self") is optimizer:
+            return True
+        frame = frame.f_back
+    return False
 
 
 before_steps = _Moment(register_optimizer_step_pre_hook)

@@ -35,6 +35,8 @@ class StoreWriter:
     A row is a list of float32, one for each name of the series. Long runs are thinned: of the older half every second
     row goes when a series has more than `most` rows, so that the file has a bound. What waits is at most 256 rows and
     8 MiB, and the latest value of each fact. In a forked process the writer does nothing: its thread is not there.
+    Of a store that is there already the rows before step `start` are kept; with 0 it begins anew, and without `start`
+    it goes on.
 
     Attributes:
         offered: rows that were given to it; those that are not `dropped` were stored.
@@ -45,7 +47,7 @@ class StoreWriter:
         ValueError: if it is the database of another program.
     """
 
-    def __init__(self, path: Path, *, most: int = MOST_ROWS) -> None:
+    def __init__(self, path: Path, *, most: int = MOST_ROWS, start: int | None = None) -> None:
         self.path = path
         self.most = most
         self.offered = 0
@@ -55,6 +57,8 @@ class StoreWriter:
         self._process = os.getpid()
         path.parent.mkdir(parents=True, exist_ok=True)
         _begin(path)
+        if start is not None:
+            cut(path, start)
         self._facts: dict[str, str] = {}
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()  # its `put` never waits
         self._thread = threading.Thread(target=self._work, name="photic store", daemon=True)
@@ -135,10 +139,17 @@ class StoreWriter:
     def _write(self, connection: sqlite3.Connection, items: Sequence[_Item], counts: dict[str, int]) -> None:
         for item in items:
             if isinstance(item, tuple):
-                connection.execute("insert or replace into rows values (?, ?, ?, ?)", (*item, _sum(*item)))
-                counts[item[0]] = counts.get(item[0], 0) + 1
-                if counts[item[0]] > self.most:
-                    counts[item[0]] = _thin(connection, item[0])
+                series, step, data = item
+                made = connection.execute("insert or ignore into rows values (?, ?, ?, ?)", (*item, _sum(*item)))
+                if made.rowcount:
+                    counts[series] = counts.get(series, 0) + 1
+                else:  # a later reading of the same step takes its place
+                    connection.execute(
+                        "update rows set data = ?, crc = ? where series = ? and step = ?",
+                        (data, _sum(*item), series, step),
+                    )
+                if counts[series] > self.most:
+                    counts[series] = _thin(connection, series)
         facts = {"rows": json.dumps(counts)}  # so that a reader of a damaged file can say how much is missing
         if self.dropped:
             facts["dropped"] = json.dumps(self.dropped)
@@ -182,6 +193,14 @@ def _begin(path: Path) -> None:
     made.unlink(missing_ok=True)
     _connect(made).close()
     made.replace(path)
+
+
+def cut(path: Path, start: int) -> None:
+    """Leave of a store only the rows before a step, and nothing at all with 0."""
+    with closing(_connect(path)) as connection, connection:
+        connection.execute("delete from rows where step >= ?", (start,))
+        if start <= 0:
+            connection.execute("delete from facts")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

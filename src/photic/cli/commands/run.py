@@ -91,7 +91,7 @@ def run(
         return files[0].with_stem(name) if record is not None else _unused(folder, name)
 
     def made(roots: list[nn.Module]) -> Watch:
-        files[len(discovery.ended) :] = [place(len(discovery.ended))]
+        files[len(discovery.ended) :] = [_anew(place(len(discovery.ended)))]
         return Watch(
             roots,
             budget=budget,
@@ -118,6 +118,16 @@ def run(
         with suppress(Exception):
             console().print(f"photic: no report: {type(error).__name__}: {error}", style="yellow", markup=False)
         return code
+
+
+def _anew(path: Path) -> Path:
+    """Return where a record goes, emptied of what an earlier run wrote there."""
+    from photic.records.stores import StoreWriter
+
+    if path.exists():
+        with suppress(Exception):  # no record of ours: the watch will say so
+            StoreWriter(path, start=0).close()
+    return path
 
 
 def _reported(
