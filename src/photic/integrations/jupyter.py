@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import nn
 
 from photic.checkups.discovery import Discovery
+from photic.checkups.readable import raise_if_not_whole
 from photic.checkups.watching import Watch
 from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord
@@ -35,6 +36,7 @@ def photic_cell(shell: Any, line: str, cell: str) -> Checkup | None:
     ignore = tuple(line.split())
 
     def made(roots: list[nn.Module]) -> Watch:
+        raise_if_not_whole(roots)
         return Watch(roots, ignore=ignore, started=1)
 
     discovery = Discovery(made)
