@@ -20,11 +20,19 @@ from tests.integrations import plain_loop as plain  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
 
 
-def train(model: torch.nn.Module, *, watched: bool, stop_on: Any = "never", **options: Any) -> Any:
-    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=plain.ACCUMULATE, **options)
+def train(
+    model: torch.nn.Module,
+    *,
+    watched: bool,
+    accumulate: int = plain.ACCUMULATE,
+    stop_on: Any = "never",
+    record: Any = None,
+    **options: Any,
+) -> Any:
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=accumulate, **options)
     loader = DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS)
     net, optimizer, loader = accelerator.prepare(model, torch.optim.SGD(model.parameters(), plain.RATE), loader)
-    handle = watch(accelerator, net, optimizer, stop_on=stop_on) if watched else None
+    handle = watch(accelerator, net, optimizer, stop_on=stop_on, record=record) if watched else None
     for x, y in loader:
         with accelerator.accumulate(net):
             accelerator.backward(F.cross_entropy(net(x), y))

@@ -33,13 +33,13 @@ class Module(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), plain.RATE)
 
 
-def fit(module: Any, *callbacks: Any, **options: Any) -> Any:
+def fit(module: Any, *callbacks: Any, sampler: Any = None, **options: Any) -> Any:
     settings = {"accumulate_grad_batches": plain.ACCUMULATE, "gradient_clip_val": plain.CLIP, **options}
     trainer = lightning.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=list(callbacks), **settings,
     )  # fmt: skip
-    trainer.fit(module, DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS))
+    trainer.fit(module, DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS, sampler=sampler))
     return trainer
 
 

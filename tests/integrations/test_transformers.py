@@ -21,12 +21,14 @@ from tests.integrations import plain_loop as plain  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
 
 
-def train(model: torch.nn.Module, folder: Path, *callbacks: Any, **options: Any) -> None:
+def train(
+    model: torch.nn.Module, folder: Path, *callbacks: Any, accumulate: int = plain.ACCUMULATE, **options: Any
+) -> None:
     x, y = plain.data()
     rows = [{"x": a, "labels": b} for a, b in zip(x, y)]
     arguments = transformers.TrainingArguments(
         str(folder), num_train_epochs=1, per_device_train_batch_size=plain.ROWS, learning_rate=plain.RATE, report_to=[],
-        gradient_accumulation_steps=plain.ACCUMULATE, max_grad_norm=plain.CLIP, save_strategy="no", use_cpu=True,
+        gradient_accumulation_steps=accumulate, max_grad_norm=plain.CLIP, save_strategy="no", use_cpu=True,
         disable_tqdm=True, optim="sgd", lr_scheduler_type="constant", remove_unused_columns=False, **options,
     )  # fmt: skip
 
