@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,17 +13,26 @@ from torch.utils.data import DataLoader, TensorDataset
 
 accelerate: Any = pytest.importorskip("accelerate", exc_type=ImportError)
 
+from photic.checkups.stopping import TrainingStopped  # noqa: E402
 from photic.integrations.accelerate import watch  # noqa: E402
 from tests.integrations import plain_loop as plain  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
 
 
-def train(model: torch.nn.Module, *, watched: bool, **options: Any) -> Any:
-    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=plain.ACCUMULATE, **options)
+def train(
+    model: torch.nn.Module,
+    *,
+    watched: bool,
+    accumulate: int = plain.ACCUMULATE,
+    stop_on: Any = "never",
+    record: Any = None,
+    **options: Any,
+) -> Any:
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=accumulate, **options)
     loader = DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS)
     net, optimizer, loader = accelerator.prepare(model, torch.optim.SGD(model.parameters(), plain.RATE), loader)
-    handle = watch(accelerator, net, optimizer) if watched else None
+    handle = watch(accelerator, net, optimizer, stop_on=stop_on, record=record) if watched else None
     for x, y in loader:
         with accelerator.accumulate(net):
             accelerator.backward(F.cross_entropy(net(x), y))
@@ -33,6 +43,13 @@ def train(model: torch.nn.Module, *, watched: bool, **options: Any) -> Any:
     if handle is not None:
         handle.close()
     return handle
+
+
+@pytest.fixture(autouse=True)
+def its_state_is_new() -> Iterator[None]:
+    """Accelerate keeps its precision for the whole process."""
+    yield
+    accelerate.state.AcceleratorState._reset_state(True)
 
 
 @pytest.mark.parametrize("activation", [torch.relu, torch.sigmoid])
@@ -61,21 +78,34 @@ def test_mixed_precision_and_compiled_models_train_the_same_bits_and_are_read(wa
     train(unwatched, watched=False, **options)
     assert plain.same_weights(watched, unwatched)
     assert not handle.faults and handle.steps == plain.STEPS
-    assert handle.run is not None or (way == "compiled" and "compiled" in " ".join(handle.notes))
-    for step in handle.run.steps if handle.run is not None else ():
+    assert handle.run is not None
+    for step in handle.run.steps:
         used = sum(r.gradient.norm**2 for r in step.parameters) ** 0.5
         before = sum(r.before_clipping**2 for r in step.parameters) ** 0.5
         assert used == pytest.approx(plain.CLIP, rel=1e-3) and before > plain.CLIP
         assert all(r.gradient.norm > 0.0 and r.update_ratio > 0.0 for r in step.parameters)
+    if way == "compiled":
+        expected = plain.train(plain.build())
+        assert expected is not None and expected.run is not None
+        names = [(p.name.removeprefix("_orig_mod."), p.shape) for p in handle.run.parameters]
+        assert names == [(p.name, p.shape) for p in expected.run.parameters]
+        for ours, theirs in zip(handle.run.steps[0].parameters, expected.run.steps[0].parameters, strict=True):
+            assert ours.gradient.norm == pytest.approx(theirs.gradient.norm, rel=1e-5)
+            assert ours.update_ratio == pytest.approx(theirs.update_ratio, rel=1e-4)
+
+
+def test_a_finding_ends_the_training_where_that_is_asked_for() -> None:
+    with pytest.raises(TrainingStopped, match="vanishing-gradient"):
+        train(plain.build(activation=torch.sigmoid, depth=10), watched=True, stop_on="critical")
 
 
 def test_engines_that_keep_their_gradients_are_refused() -> None:
-    accelerator = SimpleNamespace(distributed_type=SimpleNamespace(value="DEEPSPEED"))
+    accelerator = SimpleNamespace(distributed_type=accelerate.DistributedType.DEEPSPEED)
     with pytest.raises(RuntimeError, match="keeps the gradients in its engine"):
         watch(accelerator, plain.build(), None)
 
 
 def test_an_optimizer_that_is_none_is_refused() -> None:
-    accelerator = SimpleNamespace(distributed_type=SimpleNamespace(value="NO"))
+    accelerator = accelerate.Accelerator(cpu=True)
     with pytest.raises(TypeError, match=r"accelerator.prepare"):
         watch(accelerator, plain.build(), None)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
+import photic
+from photic.integrations import distributed
 from tests.integrations import distributed_ranks as ranks
 
 SCRIPT = str(Path(ranks.__file__))
@@ -48,6 +55,7 @@ def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_pat
     found = results(mode, number, tmp_path)
     for result in found:
         assert result["faults"] == [] and result["steps"] == expected["steps"] == [0, 8]
+        assert len(result["exchanges"]) == result["audits"] == 4  # steps 0, 2, 4 and 8: one vector each
         if mode != "ddp-no-sync":  # only the first micro-batch's forward is audited
             assert result["loss"] == pytest.approx(expected["loss"], rel=1e-6)
         for when in ("first", "parameters"):
@@ -103,13 +111,15 @@ def test_the_noise_is_how_far_the_ranks_own_gradients_lie_apart(tmp_path: Path) 
 
 def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(tmp_path: Path) -> None:
     """Each rank trains by itself here, so nobody but photic would wait for the dead one; its patience is 5 seconds."""
-    port = ["--master-port", "29519"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     start_time = time.perf_counter()
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port[1],
+        "MASTER_PORT": str(port),
         "WORLD_SIZE": "2",
     }
     processes = [
@@ -121,26 +131,62 @@ def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(tmp_path: Path
     ]  # fmt: skip
     _, words = processes[0].communicate(timeout=200)
     processes[1].communicate(timeout=60)
-    assert processes[1].returncode == 9
+    assert processes[1].returncode == -signal.SIGKILL
     result = json.loads((tmp_path / "rank0.json").read_text())
     assert len(result["faults"]) == 1 and "photic stopped watching" in words
     assert result["steps"] == [0, 2] and time.perf_counter() - start_time < 120
 
 
-def test_fsdp1_deepspeed_and_a_single_process_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from photic.integrations import distributed
+@pytest.fixture
+def group() -> Iterator[None]:
+    """This process as the only rank."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
 
+
+def test_a_single_process_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"not initialised; in a single process use `photic.watch`"):
         distributed.watch(torch.nn.Linear(2, 2))
 
-    class FullyShardedDataParallel(torch.nn.Linear):  # the real one needs ranks; it is told by its name
-        pass
 
+@pytest.mark.filterwarnings("ignore")  # torch's own, about FSDP1
+def test_models_whose_gradients_are_kept_are_refused(group: None) -> None:
     class DeepSpeedEngine(torch.nn.Linear):  # as it would not install here
         pass
 
-    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
-    with pytest.raises(RuntimeError, match=r"DeepSpeedEngine keeps the gradients in its engine, .* use DDP or FSDP2"):
-        distributed.watch(DeepSpeedEngine(2, 2))
-    with pytest.raises(RuntimeError, match=r"FSDP1 keeps its parameters in flat buffers .* use `fully_shard`"):
-        distributed.watch(torch.nn.Sequential(FullyShardedDataParallel(2, 2)))
+    for watch in (distributed.watch, photic.watch):
+        with pytest.raises(
+            RuntimeError, match=r"DeepSpeedEngine keeps the gradients in its engine, .* use DDP or FSDP2"
+        ):
+            watch(DeepSpeedEngine(2, 2))
+        with pytest.raises(RuntimeError, match=r"FSDP1 keeps its parameters in flat buffers .* use `fully_shard`"):
+            watch(torch.nn.Sequential(FullyShardedDataParallel(torch.nn.Linear(2, 2), device_id=torch.device("cpu"))))
+
+
+def test_one_process_does_not_judge_a_model_that_is_cut_over_several(group: None, tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    fully_shard(model[0])
+    with pytest.raises(
+        RuntimeError, match=r"a part of each parameter only .* use `photic.integrations.distributed.watch`"
+    ):
+        photic.watch(model)
+    with distributed.watch(model) as watch:
+        assert watch.healthy
+
+
+def test_photic_run_says_that_it_watched_nothing_of_such_a_model(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import torch, torch.distributed as dist\nfrom torch.distributed.fsdp import fully_shard\n"
+        "dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)\n"
+        "model = fully_shard(torch.nn.Linear(2, 2))\noptimizer = torch.optim.SGD(model.parameters(), 0.1)\n"
+        "for _ in range(4):\n    model(torch.ones(1, 2)).sum().backward()\n    optimizer.step()\n"
+        "print('trained')\ndist.destroy_process_group()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "photic", "run", str(script)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0 and "trained" in done.stdout, done.stderr[-2000:]
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "nothing was watched" in said and "photic.integrations.distributed.watch" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,23 @@ import torch
 transformers: Any = pytest.importorskip("transformers", exc_type=ImportError)
 pytest.importorskip("accelerate", exc_type=ImportError)
 
+from photic.checkups.stopping import TrainingStopped  # noqa: E402
 from photic.integrations.requirements import BlindError  # noqa: E402
 from photic.integrations.transformers import PhoticCallback  # noqa: E402
+from photic.probes.steps import after_steps  # noqa: E402
 from tests.integrations import plain_loop as plain  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the library's own
 
 
-def train(model: torch.nn.Module, folder: Path, *callbacks: Any, **options: Any) -> None:
+def train(
+    model: torch.nn.Module, folder: Path, *callbacks: Any, accumulate: int = plain.ACCUMULATE, **options: Any
+) -> None:
     x, y = plain.data()
     rows = [{"x": a, "labels": b} for a, b in zip(x, y)]
     arguments = transformers.TrainingArguments(
         str(folder), num_train_epochs=1, per_device_train_batch_size=plain.ROWS, learning_rate=plain.RATE, report_to=[],
-        gradient_accumulation_steps=plain.ACCUMULATE, max_grad_norm=plain.CLIP, save_strategy="no", use_cpu=True,
+        gradient_accumulation_steps=accumulate, max_grad_norm=plain.CLIP, save_strategy="no", use_cpu=True,
         disable_tqdm=True, optim="sgd", lr_scheduler_type="constant", remove_unused_columns=False, **options,
     )  # fmt: skip
 
@@ -81,6 +86,31 @@ def test_mixed_precision_and_compiled_models_train_the_same_bits_and_are_read(
         used = sum(r.gradient.norm**2 for r in step.parameters if r.gradient) ** 0.5
         assert used == pytest.approx(plain.CLIP, rel=1e-3)
         assert all(r.gradient and r.gradient.norm > 0.0 and r.update_ratio for r in step.parameters)
+
+
+def test_after_an_exception_the_next_training_or_the_end_of_the_callback_ends_the_watch(tmp_path: Path) -> None:
+    class Stumbles(transformers.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            if state.global_step == 5:
+                raise KeyError("stumbled")
+
+    net, before = plain.build(plain.WithLoss), len(after_steps.listeners)
+    callback = PhoticCallback(record=tmp_path / "run.sqlite")
+    for _ in range(2):
+        with pytest.raises(KeyError, match="stumbled"):
+            train(net, tmp_path, callback, Stumbles())
+        assert len(after_steps.listeners) == before + 1
+    del callback
+    gc.collect()
+    assert len(after_steps.listeners) == before
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_a_finding_ends_the_training_where_that_is_asked_for(tmp_path: Path) -> None:
+    callback = PhoticCallback(stop_on="critical", every=2)
+    with pytest.raises(TrainingStopped, match="vanishing-gradient"):
+        train(plain.build(plain.WithLoss, activation=torch.sigmoid, depth=10), tmp_path, callback)
+    assert callback.watch is not None and callback.watch.steps == 3
 
 
 def test_a_model_that_is_not_the_trained_one_is_told_at_once(tmp_path: Path) -> None:

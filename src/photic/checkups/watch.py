@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from photic.checkups.readable import raise_if_not_whole
 from photic.checkups.stopping import OnFinding, Stop
 from photic.checkups.watching import Watch
 
@@ -43,8 +44,11 @@ def watch(
 
     Raises:
         TypeError, ValueError: if there is no module to watch or the budget is no share.
+        RuntimeError: if the model is cut over several processes (FSDP, tensor parallelism): see
+            `photic.integrations.distributed.watch`; or an engine keeps its gradients (DeepSpeed, Megatron).
         TrainingStopped: inside the loop, where `stop_on` asks for it.
     """
+    raise_if_not_whole(model)
     return Watch(
         model,
         optimizer,

@@ -16,13 +16,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from photic.checkups.watching import OnFinding, Watch
+from photic.checkups.readable import raise_if_kept
+from photic.checkups.stopping import OnFinding, Stop
+from photic.checkups.watching import Watch
 from photic.integrations.merging import merge
 from photic.probes.shards import local, shards
 from photic.records.findings import Finding
 from photic.records.runs import Run
 
-_ENGINES = {"DeepSpeedEngine", "PipelineEngine", "MegatronModule"}
 _UNREGISTERED = re.compile(r"(.*)\.<unregistered [\dx]*>")
 
 
@@ -122,6 +123,7 @@ def watch(
     *,
     record: str | Path | None = None,
     on_finding: OnFinding | None = None,
+    stop_on: Stop = "never",
     ignore: Sequence[str] = (),
     audit_every: int = 1000,
     batches: int | None = None,
@@ -135,6 +137,7 @@ def watch(
     Args:
         model: under DDP, FSDP2 (`fully_shard`), HSDP or tensor parallelism, or a plain one.
         record, on_finding: only rank 0 writes and tells.
+        stop_on: as for `photic.watch`; the verdict is the same on every rank, so all stop after the same step.
         batches: how many ranks see different data; all, unless tensor parallelism has several ranks work on one batch.
         patience: seconds after which an exchange with a rank that died is given up; the watch then ends with a warning, and
             the training goes on as it would without.
@@ -145,19 +148,16 @@ def watch(
     """
     if not (dist.is_available() and dist.is_initialized()):
         raise RuntimeError("torch.distributed is not initialised; in a single process use `photic.watch`")
-    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
-    if "FullyShardedDataParallel" in kinds:
-        raise RuntimeError(
-            "FSDP1 keeps its parameters in flat buffers that photic cannot read; use `fully_shard` (FSDP2)"
-        )
-    if engine := next(iter(sorted(kinds & _ENGINES)), ""):
-        raise RuntimeError(
-            f"{engine} keeps the gradients in its engine, where photic cannot read them; use DDP or FSDP2"
-        )
+    raise_if_kept(model)
     bare: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     first = dist.get_rank() == 0
     inner = Watch(
-        bare, optimizer, record=record if first else None, on_finding=on_finding if first else None, ignore=ignore
+        bare,
+        optimizer,
+        record=record if first else None,
+        on_finding=on_finding if first else None,
+        stop_on=stop_on,
+        ignore=ignore,
     )
     inner.pace.audit_every = audit_every
     return RankWatch(inner, bare, batches=batches or dist.get_world_size(), patience=patience, own=bare is not model)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from photic.checkups.discovery import Discovery
+from photic.checkups.readable import raise_if_not_whole
 from photic.checkups.watching import Watch
 from photic.diagnosis.units_on_curves import units_on_curves
 from photic.records.findings import Checkup
@@ -36,6 +37,7 @@ def photic_cell(shell: Any, line: str, cell: str) -> Checkup | None:
     ignore = tuple(line.split())
 
     def made(roots: list[nn.Module]) -> Watch:
+        raise_if_not_whole(roots)
         return Watch(roots, ignore=ignore, started=1)
 
     discovery = Discovery(made)

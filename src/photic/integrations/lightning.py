@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from photic.checkups.watching import OnFinding, Watch
+from photic.checkups.stopping import OnFinding, Stop
+from photic.checkups.watching import Watch
 from photic.integrations.requirements import need, raise_if_blind
+from photic.integrations.trainers import begun
 
 if TYPE_CHECKING:
 
@@ -44,6 +46,7 @@ class PhoticCallback(Callback):
         budget: float = 0.01,
         record: str | Path | None = None,
         on_finding: OnFinding | None = None,
+        stop_on: Stop = "never",
         ignore: Sequence[str] = (),
         every: int = 0,
     ) -> None:
@@ -51,17 +54,23 @@ class PhoticCallback(Callback):
         super().__init__()
         self.watch: Watch | None = None
         self._options: dict[str, Any] = {
-            "budget": budget, "on_finding": on_finding, "ignore": ignore, "every": every, "record": record,
+            "budget": budget, "record": record, "on_finding": on_finding, "stop_on": stop_on, "ignore": ignore, "every": every,
         }  # fmt: skip
         self._started = 0
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Begin to watch the module; only rank 0 writes the record."""
-        options = dict(self._options)
-        if not trainer.is_global_zero:
-            options.update(record=None, on_finding=None)
+        """Begin to watch the module; on several ranks there is one verdict, and rank 0 writes the record."""
+        self._close()
         self._started = trainer.global_step
-        self.watch = Watch(pl_module, list(trainer.optimizers), started=self._started, **options)
+        data: Any = getattr(trainer.strategy, "distributed_sampler_kwargs", None) or {}
+        self.watch = begun(
+            pl_module,
+            list(trainer.optimizers),
+            first=trainer.is_global_zero,
+            batches=data.get("num_replicas"),
+            started=self._started,
+            **self._options,
+        )
         self.watch.trainer_tells = bool(getattr(pl_module, "automatic_optimization", True))
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -72,7 +81,8 @@ class PhoticCallback(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Raise in the second step if nothing can be read."""
         if self.watch is not None and trainer.global_step - self._started == 2:
-            raise_if_blind(self.watch, 2, "Lightning")
+            compiled = getattr(pl_module, "_compiler_ctx", None) is not None  # of `fit(torch.compile(module))`
+            raise_if_blind(self.watch, 2, "Lightning", compiled=compiled)
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """Detach; the record is complete."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 from photic.checkups.watching import Watch
@@ -27,11 +28,12 @@ def need(module: str, *, extra: str) -> Any:
         ) from error
 
 
-def raise_if_blind(watch: Watch, steps: int, trainer: str) -> None:
-    """Raise where the trainer has made steps whose gradients photic cannot read.
+def raise_if_blind(watch: Watch, steps: int, trainer: str, *, compiled: bool = False) -> None:
+    """Raise where the trainer has made steps whose gradients photic cannot read; warn where that is torch.compile's doing.
 
     Args:
         steps: optimizer steps that the trainer made while the watch was on.
+        compiled: whether the trainer compiles its whole training step.
 
     Raises:
         BlindError: if nothing was audited in the first two steps, or error gradients flow and yet every parameter's
@@ -40,8 +42,14 @@ def raise_if_blind(watch: Watch, steps: int, trainer: str) -> None:
     if watch.faults or steps < 2:
         return
     run = watch.run
-    if run is None and any("OptimizedModule" in type(m).__name__ for root in watch.roots for m in root.modules()):
-        return  # under torch.compile less is read, and the watch says so
+    if run is None and compiled:
+        warnings.warn(
+            f"photic sees nothing of this training: {trainer} runs the whole training step inside torch.compile; compile the "
+            "network inside it instead (`module.net = torch.compile(module.net)`), or train uncompiled",
+            stacklevel=3,
+        )
+        watch.close()
+        return
     if run is None:
         raise BlindError(
             f"{trainer} made {steps} steps and photic saw no optimizer of torch step on the model it watches; engines that "

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from photic.checkups.watching import OnFinding, Watch
+from photic.checkups.stopping import OnFinding, Stop
+from photic.checkups.watching import Watch
 from photic.integrations.requirements import need, raise_if_blind
+from photic.integrations.trainers import begun, closes_with
 
 if TYPE_CHECKING:
 
@@ -36,23 +38,34 @@ class PhoticCallback(TrainerCallback):
         budget: float = 0.01,
         record: str | Path | None = None,
         on_finding: OnFinding | None = None,
+        stop_on: Stop = "never",
         ignore: Sequence[str] = (),
         every: int = 0,
     ) -> None:
         """Take the options of `photic.watch`."""
         self.watch: Watch | None = None
         self._options: dict[str, Any] = {
-            "budget": budget, "on_finding": on_finding, "ignore": ignore, "every": every, "record": record,
+            "budget": budget, "record": record, "on_finding": on_finding, "stop_on": stop_on, "ignore": ignore, "every": every,
         }  # fmt: skip
         self._started = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, *, model: nn.Module, **others: Any) -> None:
-        """Begin to watch the bare model; only the main process writes the record."""
-        options = dict(self._options)
-        if not state.is_world_process_zero:
-            options.update(record=None, on_finding=None)
+        """Begin to watch the bare model; on several ranks there is one verdict, and the main process writes the record.
+
+        The Trainer does not tell when a training ends by an exception. Then the watch ends with the next training, or when
+        the callback is gone; `callback.watch.close()` ends it at once.
+        """
+        self._close()
         self._started = state.global_step
-        self.watch = Watch(getattr(model, "module", model), started=self._started, **options)
+        together = int(getattr(model, "tp_size", None) or 1)  # ranks that work on one batch
+        self.watch = begun(
+            getattr(model, "module", model),
+            first=state.is_world_process_zero,
+            batches=max(1, args.world_size // together),
+            started=self._started,
+            **self._options,
+        )
+        closes_with(self, self.watch)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Raise in the second step if nothing can be read."""
@@ -61,5 +74,8 @@ class PhoticCallback(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Detach; the record is complete."""
+        self._close()
+
+    def _close(self) -> None:
         if self.watch is not None:
             self.watch.close()

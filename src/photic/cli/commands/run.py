@@ -70,6 +70,7 @@ def run(
         Print the record as JSON to stdout, after what the script prints.
     """
     from photic.checkups.discovery import Discovery
+    from photic.checkups.readable import raise_if_not_whole
     from photic.checkups.watching import Watch
     from photic.cli.live import live_view
     from photic.cli.output import console
@@ -91,6 +92,7 @@ def run(
         return files[0].with_stem(name) if record is not None else _unused(folder, name)
 
     def made(roots: list[nn.Module]) -> Watch:
+        raise_if_not_whole(roots)
         files[len(discovery.ended) :] = [_anew(place(len(discovery.ended)))]
         return Watch(
             roots,
