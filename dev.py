@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set up and run photic's tasks: demo, test, check, docs, bench, zoo, engines, page. Needs Python 3.11 or newer and nothing else.
+"""Set up and run photic's tasks: demo, test, check, docs, bench, zoo, engines, claims, page. Needs Python 3.11 or newer and nothing else.
 
 The first call makes `.venv` beside this file and installs into it the versions that `constraints.txt` pins.
 Later calls start at once, until the constraints, pyproject.toml or the Python change.
@@ -189,6 +189,18 @@ def docs(arguments: list[str]) -> int:
     return made or bool(failure)
 
 
+CLAIMS_SECONDS = 180  # of the part of the papers' claims that CI runs
+
+
+def claims(arguments: list[str]) -> int:
+    """Run the part of the papers' claims that CI runs and say how long it took; more than three minutes is a failure."""
+    start = time.perf_counter()
+    failed = run("-m", "pytest", "-q", "-n", "2", "tests/lab/test_papers.py", "-k", "chosen_claims", *arguments)
+    seconds = time.perf_counter() - start
+    say(f"the chosen claims took {seconds:.0f} s; at most {CLAIMS_SECONDS} are allowed")
+    return failed or int(seconds > CLAIMS_SECONDS)
+
+
 def check(arguments: list[str]) -> int:
     """Run all that CI runs: format, lint, types, layers, the page, the documentation, tests (not these with --no-tests)."""
     steps = {
@@ -303,6 +315,7 @@ TASKS = {
     "bench": bench,
     "zoo": zoo,
     "engines": engines,
+    "claims": claims,
     "page": page,
 }
 

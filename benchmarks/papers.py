@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from photic.reports.scoreboard import counted, markdown, read_stored, to_claims_json
+from photic.lab.board import counted, markdown
+from photic.reports.scoreboard import read_stored, to_claims_json
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Stacked training against one network after the other: 1,024 networks of depth 20, 300 steps, in two processes.
 
 Both ways take turns, chunk by chunk, in each of two processes of one thread; the ratio is that of the sums of processor
-time, which is what the wall shows where nothing else runs. One after
+time, which is what the wall shows where nothing else runs; wall time stands beside it. One after
 the other is measured on a part of the networks (--share of them; 1 trains all) and scaled; the part is printed. So
 are the stacks with --stacks: that many in each process, of those that the grid forms.
 """
@@ -50,29 +50,32 @@ def learned(model: nn.Module) -> bool:
     return bool(((output.argmax(1) == labels) & output.isfinite().all(1)).double().mean() > 0.5)
 
 
-def half(width: int, which: int, share: float, examples: int, most: int) -> tuple[float, float, int, int, int]:
-    """Return processor seconds of both ways for all networks of this half, how many were trained stacked and alone, and got the same verdict."""
+def half(width: int, which: int, share: float, examples: int, most: int) -> tuple[float, ...]:
+    """Return processor seconds of both ways for all networks of this half, how many were trained stacked and alone, and got the same
+    verdict, and wall seconds of both ways."""
     torch.set_num_threads(1)
     mine: Sequence[Plain] = networks(width)[which::2]
     size = stack_size(width)
-    stacked = single = 0.0
+    stacked = single = stacked_wall = single_wall = 0.0
     count = together = agree = 0
     starts = range(0, len(mine), size)[: most or None]
     train(mine[:2], batches(3, size=examples))
     for start in starts:
         chunk = mine[start : start + size]
-        begun = time.process_time()
+        begun, wall = time.process_time(), time.perf_counter()
         trained = train(chunk, batches(STEPS, size=examples))
         stacked += time.process_time() - begun
+        stacked_wall += time.perf_counter() - wall
         some = chunk[: max(1, round(share * len(chunk)))]
-        begun = time.process_time()
+        begun, wall = time.process_time(), time.perf_counter()
         models = [alone(net, examples) for net in some]
         single += (time.process_time() - begun) * len(chunk) / len(some)
+        single_wall += (time.perf_counter() - wall) * len(chunk) / len(some)
         verdicts = (accuracies(chunk, trained, digits()[1]) > 0.5).tolist()
         agree += sum(learned(model) == verdict for model, verdict in zip(models, verdicts))
         count, together = count + len(some), together + len(chunk)
     scale = len(mine) / together
-    return scale * stacked, scale * single, together, count, agree
+    return scale * stacked, scale * single, together, count, agree, scale * stacked_wall, scale * single_wall
 
 
 def main() -> None:
@@ -89,7 +92,7 @@ def main() -> None:
             parts = list(
                 pool.map(half, [width] * 2, [0, 1], [options.share] * 2, [options.examples] * 2, [options.stacks] * 2)
             )
-        stacked, single, together, count, agree = (sum(part[i] for part in parts) for i in range(5))
+        stacked, single, together, count, agree, *walls = (sum(part[i] for part in parts) for i in range(7))
         rows.append(
             {
                 "width": width,
@@ -97,17 +100,20 @@ def main() -> None:
                 "stacked_s": stacked / 2,
                 "alone_s": single / 2,
                 "ratio": single / stacked,
+                "stacked_wall_s": walls[0] / 2,
+                "alone_wall_s": walls[1] / 2,
+                "wall_ratio": walls[1] / walls[0],
                 "trained_stacked": together,
                 "trained_alone": count,
                 "same_verdict": agree,
             }
         )
         if not options.json:
-            measured = f"measured: {together} and {count} of them, {agree} with the same verdict"
+            measured = f"measured: {together:.0f} and {count:.0f} of them, {agree:.0f} with the same verdict"
             print(
                 f"width {width:4d}, batches of {options.examples}: {NETWORKS} networks stacked by {stack_size(width)} "
                 f"{stacked / 2:6.1f} s, one after the other {single / 2:6.1f} s ({measured}): "
-                f"{single / stacked:.1f} times as fast",
+                f"{single / stacked:.1f} times as fast; wall {walls[0] / 2:.1f} and {walls[1] / 2:.1f} s, {walls[1] / walls[0]:.1f} times",
                 flush=True,
             )
     if options.json:

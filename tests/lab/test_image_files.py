@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from photic.cli.main import run
+from photic.lab import glorot_table
 from photic.lab.datasets.image_files import cifar10, mnist
 
 
@@ -53,3 +56,39 @@ def test_cifar_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "test_batch.bin").write_bytes(b"x" * 3000)
     with pytest.raises(ValueError, match="3000 bytes"):
         cifar10(tmp_path, "test")
+
+
+def written(folder: Path) -> None:
+    """Write MNIST of 30 training and 20 test images whose class is the brightest row, gzipped in part."""
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 30), ("t10k", 20)):
+        labels = draw.integers(0, 10, count).astype(np.uint8)
+        pixels = draw.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+        pixels[np.arange(count), labels] = 255
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(pixels)))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
+
+
+def test_table_1_is_trained_on_the_users_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PHOTIC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(glorot_table, "_UPDATES", {"quick": 40, "full": 200})
+    monkeypatch.setattr(glorot_table, "_WIDTH", 16)
+    (tmp_path / "mnist").mkdir()
+    written(tmp_path / "mnist")
+    assert run(["reproduce", "glorot2010", "--data", str(tmp_path), "--json"]) == 0
+    column = json.loads(capsys.readouterr().out)["table-1"][0]
+    assert column["dataset"] == "MNIST" and column["tests"] == 20 and column["theirs"]["Tanh N"] == 1.64
+    assert set(column["ours"]) == set(column["theirs"]) and all(0 <= error <= 100 for error in column["ours"].values())
+    assert run(["reproduce", "glorot2010", "--data", str(tmp_path), "--full"]) == 0
+    assert "MNIST" in capsys.readouterr().err
+
+
+def test_a_folder_without_the_files_is_told_what_belongs_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["reproduce", "glorot2010", "--data", str(tmp_path)]) == 3
+    told = capsys.readouterr().err
+    assert "train-images-idx3-ubyte" in told and "data_batch_1.bin" in told and "Nothing is downloaded" in told
+    assert run(["reproduce", "he2015", "--data", str(tmp_path)]) == 2

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from photic.cli.main import run
+from photic.lab import online
 from photic.lab.claims import Numbers, paper, papers
 from photic.lab.online import course
 from photic.lab.reproduction import numbers
+from photic.lab.tracing import trace
 
 CHOSEN = {
     "glorot2010": ("surface", "gallery", "table", "errata"),
@@ -31,6 +33,9 @@ CHOSEN = {
     "zhang2022tat": ("slopes",),
     "de2020": ("variances",),
     "xiong2020": ("depths",),
+    "schoenholz2017": ("gradients",),
+    "jozefowicz2015": ("memory",),
+    "wang2022deepnet": ("updates",),
 }
 
 
@@ -52,6 +57,22 @@ def test_the_chosen_claims_of_a_paper_hold(key: str) -> None:
         result = judged(found, claim, claim.seeds)
         # A sentence that does not hold must say why.
         assert result.holds or claim.note, (claim.text, result.measured, claim.low, claim.high)
+
+
+def test_every_paper_has_a_part_that_ci_runs() -> None:
+    assert set(CHOSEN) == {found.key for found in papers()}
+
+
+def test_the_tensors_of_figures_6_to_8_are_those_of_the_record() -> None:
+    """The histograms are of autograd's tensors; a record keeps their moments, and both agree to float32's rounding."""
+    from photic.lab.papers.glorot_2010_initialisation import distributions
+
+    drawn = distributions(0, "quick")
+    for weights in online.VARIANCES:
+        layers = trace(online.network("tanh", weights, width=1000, depth=5, seed=0), online.images(300, 1000))
+        assert drawn[f"{weights} activations rms"] == pytest.approx(layers.activations, rel=1e-4)
+        assert drawn[f"{weights} gradients rms"] == pytest.approx([300 * g for g in layers.gradients[:5]], rel=1e-4)
+        assert drawn[f"{weights} weight gradients rms"] == pytest.approx(layers.weight_gradients[1:5], rel=1e-4)
 
 
 def test_an_experiment_is_the_same_every_time() -> None:
@@ -97,8 +118,6 @@ def test_glorots_figures_2_to_11_and_table_1_are_drawn(
 def test_a_course_trains_and_reads_its_layers_as_autograd_does_and_is_kept(
     activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from photic.lab import online
-
     curve = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "softsign": F.softsign}[activation]
     found = course(activation, "standard", seed=3, updates=20, every=10, depth=2, width=16)
     model = online.network(activation, "standard", width=16, depth=2, seed=3)

@@ -12,10 +12,11 @@ import pytest
 
 from photic.cli.main import run
 from photic.lab import cache, claims
+from photic.lab.board import interval, markdown, verdict
 from photic.lab.claims import Claim, Numbers, Paper, Size, papers
 from photic.lab.reproduction import merged, reproduce, scoreboard
 from photic.records import documents
-from photic.reports.scoreboard import STORED, markdown, read_stored, to_claims_json
+from photic.reports.scoreboard import STORED, read_stored, to_claims_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS: list[tuple[int, str]] = []
@@ -55,6 +56,27 @@ def test_a_claim_holds_where_its_number_lies_in_the_range(
 ) -> None:
     result = reproduce(made(low=low, high=high, over=over)).claims[0]
     assert result.measured == measured and result.holds is holds and result.spread == 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "over", "said"),
+    [
+        (None, 5.0, 3, "mean", "holds"),  # 2 +- 4.30 / sqrt(3) = -0.48 to 4.48
+        (1.0, None, 3, "mean", "within the noise"),
+        (2.5, None, 3, "mean", "does not hold"),
+        (1.0, None, 3, "smallest", "holds"),
+        (1.0, None, 1, "mean", "holds, one seed"),
+    ],
+)
+def test_a_claim_whose_interval_crosses_its_bound_is_within_the_noise(
+    low: float | None, high: float | None, seeds: int, over: str, said: str
+) -> None:
+    result = reproduce(made(low=low, high=high, seeds=seeds, over=over)).claims[0]
+    assert verdict(result) == said
+    found = interval(result)
+    assert (found is None) == (seeds == 1 or over != "mean")
+    if found is not None:  # Student's t for two degrees of freedom: 4.303
+        assert found == pytest.approx((2.0 - 4.3027 / math.sqrt(3), 2.0 + 4.3027 / math.sqrt(3)), abs=1e-3)
 
 
 def test_nan_holds_nothing() -> None:
@@ -104,7 +126,9 @@ def test_the_scoreboard_survives_its_document_and_makes_the_promised_json() -> N
     assert documents.from_json(documents.to_json(board)) == board
     claim = {"text": "It grows.", "place": "p. 1", "expected": [1.0, None], "measured": 2.0, "seeds": 3, "holds": True}
     assert json.loads(to_claims_json(board)) == {"papers": [{"key": "he2015", "title": "A title", "claims": [claim]}]}
-    assert "| It grows. | p. 1 | – | at least 1 | 2 ± 1 (3 seeds) | holds |" in markdown(board)
+    assert "| It grows. | p. 1 | – | at least 1 | 2 ± 1 (3 seeds) | -0.484 to 4.48 | within the noise |" in markdown(
+        board
+    )
 
 
 def test_every_paper_is_in_the_references_and_owes_place_range_seeds_and_derivation() -> None:

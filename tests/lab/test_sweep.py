@@ -14,9 +14,10 @@ import pytest
 
 from photic.cli.main import run
 from photic.lab import sweep as sweeps
+from photic.lab.drawings_phases import draw_sweep
 from photic.lab.sweep import Grid, sweep
 from photic.records import documents
-from photic.reports.sweeps import draw_sweep, shares
+from photic.reports.sweeps import shares
 
 GRID = Grid(weight_variances=(0.25, 1.76, 6.0), depths=(2, 6), widths=(8, 300), steps=4, seeds=2)
 

@@ -63,13 +63,16 @@ class Figure:
 
     Attributes:
         title: what it shows.
-        experiments: whose numbers, of the first seed, it is drawn from.
-        draw: called with those numbers, at the size that was asked for, and the file to write.
+        experiments: whose numbers it is drawn from.
+        draw: called with those numbers, at the size that was asked for, and the file to write. They come experiment by
+            experiment, seed by seed.
+        seeds: how many seeds of each experiment.
     """
 
     title: str
     experiments: tuple[Experiment, ...]
     draw: Callable[[Sequence[Numbers], Path], Path]
+    seeds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

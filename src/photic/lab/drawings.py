@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ MARKS = ("o", "s", "^", "D", "v", "P", "x")
 
 def layers_over_time(parts: Sequence[Numbers], path: Path) -> Path:
     """Draw mean and deviation of each layer's activations over the updates."""
-    found = parts[0]
+    found, updates = parts[0], f"{parts[0]['updates'][-1]:,} updates"
     with canvas(rows=1, columns=1, width=6.4, height=3.8) as (figure, axes):
         axis = axes[0][0]
         for layer, (means, spreads) in enumerate(
@@ -27,7 +28,7 @@ def layers_over_time(parts: Sequence[Numbers], path: Path) -> Path:
         axis.axhline(0.5, color="#888888", lw=0.6, ls=":")
         axis.set_xlabel("updates (batches of 10)")
         axis.set_ylabel("activation: mean and deviation")
-        axis.set_title("sigmoid, four hidden layers: the top one is pushed to 0", loc="left")
+        axis.set_title(f"sigmoid, four hidden layers, {updates}: the top one is pushed to 0", loc="left")
         figure.legend(loc="outside lower center", frameon=False, ncols=4)
         return store(figure, path)
 
@@ -41,6 +42,7 @@ def surfaces(parts: Sequence[Numbers], path: Path) -> Path:
             figure.colorbar(mesh, ax=axis)
             axis.set_title(f"{name}: {100 * found[f'{name} flat']:.0f} % nearly flat", loc="left")
             axis.set_xlabel("weight of layer 2")
+            mesh.colorbar.set_label("cost")
         axes[0][0].set_ylabel("weight of layer 1")
         return store(figure, path)
 
@@ -54,14 +56,19 @@ def curves_over_layers(
     x: str,
     y: str,
     log: bool = True,
+    log_x: bool = False,
 ) -> Path:
-    """Draw named lists of the first part over their index, or over the list `x` names; dashed where the label says theory."""
-    found = parts[0]
+    """Draw named lists over their index, or over the list `x` or `NAME x` names; dashed where the label says theory.
+
+    Of several parts, one a seed, the line is the median and the band goes from the smallest to the largest.
+    """
     with canvas(rows=1, columns=1, width=6.4, height=4.0) as (figure, axes):
         axis = axes[0][0]
         dashes: dict[str, str] = {}
         for index, (name, label) in enumerate(lines):
-            values = found[name]
+            found = parts[0]
+            every = [part[name] for part in parts]
+            values = [statistics.median(each) for each in zip(*every, strict=True)]
             xs = found.get(f"{name} x", found.get("x", list(range(1, len(values) + 1))))
             theory = "theory" in label
             bare = label.lstrip("_")
@@ -69,10 +76,18 @@ def curves_over_layers(
             dash = dashes.get(shown) or (("--", ":", "-.")[len(dashes) % 3] if theory else "-")
             entry = f"_{shown}" if shown in dashes else shown  # one entry in the legend for all lines of a name
             dashes |= {shown: dash} if theory else {}
+            colour = "#444444" if theory else COLOURS[index % 7]
             axis.plot(
-                xs, values, color="#444444" if theory else COLOURS[index % 7], ls=dash, lw=1.4,
-                marker=None if theory or len(values) > 40 else MARKS[index % 7], ms=3.5, label=entry,
+                xs, values, color=colour, ls=dash, lw=1.4, ms=3.5, marker=None if theory else MARKS[index % 7],
+                markevery=max(1, len(values) // 20), label=entry,
             )  # fmt: skip
+            if len(parts) > 1 and not theory:
+                low, high = ([pick(each) for each in zip(*every, strict=True)] for pick in (min, max))
+                axis.fill_between(xs, low, high, color=colour, alpha=0.18, lw=0)
+        if log_x:
+            axis.set_xscale("log")
+            axis.set_xticks(parts[0]["x"], [f"{value:g}" for value in parts[0]["x"]])
+            axis.set_xticks([], minor=True)
         if log:
             axis.set_yscale("log")
             low, high = axis.get_ylim()
@@ -81,6 +96,7 @@ def curves_over_layers(
                 axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
         axis.set_xlabel(x)
         axis.set_ylabel(y)
-        axis.set_title(title, loc="left")
+        seeds = f"\nmedian (line) and range (band) of {len(parts)} seeds" if len(parts) > 1 else ""
+        axis.set_title(title + seeds, loc="left", fontsize=9)
         figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
         return store(figure, path)

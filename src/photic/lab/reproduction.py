@@ -76,7 +76,7 @@ def judged(paper: Paper, claim: Claim, seeds: int) -> ClaimResult:
     found = [cache.read(place(paper, claim.experiment, seed, claim.size)) for seed in range(seeds)]
     open_result = ClaimResult(
         claim.text, claim.place, claim.theirs, claim.low, claim.high, claim.tolerance, seeds,
-        size=claim.size, note=claim.note,
+        size=claim.size, note=claim.note, over=claim.over,
     )  # fmt: skip
     values = [float(item[claim.number]) for item in found if item is not None]
     if len(values) < seeds:
@@ -84,7 +84,7 @@ def judged(paper: Paper, claim: Claim, seeds: int) -> ClaimResult:
     measured = float(_OVER[claim.over](values))
     return ClaimResult(
         claim.text, claim.place, claim.theirs, claim.low, claim.high, claim.tolerance, seeds, measured,
-        float(np.std(values, ddof=1)) if seeds > 1 else None, claim.holds(measured), claim.size, claim.note,
+        float(np.std(values, ddof=1)) if seeds > 1 else None, claim.holds(measured), claim.size, claim.note, claim.over,
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def merged(board: Scoreboard, stored: Scoreboard) -> Scoreboard:
         old = before.get((key, claim.text))
         if claim.measured is not None or old is None or old.measured is None:
             return claim
-        if (old.expected, old.place, old.size) != (claim.expected, claim.place, claim.size):
+        if (old.expected, old.place, old.size, old.over) != (claim.expected, claim.place, claim.size, claim.over):
             return claim
         return dataclasses.replace(claim, seeds=old.seeds, measured=old.measured, spread=old.spread, holds=old.holds)
 

@@ -17,11 +17,12 @@ class ClaimResult:
         low, high: the range that `measured` must lie in; None where it has no end.
         tolerance: how that range was derived.
         seeds: how many seeds were run.
-        measured: mean over the seeds; None where it was not run yet.
+        measured: mean over the seeds, or what `over` says; None where it was not run yet.
         spread: standard deviation over the seeds; None for fewer than two.
         holds: whether `measured` lies in the range; None where it was not run yet.
-        size: `quick`, or `full` where only the paper's own size can show it.
+        size: `quick`, or `full` where only our larger size can show it.
         note: our best explanation where it does not hold, or what to know about the number.
+        over: how the seeds were put together: `mean`, `median`, `smallest`, `largest`.
     """
 
     text: str
@@ -36,6 +37,7 @@ class ClaimResult:
     holds: bool | None = None
     size: str = "quick"
     note: str = ""
+    over: str = "mean"
 
     @property
     def expected(self) -> tuple[float | None, float | None]:

@@ -99,7 +99,7 @@ def sweep(
             examples=examples,
         )
         found = run(grid, processes=processes, engine=engine, progress=progress(quiet=json))
-        from photic.reports.sweeps import draw_sweep
+        from photic.lab.drawings_phases import draw_sweep
 
         path = draw_sweep(found, out)
     except ImportError as error:

@@ -114,7 +114,7 @@ CLAIMS = (
     Claim(text="One ReLU layer halves the correlation of the gradients at two orthogonal inputs.", place="theorem 1",
           experiment=feed_forward, number="at 1", low=0.48, high=0.52, theirs="1/2", tolerance=_SPREAD + "; three of them"),
     Claim(text="The correlation falls as the correlation map says, (1 - acos c / pi) per layer.", place="section 2.2",
-          experiment=feed_forward, number="at 5 over theory", tolerance="0.105 at depth 5; " + _SPREAD + ": three are 18 %",
+          experiment=feed_forward, number="at 5 over theory", seeds=6, tolerance="0.105 at depth 5; " + _SPREAD + ": three are 18 %",
           **dict(zip(("low", "high"), around(1.0, relative=0.2), strict=True))),
     Claim(text="It falls as 1 / 2^L with depth in feed-forward networks.", place="theorem 1", experiment=feed_forward,
           number="at 10 over the paper", low=0.5, high=2.0, theirs="1 / 2^L", tolerance="a factor of 2 at depth 10",
@@ -123,16 +123,17 @@ CLAIMS = (
     Claim(text="One residual block leaves a correlation of 3/4.", place="theorem 2", experiment=residual, number="at 1", low=0.72, high=0.78,
           theirs="(3/4)^L", tolerance=_SPREAD + "; five of them"),
     Claim(text="Skips slow the shattering: after 8 blocks the correlation is several times that of a plain network.", place="theorem 2",
-          experiment=residual, number="over plain", low=3.0, theirs="(3/4)^8 against (1/2)^8", tolerance="at least threefold"),
+          experiment=residual, number="over plain", seeds=6, low=3.0, theirs="(3/4)^8 against (1/2)^8", tolerance="at least threefold"),
     Claim(text="Skips with BatchNorm make the fall sublinear: from 4 to 36 blocks about threefold, 1 / sqrt(L).", place="theorem 3",
-          experiment=normalised, number="falls", low=1.5, high=4.5, theirs="1 / sqrt(L): 3", tolerance="3 within half as much again either way"),
+          experiment=normalised, number="falls", seeds=6, low=1.5, high=4.5, theirs="1 / sqrt(L): 3",
+          tolerance="3 within half as much again either way"),
     Claim(text="A looks-linear network does not shatter at all.", place="section 4", experiment=looks_linear, number="at 20", low=0.999,
           theirs="1", tolerance="exact; rounding of float32 over 20 layers"),
 )  # fmt: skip
 
 FIGURES = {
     "1": Figure(
-        title="correlation of gradients over depth", experiments=(feed_forward,),
+        title="correlation of gradients over depth", experiments=(feed_forward,), seeds=3,
         draw=partial(curves_over_layers, title="gradients of two orthogonal inputs, plain ReLU networks", x="layers", y="correlation",
                      lines=(("measured", "measured, width 400"), ("theory", "theory: correlation map"), ("paper", "theory: 1 / 2^L (paper)"))),
     ),

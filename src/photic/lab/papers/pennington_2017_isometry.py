@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from photic.activations import find
 from photic.initialisers.drawing import fill_orthogonal
-from photic.lab.claims import Claim, Numbers, Size, around
+from photic.lab.claims import Claim, Figure, Numbers, Size, around
 from photic.lab.datasets.digits import batches
+from photic.lab.drawings import curves_over_layers
 from photic.lab.stacks import Plain, train
 from photic.theory.depth_scales import critical_at
 from photic.theory.maps import critical_point
@@ -74,10 +76,18 @@ def critical(seed: int, size: Size) -> Numbers:
             theory = squared_singular_value_variance(tanh, length=length, depth=10, orthogonal=orthogonal)
             found[f"{name} {length}"] = float((squares / squares.mean()).var()) / theory
             found[f"{name} {length} largest"] = float(squares.max())
+            found[f"{name} {length} values"] = _sorted(squares)
     relu = _squares("relu", depth=20, weight_variance=2.0, bias_variance=0.0, length=1.0, orthogonal=True, seed=seed)
+    found["x"] = [100.0 * (i + 0.5) / _WIDTH for i in range(_WIDTH)]
+    found["relu values"] = _sorted(relu)
     found["relu largest"] = float(relu.max())
     found["relu dead share"] = float((relu < 1e-6).double().mean())
     return found
+
+
+def _sorted(squares: Tensor) -> list[float]:
+    """Return the singular values, largest first; what is below 1e-6 is rounding and is cut there."""
+    return squares.sqrt().sort(descending=True).values.clamp_min(1e-6).tolist()
 
 
 def learning(seed: int, size: Size) -> Numbers:
@@ -118,7 +128,8 @@ CLAIMS = (
           number="mean", theirs="1", tolerance="chi^20 = 1; it deviates by sqrt(2 x 20) / 400 = 1.6 %, its tail by more",
           **dict(zip(("low", "high"), around(1.0, relative=0.1), strict=True))),
     Claim(text="Yet its largest squared singular value grows linearly with depth: (L + 1)^(L + 1) / L^L.", place="section 2.4, linear networks",
-          experiment=linear, number="edge", low=0.75, high=1.15, theirs="about e L", tolerance=_WIDE + " below, as finite width cuts the edge"),
+          experiment=linear, number="edge", seeds=8, low=0.75, high=1.15, theirs="about e L",
+          tolerance=_WIDE + " below, as finite width cuts the edge"),
     Claim(text="Orthogonal linear networks reach dynamical isometry exactly: every singular value is 1.", place="section 2.4", experiment=linear,
           number="orthogonal", high=1e-10, theirs="1", tolerance="exact; float64"),
     Claim(text="With small signals orthogonal tanh networks come near isometry.", place="section 2.5.3; figure 1", experiment=critical,
@@ -134,3 +145,15 @@ CLAIMS = (
     Claim(text="Deep orthogonal tanh networks learn faster than Gaussian ones.", place="section 3; figure 4", experiment=learning, number="speed",
           low=1.5, theirs="orders of magnitude", tolerance="at least half as many steps again, best of three learning rates each"),
 )  # fmt: skip
+
+FIGURES = {
+    "1": Figure(
+        title="singular values of the whole Jacobian", experiments=(critical,), seeds=3,
+        draw=partial(curves_over_layers, title="critical networks of 400 units", x="share of the singular values that are larger, %",
+                     y="singular value (cut at 1e-6)",
+                     lines=(("orthogonal 0.01 values", "tanh, 10 layers, orthogonal, q = 0.01"),
+                            ("gaussian 0.01 values", "tanh, 10 layers, Gaussian, q = 0.01"),
+                            ("orthogonal 0.2 values", "tanh, 10 layers, orthogonal, q = 0.2"),
+                            ("relu values", "ReLU, 20 layers, orthogonal"))),
+    ),
+}  # fmt: skip

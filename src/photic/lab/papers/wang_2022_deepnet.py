@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from photic.initialisers.branches import deepnorm_skip
-from photic.lab.claims import Claim, Numbers, Size
+from photic.lab.claims import Claim, Figure, Numbers, Size
+from photic.lab.drawings import curves_over_layers
 
 KEY = "wang2022deepnet"
 TITLE = "DeepNet: scaling transformers to 1,000 layers"
@@ -33,8 +37,8 @@ class _Layer(nn.Module):
         return self.norms[1](self.alpha * x + self.second(torch.relu(self.first(x))))
 
 
-def _change(layers: int, deepnorm: bool, seed: int, steps: int, *, theorem: bool) -> tuple[float, float]:
-    """Return by how much the first update moves the output (rms), and the training loss after `steps`."""
+def _change(layers: int, deepnorm: bool, seed: int, steps: int, *, theorem: bool) -> tuple[float, list[float]]:
+    """Return by how much the first update moves the output (rms), and the training losses."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         alpha, beta = (deepnorm_skip(layers), (8.0 * layers) ** -0.25) if deepnorm else (1.0, 1.0)
@@ -57,7 +61,7 @@ def _change(layers: int, deepnorm: bool, seed: int, steps: int, *, theorem: bool
             losses.append(float(loss.detach()))
             if step == 0:
                 moved = float((model[:-1](x).detach() - before).square().mean().sqrt())
-    return moved, sum(losses[-10:]) / min(10, steps)
+    return moved, losses
 
 
 def _positions() -> Tensor:
@@ -78,20 +82,32 @@ def updates(seed: int, size: Size) -> Numbers:
 
 def training(seed: int, size: Size) -> Numbers:
     """Encoders of 32 layers (64 sub-layers), Adam at 0.001 without warm-up: training loss after 120 steps."""
-    return {
-        name: _change(32, deepnorm, seed, 120, theorem=False)[1]
-        for name, deepnorm in (("deepnorm", True), ("post-norm", False))
-    }
+    found: Numbers = {"x": [5 * i + 2.5 for i in range(24)], "theory": [math.log(16.0)] * 24}
+    for name, deepnorm in (("deepnorm", True), ("post-norm", False)):
+        losses = _change(32, deepnorm, seed, 120, theorem=False)[1]
+        found[name] = sum(losses[-10:]) / 10
+        found[f"{name} course"] = [sum(losses[i : i + 5]) / 5 for i in range(0, 120, 5)]
+    return found
 
 
 CLAIMS = (
     Claim(text="The first update moves a deep post-norm transformer far more than DeepNorm's.", place="section 3.2", experiment=updates,
-          number="post over deepnorm", low=2.0, theirs="model update explodes", tolerance="at least twofold at 48 layers"),
+          number="post over deepnorm", seeds=12, low=2.0, theirs="model update explodes", tolerance="at least twofold at 48 layers"),
     Claim(text="With DeepNorm what an update moves does not grow with depth.", place="theorem 4.2; figure 4", experiment=updates,
-          number="deepnorm growth", high=1.3, theirs="constant", tolerance="48 layers against 6; 30 % for seeds",
-          note="The theorem counts the matrices. Where biases and the norms' gains move too, one update moves 48 layers six times as far as 6."),
+          number="deepnorm growth", seeds=12, high=1.3, theirs="constant", tolerance="48 layers against 6; 30 % for seeds",
+          note="Three seeds gave 1.22 and passed; twelve give 1.33 with a deviation of 0.39, so 30 % was too narrow for eight times the "
+               "layers, and we do not widen it; post-norm's update grows far more. The theorem counts the matrices. Where biases and the "
+               "norms' gains move too, one update moves 48 layers six times as far as 6."),
     Claim(text="A deep post-norm transformer without warm-up does not learn.", place="section 3.1; figure 2", experiment=training, number="post-norm",
-          low=2.5, seeds=2, theirs="diverges", tolerance="a network that knows nothing has ln 16 = 2.77"),
-    Claim(text="With DeepNorm it does.", place="section 5; figure 6", experiment=training, number="deepnorm", high=2.0, seeds=2,
+          low=2.5, seeds=4, theirs="diverges", tolerance="a network that knows nothing has ln 16 = 2.77"),
+    Claim(text="With DeepNorm it does.", place="section 5; figure 6", experiment=training, number="deepnorm", high=2.0, seeds=4,
           theirs="stable", tolerance="clearly below ln 16 = 2.77 after 120 steps"),
 )  # fmt: skip
+
+FIGURES = {
+    "2": Figure(
+        title="training without warm-up: DeepNorm and post-norm", experiments=(training,), seeds=4,
+        draw=partial(curves_over_layers, title="transformer of 32 layers, Adam 0.001", x="steps", y="training loss, nats", log=False,
+                     lines=(("deepnorm course", "DeepNorm"), ("post-norm course", "post-norm"), ("theory", "theory: knows nothing, ln 16"))),
+    ),
+}  # fmt: skip

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 
 from photic.activations import find
-from photic.lab.claims import Claim, Numbers, Size, around
+from photic.lab.claims import Claim, Figure, Numbers, Size, around
+from photic.lab.drawings import curves_over_layers
 from photic.lab.tracing import trace
 from photic.theory.laws import batch_norm_gain, linear_batch_norm_gain
 
 KEY = "yang2019"
 TITLE = "A mean field theory of batch normalization"
+_RELU, _TANH = find("relu"), find("tanh")
+assert _RELU is not None and _TANH is not None
 
 
 class _Block(nn.Module):
@@ -27,8 +32,8 @@ class _Block(nn.Module):
         return x + self.linear(torch.relu(self.norm(x)))
 
 
-def _gain(activation: type[nn.Module], *, batch: int, width: int, depth: int, scale: float, seed: int) -> float:
-    """Return the factor on the squared gradient norm per layer of linear, BatchNorm, activation."""
+def _norms(activation: type[nn.Module], *, batch: int, width: int, depth: int, scale: float, seed: int) -> list[float]:
+    """Return the gradient norm at each layer of linear, BatchNorm, activation."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -38,28 +43,36 @@ def _gain(activation: type[nn.Module], *, batch: int, width: int, depth: int, sc
             layers += [linear, nn.BatchNorm1d(width), activation()]
         model = nn.Sequential(*layers, nn.Linear(width, 10))
         found = trace(model, (torch.randn(batch, width), torch.randint(10, (batch,))))
+    return found.gradient_norms[:depth]
+
+
+def _growth(norms: Sequence[float]) -> float:
+    """Return the factor on the squared norm per layer."""
     # The first layer's examples are independent; those of later layers are as correlated as the network makes them.
-    return (found.gradient_norms[1] / found.gradient_norms[depth - 1]) ** (2.0 / (depth - 2))
+    return (norms[1] / norms[-1]) ** (2.0 / (len(norms) - 2))
 
 
 def relu(seed: int, size: Size) -> Numbers:
     """Twelve ReLU layers of 1,000 units, a batch of 256, with small, usual and large weights."""
-    return {
-        str(scale): _gain(nn.ReLU, batch=256, width=1000, depth=12, scale=scale, seed=seed)
-        for scale in (0.1, 2.0, 10.0)
-    }
+    found: Numbers = {"theory": [batch_norm_gain(_RELU) ** ((11 - layer) / 2) for layer in range(12)]}
+    for scale in (0.1, 2.0, 10.0):
+        norms = _norms(nn.ReLU, batch=256, width=1000, depth=12, scale=scale, seed=seed)
+        found[str(scale)] = _growth(norms)
+        found[f"{scale} norms"] = [norm / norms[-1] for norm in norms]
+    return found
 
 
 def linear(seed: int, size: Size) -> Numbers:
     """Linear layers of 1,000 units, batches of 8 and 32."""
     return {
-        str(batch): _gain(nn.Identity, batch=batch, width=1000, depth=12, scale=1.0, seed=seed) for batch in (8, 32)
+        str(batch): _growth(_norms(nn.Identity, batch=batch, width=1000, depth=12, scale=1.0, seed=seed))
+        for batch in (8, 32)
     }
 
 
 def tanh(seed: int, size: Size) -> Numbers:
     """Tanh layers of 1,000 units, a batch of 256."""
-    return {"gain": _gain(nn.Tanh, batch=256, width=1000, depth=12, scale=1.0, seed=seed)}
+    return {"gain": _growth(_norms(nn.Tanh, batch=256, width=1000, depth=12, scale=1.0, seed=seed))}
 
 
 def skips(seed: int, size: Size) -> Numbers:
@@ -77,8 +90,6 @@ def skips(seed: int, size: Size) -> Numbers:
     return {"ratio": norms[0] / norms[-1], "exponent": math.log(norms[0] / norms[-1]) / math.log(50)}
 
 
-_RELU, _TANH = find("relu"), find("tanh")
-assert _RELU is not None and _TANH is not None
 _TOLERANCE = "infinite width and batch; 4 % for width 1,000 and a batch of 256"
 
 CLAIMS = (
@@ -93,7 +104,7 @@ CLAIMS = (
           experiment=linear, number="32", theirs="(B - 2) / (B - 3)", tolerance="exact for infinite width; 1.5 % for 1,000 units",
           **dict(zip(("low", "high"), around(linear_batch_norm_gain(32), relative=0.015), strict=True))),
     Claim(text="The smaller the batch the worse: at 8 the linear factor is 1.2.", place="section 4, linear networks", experiment=linear,
-          number="8", theirs="1.2", tolerance="exact for infinite width; 3 % for 1,000 units",
+          number="8", theirs="1.2", seeds=8, tolerance="exact for infinite width; 3 % for 1,000 units",
           **dict(zip(("low", "high"), around(linear_batch_norm_gain(8), relative=0.03), strict=True))),
     Claim(text="Linear activations explode least: tanh lies between them and ReLU.", place="section 4, figure 2", experiment=tanh,
           number="gain", theirs="between", tolerance=_TOLERANCE,
@@ -102,3 +113,13 @@ CLAIMS = (
           experiment=skips, number="exponent", low=0.4, high=0.9, theirs="reduces gradient explosion",
           tolerance="plain layers would give 1.21^50 = 1e4; measured before at about L^0.73 for this block"),
 )  # fmt: skip
+
+FIGURES = {
+    "2": Figure(
+        title="the gradient with BatchNorm, layer by layer", experiments=(relu,), seeds=3,
+        draw=partial(curves_over_layers, title="linear, BatchNorm, ReLU, width 1,000", x="layer",
+                     y="|gradient| / |gradient at the top layer|",
+                     lines=(("0.1 norms", "fan_in Var[w] = 0.1"), ("2.0 norms", "fan_in Var[w] = 2"), ("10.0 norms", "fan_in Var[w] = 10"),
+                            ("theory", "theory: sqrt(pi / (pi - 1)) per layer"))),
+    ),
+}  # fmt: skip
