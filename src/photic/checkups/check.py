@@ -266,7 +266,7 @@ def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: 
     clips: list[tuple[float, Any]] = []
     came: list[float] = []
     hook = setup.optimizer.register_step_pre_hook(lambda *_: came.append(_norm(setup)))
-    with clipping(lambda limit, norm: clips.append((limit, norm))):
+    with clipping(lambda _, limit, norm: clips.append((limit, norm))):
         losses += train(setup, stream, 1)
     hook.remove()
     left = _norm(setup)

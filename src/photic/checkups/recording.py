@@ -65,13 +65,13 @@ class Recording:
             self._told[name] = value
             store.fact(name, value)
 
-    def audit(self, run: Run, number: int) -> None:
-        """Write what an audit read of the steps of optimizer `number`, 0 for the first."""
+    def audit(self, run: Run, number: int, at: int) -> None:
+        """Write what an audit read of a step of optimizer `number`, 0 for the first; `at` counts the steps of all."""
         with self._guarded() as store:
             if store is not None:
-                self._audit(store, run, number)
+                self._audit(store, run, number, at)
 
-    def _audit(self, store: StoreWriter, run: Run, number: int) -> None:
+    def _audit(self, store: StoreWriter, run: Run, number: int, at: int) -> None:
         step = run.steps[0]
         own = f"optimizer {number + 1}/" if number else ""
         self._fact(store, f"{own}sites", [site.name for site in run.sites])
@@ -79,16 +79,15 @@ class Recording:
         signals = [told_signal(site.operation, r.signal) for site, r in zip(run.sites, step.sites, strict=True)]
         gradients = [math.nan if r.gradient is None else r.gradient.told_norm for r in step.sites]
         updates = [_update(r) for r in step.parameters]
-        store.row(f"{own}audit/signal", step.step, signals)
-        store.row(f"{own}audit/gradient", step.step, gradients)
-        store.row(f"{own}audit/update", step.step, updates)
+        store.row(f"{own}audit/signal", at, signals)
+        store.row(f"{own}audit/gradient", at, gradients)
+        store.row(f"{own}audit/update", at, updates)
         if any(r.units is not None for r in step.sites):
             dead = [math.nan if r.units is None else _dead(r.units) for r in step.sites]
-            store.row(f"{own}audit/dead", step.step, dead)
-        if step.loss is not None:
-            store.row(f"{own}loss", step.step, [step.loss])
+            store.row(f"{own}audit/dead", at, dead)
+        store.row(f"{own}loss", at, [math.nan if step.loss is None else step.loss])
         if step.loss_scale is not None:
-            store.row("scaler/scale", step.step, [step.loss_scale])
+            store.row("scaler/scale", at, [step.loss_scale])
 
     def loss(self, step: int, value: float) -> None:
         """Write a loss that was told from outside; the watch itself learns it in audits alone."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
-from collections.abc import Collection, Mapping
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from photic.checkups.schedules import schedule
+from photic.checkups.verdicts import verdict
 from photic.records.findings import Finding
 from photic.records.runs import Run, SiteReading
 
 WINDOW = 4  # audits in a row in which a unit must be dead to count as dead over a window
+MOST = 16  # optimizers of which is told
+_TRIES = 3  # audits that waited for an optimizer in vain, until nobody waits for it any more
 
 
 @dataclass
@@ -23,9 +28,13 @@ class Track:
 
     Attributes:
         dead: for each of the last audits, by site, which units were 0 on every example.
+        optimizer: whose; gone when nobody else holds it.
+        used: the larger, the later it was asked for.
     """
 
     number: int = 0
+    optimizer: Callable[[], Any] = lambda: None
+    used: int = 0
     steps: int = 0
     first: Run | None = None
     last: Run | None = None
@@ -59,6 +68,14 @@ class Track:
         )
         return gone
 
+    def share(self, ignore: Collection[str]) -> None:
+        """Others own parameters too: what this optimizer does not own is not without an owner."""
+        if self.first is None or self.last is None:
+            return
+        self.first, self.last = owned(self.first), owned(self.last)
+        still = {finding.problem for finding in verdict(joined(self) or self.last, self.last, ignore).findings}
+        self.findings = tuple(finding for finding in self.findings if finding.problem in still)
+
     def _over_window(self, name: str, reading: SiteReading) -> SiteReading:
         if reading.units is None or len(self.dead) < 2:
             return reading
@@ -71,24 +88,111 @@ class Track:
         )
 
 
+class Tracks(dict[int, Track]):
+    """The tracks of the optimizers that are watched, by the optimizer's id.
+
+    At most `MOST` are kept. Those of optimizers that are gone leave first, then those that were never audited, then those
+    that have not stepped for longest.
+
+    Attributes:
+        chosen: the optimizers that the user named, by id; empty for all that own parameters of the models.
+        audits: how many there were in all, also of tracks that left.
+    """
+
+    def __init__(self, chosen: Collection[torch.optim.Optimizer], started: int) -> None:
+        super().__init__()
+        self.chosen = {id(optimizer) for optimizer in chosen}
+        self.audits = 0
+        self._started = started
+        self._asked = self._made = 0
+        self._left: Track | None = None  # the longest of those that left
+        self._whose: weakref.WeakKeyDictionary[torch.optim.Optimizer, bool] = weakref.WeakKeyDictionary()
+
+    def ours(self, optimizer: torch.optim.Optimizer, roots: Sequence[nn.Module]) -> bool:
+        """Whether an optimizer is one of those that are watched."""
+        if self.chosen:
+            return id(optimizer) in self.chosen
+        known = self._whose.get(optimizer)
+        if known is None:
+            held = {id(parameter) for root in roots for parameter in root.parameters()}
+            known = any(id(p) in held for group in optimizer.param_groups for p in group["params"])
+            self._whose[optimizer] = known
+        return known
+
+    def look_again(self) -> None:
+        """Other models are watched now."""
+        self._whose.clear()
+
+    def of(self, optimizer: torch.optim.Optimizer) -> Track:
+        """Return the track of an optimizer; a new one for an optimizer that was not seen before."""
+        track = self.get(id(optimizer))
+        if track is None or track.optimizer() is not optimizer:
+            if track is not None:  # of one that is gone, whose id is used again
+                self._leave(id(optimizer))
+            elif len(self) >= MOST:
+                self._leave(min(self, key=self._worth))
+            track = self[id(optimizer)] = Track(self._made, weakref.ref(optimizer), steps=self._started)
+            self._made += 1
+        self._asked += 1
+        track.used = self._asked
+        return track
+
+    def _worth(self, key: int) -> tuple[bool, bool, int]:
+        track = self[key]
+        return track.optimizer() is not None, bool(track.audited), track.used
+
+    def _leave(self, key: int) -> None:
+        track = self.pop(key)
+        if track.audited and (self._left is None or self._left.steps <= track.steps):
+            self._left = track
+
+    @property
+    def longest(self) -> Track | None:
+        """The track with most steps, of those that were audited."""
+        tracks = [*([] if self._left is None else [self._left]), *self.values()]
+        return max((track for track in tracks if track.audited), key=lambda track: track.steps, default=None)
+
+    @property
+    def may_be_several(self) -> bool:
+        """Whether another optimizer may step after the same backward: one is known, or nobody said which there are."""
+        return self.several or (not self.chosen and not self.audits)
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one optimizer is known."""
+        return max(len(self), len(self.chosen)) > 1
+
+
 class Turns:
     """In which order several optimizers step: two of the critic, one of the generator, and so on."""
 
     def __init__(self) -> None:
         self._past: deque[int] = deque(maxlen=48)
+        self._awaited: int | None = None  # for whom the next audit is meant
+        self._missed: Counter[int] = Counter()
 
-    def stepped(self, number: int) -> None:
-        """Optimizer `number` has stepped."""
+    def stepped(self, number: int, *, read: bool) -> None:
+        """Optimizer `number` has stepped, and an audit has read its step, or not."""
         self._past.append(number)
+        if read:
+            self._missed.pop(number, None)
+        if self._awaited is not None and not (read and number == self._awaited):
+            self._missed[self._awaited] += 1
+        self._awaited = None
 
     def due(self, tracks: Collection[Track]) -> bool:
         """Whether the next step is that of an optimizer which was audited less often than another.
 
-        A generator that steps after its critic would never be audited at steps of even numbers.
+        A generator that steps after its critic would never be audited at steps of even numbers. Of some optimizers no step
+        can be read, and some step where nobody expects it: after a few tries in vain nobody waits for them.
         """
         most = max((len(track.audited) for track in tracks), default=0)
-        behind = {track.number for track in tracks if len(track.audited) < most}
-        return bool(behind) and self._expected() in behind
+        behind = {t.number for t in tracks if len(t.audited) < most and self._missed[t.number] < _TRIES}
+        expected = self._expected() if behind else None
+        if expected not in behind:
+            return False
+        self._awaited = expected
+        return True
 
     def _expected(self) -> int | None:
         """Return who comes next if what came last goes on; None while nothing has come twice."""

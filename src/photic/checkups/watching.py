@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from photic.checkups.accounts import cost, remarks
 from photic.checkups.faults import Warned, words
+from photic.checkups.given import listed, models
 from photic.checkups.recording import Recording
 from photic.checkups.scaled_steps import ScaledSteps
 from photic.checkups.stopping import OnFinding, Stop, Teller
-from photic.checkups.tracks import Track, Turns, joined, owned
+from photic.checkups.tracks import Track, Tracks, Turns, joined, owned
 from photic.checkups.verdicts import verdict
 from photic.diagnosis.diagnose import diagnose
 from photic.probes.closures import FirstRun
@@ -29,8 +30,6 @@ from photic.probes.steps import after_steps, before_steps
 from photic.records.findings import Checkup, Finding
 from photic.records.runs import Run
 from photic.theory.network import predict_run
-
-_MOST_TRACKS = 16
 
 
 class Watch:
@@ -58,15 +57,8 @@ class Watch:
         on_glance: Callable[[Glance, int], None] | None = None,
         on_stranger: Callable[[torch.optim.Optimizer], None] | None = None,
     ) -> None:
-        roots: list[nn.Module] = _listed(model, nn.Module)
-        for root in roots:
-            if not isinstance(root, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"expected torch.nn.Modules to watch, got {type(root).__name__}")
-        if not roots:
-            raise ValueError("expected at least one model to watch, got none")
+        roots = models(model)
         self._teller = Teller(on_finding, stop_on)
-        self._chosen = {id(item) for item in _listed(optimizer, torch.optim.Optimizer)}
-        self._whose: weakref.WeakKeyDictionary[torch.optim.Optimizer, bool] = weakref.WeakKeyDictionary()
         self.pace = Pace(budget, every=every)
         self.history: list[tuple[int, Finding]] = []
         self.faults: list[str] = []
@@ -74,17 +66,18 @@ class Watch:
         self.on_audit, self.on_glance, self.on_stranger = on_audit, on_glance, on_stranger
         self.steps = started  # steps that were made before the watch began
         self._started = started
-        self._tracks: dict[int, Track] = {}
+        self._tracks = Tracks(listed(optimizer, torch.optim.Optimizer), started)
         self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
         self._dead: dict[str, torch.Tensor] = {}
         self._turns = Turns()
-        self._sampling = Sampling(roots, self._fault)
+        self._for_turn = False  # whether what is up is an audit for an optimizer that was audited less often
+        self._idle = 0  # steps in a row for which nothing of what is up ran
+        self._sampling = Sampling(roots, self._fault, self._last_ended)
         self._on = False
         self._process = os.getpid()
         self._warned = Warned()
-        self._optimizers = 0
         self._recording = Recording(record, self._warn, started=started)
         self.scaled = ScaledSteps(self._ours, self._skip, self._fault)
         try:
@@ -131,7 +124,7 @@ class Watch:
     @property
     def run(self) -> Run | None:
         """The first and the last audit as one run; None before the first optimizer step."""
-        track = max(self._tracks.values(), key=lambda t: t.steps, default=None)
+        track = self._tracks.longest
         return None if track is None else joined(track)
 
     @property
@@ -149,19 +142,9 @@ class Watch:
     @property
     def notes(self) -> list[str]:
         """What the reader of the verdict must know."""
-        said: list[str] = []
-        if self._sampling.unreadable:
-            said.append(f"nothing more can be read of this model: {self._sampling.unreadable}")
-        elif self._sampling.compiled:
-            said.append(
-                "compiled parts run as they are; they are read in an eager pass of the same batch beside the step, whose "
-                "rounding and dropout masks may differ from the compiled ones"
-            )
-        if self._sampling.too_large:
-            said.append(f"steps of more than {self._sampling.too_large} operations are not audited")
-        if skipped := self.scaled.note(self.steps - self._started):
-            said.append(skipped)
-        return [*said, *self._recording.notes]
+        skipped = self.scaled.note(self.steps - self._started)
+        own = remarks(self._sampling, audits=self._tracks.audits)
+        return [*own, *([skipped] if skipped else []), *self._recording.notes]
 
     def gradients_are_whole(self) -> None:
         """Say in each step, before clipping, that all of the backward has run; only where `trainer_tells` is set."""
@@ -170,22 +153,18 @@ class Watch:
 
     def cost(self) -> str:
         """Return in words what the watch cost."""
-        audits = sum(len(track.audited) for track in self._tracks.values())
-        return (
-            f"watched {self.steps} steps, {audits} audited; sampling took {100 * self.overhead:.2f} % of the time, "
-            f"the start-up {self.pace.start_up_seconds:.2f} s"
-        )
+        return cost(self.pace, self.steps, self._tracks.audits)
 
-    def extend(self, models: Sequence[nn.Module]) -> None:
+    def extend(self, others: Sequence[nn.Module]) -> None:
         """Watch further models from the next step on: one that was made later, the other half of a GAN."""
         known = {id(root) for root in self.roots}
-        new = [model for model in models if id(model) not in known]
+        new = [model for model in others if id(model) not in known]
         if not new or not self._on:
             return
         try:
             if self._stop_sampling():
                 self._sampling.take([*self.roots, *new])
-                self._whose.clear()
+                self._tracks.look_again()
                 self._prepare("audit")
         except Exception as error:
             self._fault(error)
@@ -224,6 +203,7 @@ class Watch:
 
     def _detach(self) -> None:
         """Take everything away; where a torch call of ours is under way, the rest at the next step."""
+        self._on = False
         self.scaled.close()
         try:
             done = self._stop_sampling()
@@ -231,30 +211,26 @@ class Watch:
             self.faults.append(f"{type(error).__name__} while detaching: {error}")
             done = True
         if done:
-            self._on = False
             after_steps.remove(self._stepped)
 
     def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
-        if self._chosen:
-            return id(optimizer) in self._chosen
-        known = self._whose.get(optimizer)
-        if known is None:
-            held = {id(parameter) for root in self.roots for parameter in root.parameters()}
-            known = any(id(p) in held for group in optimizer.param_groups for p in group["params"])
-            self._whose[optimizer] = known
-        return known
+        return self._tracks.ours(optimizer, self.roots)
 
     def _prepare(self, kind: Kind) -> None:
         """Put up what the next step needs."""
         self._kind = kind
         self._sampling.prepare(kind)
         self._kind = self._sampling.kind
-        if self._kind != "nothing" and self._stepping not in before_steps.listeners:
+        if (self._kind != "nothing" or self._sampling.last) and self._stepping not in before_steps.listeners:
             before_steps.add(self._stepping)
 
-    def _stop_sampling(self) -> bool:
+    def _stop_sampling(self, *, linger: bool = False) -> bool:
         before_steps.remove(self._stepping)
-        return self._sampling.stop()
+        return self._sampling.stop(linger=linger)
+
+    def _last_ended(self) -> None:
+        if self._kind == "nothing":
+            before_steps.remove(self._stepping)
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         if self.trainer_tells or torch.compiler.is_compiling():
@@ -290,18 +266,17 @@ class Watch:
             self._fault(error)
 
     def _track(self, optimizer: torch.optim.Optimizer) -> Track:
-        if id(optimizer) not in self._tracks:
-            if len(self._tracks) >= _MOST_TRACKS:  # who makes an optimizer for every epoch keeps the latest
-                del self._tracks[next(iter(self._tracks))]
-            self._tracks[id(optimizer)] = Track(number=self._optimizers, steps=self._started)
-            self._optimizers += 1
-        return self._tracks[id(optimizer)]
+        alone = len(self._tracks) == 1
+        track = self._tracks.of(optimizer)
+        if alone and len(self._tracks) > 1:  # what the first one does not own is not without an owner
+            for other in self._tracks.values():
+                other.share(self.ignore)
+        return track
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         try:
-            if self.faults or os.getpid() != self._process:  # a forked process is not ours to watch
+            if not self._on or os.getpid() != self._process:  # it ended; a forked process is not ours to watch
                 self._detach()
-            if not self._on:
                 return
             self._took(optimizer)
         except Exception as error:
@@ -316,52 +291,81 @@ class Watch:
                 self.on_stranger(optimizer)
         elif not self.scaled.taken(optimizer, sampled=self._kind != "nothing"):
             self._skip()
-        elif self._kind == "nothing":
-            self._count(self._track(optimizer))
-            self._prepare(self._also(self.pace.stepped(self.steps - 1 - self._started, "nothing", own=0.0)))
+        elif self._kind == "nothing" and self._sampling.last is None:
+            self._between(self._track(optimizer), None)
         else:
             self._sampled(optimizer)
 
-    def _count(self, track: Track) -> None:
+    def _count(self, track: Track, *, read: bool = False) -> None:
         track.steps += 1
         self.steps += 1
-        self._turns.stepped(track.number)
+        self._turns.stepped(track.number, read=read)
 
     def _sampled(self, optimizer: torch.optim.Optimizer) -> None:
-        kind, audit = self._kind, self._audit
-        track = self._track(optimizer)
-        if audit is not None and audit.heard and not audit.read:  # a trainer ran forward and backward inside the step
+        track, audit = self._track(optimizer), self._audit
+        if audit is not None and audit.serves(optimizer):  # a trainer ran all inside the step
             self._whole(optimizer, moves=False)
+        another = self._sampling.after_another(optimizer)
+        if another is not None or self._kind == "nothing" or self._is_idle(optimizer):
+            self._between(track, another)
+            return
+        kind, step, self._idle = self._kind, self.steps - self._started, 0
         run = self._sampling.after_step()
         self._dead = audit.dead if audit is not None else {}
         if kind == "glance":
             self._recording.glance(self._sampling.glance, self.steps)
-        following = self.pace.stepped(self.steps - self._started, kind, own=audit.seconds if audit is not None else 0.0)
+        own = audit.take_seconds() if audit is not None else 0.0
+        following = self.pace.stepped(step, kind, own=own, of=track.number)
         if not (kind == following == "glance" and self._sampling.stays):
-            self._stop_sampling()
-        self._count(track)
+            self._stop_sampling(linger=self._tracks.may_be_several)
+        self._count(track, read=run is not None)
         if run is not None:
-            self._judge(track, self.combine(owned(run) if self._several() else run))
+            self.pace.read()
+            self._judge(track, run)
         elif kind == "glance" and self.on_glance is not None:
             self.on_glance(self._sampling.glance, self.steps - 1)
-        if (
-            kind == "audit" and run is None and not self._sampling.too_large
-        ):  # nothing of ours ran in this step: try again in the next
-            following = "audit"
-        self.pace.judged(self.steps - 1 - self._started, kind)
-        self._prepare(self._also(following))
+        elif kind == "audit" and not self._sampling.too_large:  # nothing of ours ran in this step
+            following = self.pace.missed(step + 1, following)
+        self.pace.judged(step, kind)
+        if self._on:
+            self._prepare(self._also(following))
+
+    def _is_idle(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the step is that of a further optimizer, for which nothing of what is up ran; that stays up."""
+        self._idle += 1
+        return self._idle <= len(self._tracks) > 1 and self._sampling.idle(optimizer)
+
+    def _between(self, track: Track, another: tuple[InPlaceAudit, Run] | None) -> None:
+        """A step without a sample of its own: what is up stays up, and the audit before may have read this step too."""
+        step = self.steps - self._started
+        if another is not None:
+            self.pace.allow(step)
+        own, kind = (0.0, "nothing") if another is None else (another[0].take_seconds(), "again")
+        following = self.pace.stepped(step, kind, own=own, of=track.number)
+        self._count(track, read=another is not None)
+        if another is not None:
+            self._dead = another[0].dead
+            self._judge(track, another[1])
+            self.pace.judged(step, "audit")
+        read = another is not None and self._for_turn  # the audit that is up is for an optimizer that has had one now
+        if self._on and (self._kind == "nothing" or read or (self._kind == "glance" and following == "audit")):
+            if self._kind != "nothing":
+                self._stop_sampling(linger=True)
+            self._prepare(self._also(following))
 
     def _also(self, kind: Kind) -> Kind:
         """Audit another optimizer's step too, where its turn comes."""
-        if kind != "audit" and len(self._tracks) > 1 and self._turns.due(self._tracks.values()):
+        self._for_turn = kind != "audit" and len(self._tracks) > 1 and self._turns.due(self._tracks.values())
+        if self._for_turn:
             self.pace.allow(self.steps - self._started)
-            return "audit"
-        return kind
+        return "audit" if self._for_turn else kind
 
     def _several(self) -> bool:
-        return max(len(self._tracks), len(self._chosen), len(self.roots)) > 1
+        return self._tracks.several or len(self.roots) > 1
 
     def _judge(self, track: Track, run: Run) -> None:
+        run = self.combine(owned(run) if self._several() else run)
+        self._tracks.audits += 1
         step = run.steps[0].step
         track.take(run, self._dead)
         run = track.last or run
@@ -370,7 +374,7 @@ class Watch:
         for finding in track.findings:
             if track.seen[finding.problem] >= 2:
                 self._teller.tell(finding, step)
-        self._recording.audit(run, track.number)
+        self._recording.audit(run, track.number, self.steps - 1)
         self._describe()
         if self.on_audit is not None:
             self.on_audit(dataclasses.replace(run, losses=tuple(track.losses)))
@@ -393,7 +397,3 @@ class Watch:
             kind = self._kind
             self._stop_sampling()
             self._prepare(kind)
-
-
-def _listed(given: Any, kind: type) -> list[Any]:
-    return [] if given is None else [given] if isinstance(given, kind) else list(given)

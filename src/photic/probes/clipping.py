@@ -1,4 +1,4 @@
-"""Clipping: the limit that a step's gradients were clipped to, and the norm that they had."""
+"""Clipping: the limit that gradients were clipped to, whose they were, and the norm that they had."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch.nn.utils.clip_grad as clip_grad
+from torch import Tensor
 
 from photic.probes.patched import Patched
 from photic.probes.replaced import replaced
 
-Told = Callable[[float, Any], None]
+Told = Callable[[Any, float, Any], None]  # parameters, limit, norm
 
 
 def _told(original: Callable[..., Any], listeners: list[Told]) -> Callable[..., Any]:
     def clips(parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any) -> Any:
+        parameters = (
+            parameters if isinstance(parameters, Tensor) else list(parameters)
+        )  # an iterator is used up by telling
         for tell in list(listeners):
-            tell(max_norm, total_norm)
+            tell(parameters, max_norm, total_norm)
         return original(parameters, max_norm, total_norm, *args, **kwargs)
 
     return clips
@@ -30,7 +34,7 @@ CLIPS: Patched[Told] = Patched(clip_grad, "_clip_grads_with_norm_", _told)
 
 @contextmanager
 def clipping(tell: Told, *, limit: float | None = None) -> Iterator[None]:
-    """While open, tell of every `clip_grad_norm_`: its limit and the norm that it found; or let it clip to `limit`."""
+    """While open, tell of every `clip_grad_norm_`: the parameters, its limit and the norm that it found; or let it clip to `limit`."""
     if limit is None:
         with CLIPS.listening(tell):
             yield
@@ -42,7 +46,7 @@ def clipping(tell: Told, *, limit: float | None = None) -> Iterator[None]:
     def told(
         original: Callable[..., Any], parameters: Any, max_norm: float, total_norm: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        tell(max_norm, total_norm)
+        tell(parameters, max_norm, total_norm)
         return original(parameters, limit, total_norm, *args, **kwargs)
 
     with replaced(clip_grad, "_clip_grads_with_norm_", told):

@@ -61,6 +61,7 @@ class GradientGraph:
     ) -> None:
         self._tell = hear
         self._fault = fault
+        self.deaf = False  # after the first backward: of a second one through the same graph the gradients are others
         self.site_of: dict[Node, int] = {}
         self.leaves: dict[int, Tensor] = {}  # by id
         self.leaf_users: defaultdict[int, set[int]] = defaultdict(set)
@@ -127,6 +128,8 @@ class GradientGraph:
         self, node: Node, taps: _Taps, passed: Sequence[Tensor | None], arrived: Sequence[Tensor | None]
     ) -> None:
         """Hear, and hand an error of ours to `fault` if there is one: a user's backward must not fail of it."""
+        if self.deaf:
+            return
         try:
             self.hear(node, taps, passed, arrived)
         except Exception as error:

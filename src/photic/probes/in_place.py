@@ -12,20 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from photic.kernels.moments import moments
-from photic.probes.audit import circumstances, foreign, optimizer_words, parameter_table, scheduled
 from photic.probes.beside import Beside
 from photic.probes.calls import Call, Watcher, made
 from photic.probes.clipping import clipping
 from photic.probes.compiled import unwarned
-from photic.probes.doors import DOORS
+from photic.probes.doors import DOORS, Backward
 from photic.probes.halves import Table, both, table
 from photic.probes.once import Once
+from photic.probes.raw_gradients import RawGradients
 from photic.probes.recorder import Recorder
-from photic.probes.scaling import unscaled, unscaled_edge, unscaled_site
-from photic.probes.shards import local
-from photic.probes.updates import epsilon_shares, snapshot, updates
-from photic.records.runs import ParameterReading, Run, Step
+from photic.probes.scaling import unscaled_edge, unscaled_site
+from photic.probes.step_readings import StepReadings
+from photic.probes.updates import snapshot
+from photic.records.runs import Run
 from photic.records.sites import Unseen
 
 Fault = Callable[[Exception], None]
@@ -36,8 +35,11 @@ class InPlaceAudit:
     """One audit of a training step as it is: no pass of its own, nothing changed.
 
     Life: `begin` when the first forward of the step starts, `knocked` when its backward is called (torch.autograd's two
-    doors tell of it while the audit is open), `before_step` and `after_step` around the optimizer, `close`.
+    doors tell of it while the audit is open), `before_step` and `after_step` around the optimizer, `close`. Where several
+    optimizers step after one backward, `before_step` and `after_step` come once for each.
     Only the first backward of the step is heard; the gradients of the parameters are those that the optimizer sees.
+
+    It belongs to the thread that made it: what other threads do is not read.
 
     With `compiled` the user's forward is left alone, and made again beside it, eagerly, before the optimizer steps.
 
@@ -54,7 +56,7 @@ class InPlaceAudit:
         self.beside = Beside(model) if compiled else None
         self.value: Tensor | None = None
         self.heard = False
-        self.raw_norms: dict[int, float] = {}
+        self.raw = RawGradients(model)
         self.seconds = 0.0
         self.scale = 1.0  # what a gradient scaler multiplied the loss by
         self.unreadable = ""
@@ -62,19 +64,25 @@ class InPlaceAudit:
         self.dead: dict[str, Tensor] = {}  # by site: which units were 0 on every example
         self._inside: list[nn.Module] = []
         self._around = ExitStack()
-        self._stepping = ExitStack()
+        self._clipping = ExitStack()
         self._watcher: Watcher | None = None
         self._up = False
         self._muted = False
         self._paused = self._interrupted = False
+        self._depth = 0  # of backwards that are running: a reentrant checkpoint has its own inside
         self._stands_for: dict[int, tuple[int, int]] = {}  # site of the loss -> pass and output of the network
         self._before: dict[str, Tensor] = {}
-        self._leftover: set[int] = set()
-        self._clipped: tuple[float, Any] | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
+        self._read: StepReadings | None = None
+        self._optimizer: torch.optim.Optimizer | None = None  # whose step is under way
+        self._served: set[int] = set()  # optimizers whose step was read, by id
         self._run: Run | None = None
         self._open = False
         self._thread = threading.get_ident()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another thread than the audit's is running."""
+        return threading.get_ident() != self._thread
 
     def begin(self, root: nn.Module, given: Any) -> None:
         """Start to record; call it from the forward pre-hook of the outermost module that runs."""
@@ -85,7 +93,7 @@ class InPlaceAudit:
         self._open = True
         for door in DOORS:
             self._around.enter_context(door.listening(self))
-        self._around.enter_context(clipping(self._clips))
+        self._clipping.enter_context(clipping(self._clips))
         if self.beside is not None:
             self._around.enter_context(unwarned())
             self.entered(root, given)
@@ -101,7 +109,7 @@ class InPlaceAudit:
     @property
     def begun(self) -> bool:
         """Whether a forward has been seen."""
-        return self._open or self._run is not None
+        return self._open or self._read is not None
 
     def entered(self, root: nn.Module, given: Any) -> None:
         """Another entrance is called in the same step, or the same one again."""
@@ -190,26 +198,40 @@ class InPlaceAudit:
 
     def _mute(self) -> None:
         self._muted = True
-        if self._watcher is not None:
-            self._watcher.off = True
-            self._watcher.running.crossed = None
+        self._let_pass(True)
 
-    def knocked(self, roots: list[Tensor]) -> None:
-        """A backward is about to run from `roots`."""
-        if self.heard or self._muted or self._paused or threading.get_ident() != self._thread:
+    def _let_pass(self, off: bool) -> None:
+        """Record no call, or go on to."""
+        if self._watcher is not None:
+            self._watcher.off = off
+            self._watcher.running.crossed = None if off else self._cross
+
+    def knocked(self, asked: Callable[[], Backward]) -> None:
+        """A backward is about to run."""
+        if self.elsewhere:
+            return
+        self._depth += 1
+        if self.heard or self._muted or self._paused or self._depth > 1:
             return
         try:
-            self._mute()
-            if not self.recorder.forwards or not roots:
-                return
-            self._leftover = {key for key, norm in self._norms().items() if norm > 0.0}
-            self.value, self.heard = roots[0], True
-            if self._interrupted and roots[0].grad_fn not in self.recorder.graph.site_of:
-                self._compiled_loss(roots[0])
-            self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
-            self.recorder.graph.listen()
+            backward = asked()
+            if backward.inner:
+                self._let_pass(True)
+            else:
+                self._hear(backward.roots)
         except Exception as error:
-            self.fault(error)
+            self._missed(error)
+
+    def _hear(self, roots: list[Tensor]) -> None:
+        self._mute()
+        if not self.recorder.forwards or not roots:
+            return
+        self.raw.begin()
+        self.value, self.heard = roots[0], True
+        if self._interrupted and roots[0].grad_fn not in self.recorder.graph.site_of:
+            self._compiled_loss(roots[0])
+        self.recorder.graph.add_site(len(self.recorder.forwards) - 1, roots)
+        self.recorder.graph.listen()
 
     def _compiled_loss(self, root: Tensor) -> None:
         index = self.recorder.maker(root)
@@ -218,41 +240,58 @@ class InPlaceAudit:
             name = f"<loss>/{forward.site.operation}#1"
             forward.site = dataclasses.replace(forward.site, phase="loss", name=name)
 
-    def went(self) -> None:
+    def went(self, *, whole: bool) -> None:
         """A backward has run: what the gradients are before anyone clips or unscales them."""
+        if self.elsewhere:
+            return
+        self._depth = max(0, self._depth - 1)
+        if self._depth or self._paused:
+            return
         try:
-            if self.heard and not self._paused:
-                self.raw_norms = self._norms()
+            if not self._muted:
+                self._let_pass(False)
+            elif self.heard:
+                self.recorder.graph.deaf = True
+                if whole:
+                    self.raw.read()
         except Exception as error:
             self.fault(error)
 
-    def _clips(self, limit: float, norm: Any) -> None:
+    def _clips(self, parameters: Any, limit: float, norm: Any) -> None:
         try:
-            self._clipped = (float(limit), norm)
+            if not self.elsewhere:
+                self.raw.clipped([parameters] if isinstance(parameters, Tensor) else parameters, limit, norm)
         except Exception as error:
             self.fault(error)
 
-    def _norms(self) -> dict[int, float]:
-        held = [p for p in self.model.parameters() if p.grad is not None]
-        dense = [p for p in held if p.grad is not None and p.grad.layout is torch.strided]
-        if not dense:
-            return {}
-        norms = torch.stack(
-            torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
-                [local(p.grad.detach()) for p in dense if p.grad is not None]
-            )
-        ).tolist()
-        return {id(p): float(norm) for p, norm in zip(dense, norms, strict=True)}
+    def take_seconds(self) -> float:
+        """Return the seconds of ours since this was asked last."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
 
     @property
     def read(self) -> bool:
         """Whether the gradients were read, so that only the update is missing."""
         return self._run is not None
 
+    @property
+    def done(self) -> bool:
+        """Whether the step of an optimizer was read to its end."""
+        return self._read is not None and not self.read
+
+    def serves(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the step that the optimizer is about to make is one that can be read."""
+        return self.heard and not self.read and not self.unreadable and id(optimizer) not in self._served
+
+    def reads(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the step of this optimizer is being read."""
+        return self.read and self._optimizer is optimizer
+
     def announced(self) -> None:
         """A trainer says that the gradients are whole, not yet clipped, and the weights not yet moved: remember both."""
         try:
-            self.raw_norms, self._before = self._norms(), snapshot(self.model)
+            self.raw.read()
+            self._before = snapshot(self.model)
         except Exception as error:
             self.fault(error)
 
@@ -272,105 +311,57 @@ class InPlaceAudit:
         only if the step was announced.
         """
         start = time.perf_counter()
-        self.close()
-        self._optimizer = optimizer
-        try:
-            self._run = self._read_step(optimizer, step, moves=moves)
-        finally:
-            self._release()
-        if moves and self._run is not None:
-            self._before = snapshot(self.model)
-            self._stepping.enter_context(clipping(self._clips))  # some optimizers clip in their step
+        if self._read is None:
+            self._leave()
+            try:
+                self._read = self._sites()
+            except Exception as error:
+                if self.beside is None:
+                    raise
+                self.unreadable = f"{type(error).__name__}: {error}"
+            finally:
+                self._release()
+        if self._read is not None:
+            self._optimizer = optimizer
+            self._served.add(id(optimizer))
+            self._run = self._read.before(optimizer, step, {} if moves else self._before)
+            if moves:
+                self._before = snapshot(self.model)
         self.seconds += time.perf_counter() - start
 
-    def _read_step(self, optimizer: torch.optim.Optimizer, step: int, *, moves: bool) -> Run | None:
-        multiplied = getattr(optimizer, "grad_scale", None)  # a fused optimizer divides by it in its own step
-        gradients = {id(p): p.grad for p in self.model.parameters()}
-        try:
-            recorder, (sites, readings_of_sites, edges, edge_readings) = self._tables()
-        except Exception as error:
-            if self.beside is None:
-                raise
-            self.unreadable = f"{type(error).__name__}: {error}"
-            return None
+    def _sites(self) -> StepReadings:
+        """Read the sites, and let their graph go."""
+        recorder, (sites, readings, edges, edge_readings) = self._tables()
         self.dead = recorder.dead
-        parameters, readings = parameter_table(self.model, recorder, optimizer, gradients)
-        if multiplied is not None:
-            by = float(multiplied)
-            readings = tuple(dataclasses.replace(r, gradient=unscaled(r.gradient, by)) for r in readings)
-        if not moves and self._before:
-            readings = tuple(
-                dataclasses.replace(r, weight=moments(self._before[p.name])) if p.name in self._before else r
-                for p, r in zip(parameters, readings, strict=True)
-            )
+        hidden = self.recorder.graph.reentrant_checkpoints()
+        names = [self.recorder.forwards[site].site.name for site in hidden]
+        recorder.unseen.extend(Unseen(name, "a reentrant checkpoint hides its operations") for name in names)
         loss = None if self.value is None else float(self.value.detach().sum()) / self.scale
         if self.scale != 1.0:
-            readings_of_sites = tuple(unscaled_site(reading, self.scale) for reading in readings_of_sites)
+            readings = tuple(unscaled_site(reading, self.scale) for reading in readings)
             edge_readings = tuple(unscaled_edge(reading, self.scale) for reading in edge_readings)
-        hidden = self.recorder.graph.reentrant_checkpoints()
-        unseen = [
-            Unseen(self.recorder.forwards[s].site.name, "a reentrant checkpoint hides its operations") for s in hidden
-        ]
-        return Run(
-            model=type(self.model).__name__,
-            sites=sites,
-            edges=edges,
-            parameters=parameters,
-            steps=(
-                Step(
-                    step,
-                    loss,
-                    readings_of_sites,
-                    edge_readings,
-                    readings,
-                    loss_scale=None if self.scale == 1.0 else self.scale,
-                ),
-            ),
-            unseen=(*recorder.unseen, *unseen),
-            outputs=recorder.outputs,
-            inputs=recorder.inputs,
-            columns=recorder.columns,
-            foreign=foreign(self.model, recorder, optimizer),
-            optimizer=optimizer_words(optimizer),
-            facts={
-                **circumstances(self.model),
-                **scheduled(optimizer),
-                "audit": "in place" if self.beside is None else "beside",
-            },
-        )
+        rest, how = recorder.without_graph(), "in place" if self.beside is None else "beside"
+        return StepReadings(self.model, rest, how, self.scale, loss, sites, readings, edges, edge_readings)
 
     def after_step(self) -> Run | None:
-        """The optimizer has stepped: return the run with the true update of every parameter."""
-        self._stepping.close()
-        if self._run is None:
+        """The optimizer has stepped: return the run with the true update of every parameter; None where it was not read."""
+        run, optimizer, before = self._run, self._optimizer, self._before
+        self._run, self._optimizer, self._before = None, None, {}
+        if run is None or optimizer is None or self._read is None:
             return None
         start = time.perf_counter()
-        found = updates(self._before, self.model)
-        shares = epsilon_shares(self._optimizer, self.model) if self._optimizer is not None else {}
-        ids = {name: id(parameter) for name, parameter in self.model.named_parameters()}
-        step = self._run.steps[0]
-        readings: list[ParameterReading] = []
-        for parameter, reading in zip(self._run.parameters, step.parameters, strict=True):
-            ratio, unchanged = found.get(parameter.name, (None, None))
-            norm = self.raw_norms.get(ids.get(parameter.name, 0))
-            readings.append(
-                dataclasses.replace(
-                    reading,
-                    update_ratio=ratio,
-                    unchanged_fraction=unchanged,
-                    before_clipping=None if norm is None else norm / self.scale,
-                    epsilon_share=shares.get(parameter.name),
-                )
-            )
-        owned = [ids[p.name] for p in self._run.parameters if p.owned and p.trainable and p.name in ids]
-        leftover = sum(key in self._leftover for key in owned) / len(owned) if owned else None
-        limit, norm = (None, None) if self._clipped is None else (self._clipped[0], float(self._clipped[1]))
-        step = dataclasses.replace(
-            step, parameters=tuple(readings), leftover_share=leftover, clip_limit=limit, clip_norm=norm
-        )
-        self._before = {}
+        run = self._read.after(run, optimizer, before, self.raw)
         self.seconds += time.perf_counter() - start
-        return dataclasses.replace(self._run, steps=(step,))
+        return run
+
+    def _leave(self) -> None:
+        """See nothing any more, as far as that can be had at once."""
+        if self._open:
+            self._mute()
+            self._up = self._open = False
+            self._around.close()
+            if self._watcher is not None:
+                self._watcher.end()
 
     def close(self) -> bool:
         """Take away everything that the audit put up. Safe to call twice.
@@ -378,9 +369,6 @@ class InPlaceAudit:
         False: a torch call of ours is under way, or the audit began in another thread, and its mode cannot leave now.
         It lets everything pass; call again later.
         """
-        self._stepping.close()
-        if self._open:
-            self._mute()
-            self._up = self._open = False
-            self._around.close()
+        self._clipping.close()
+        self._leave()
         return self._watcher is None or self._watcher.end()

@@ -40,18 +40,8 @@ from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
 _MOVES = {
-    "view",
-    "reshape",
-    "transpose",
-    "permute",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
-    "T",
-    "mT",
-    "contiguous",
-}
+    "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous",
+}  # fmt: skip
 _CHANNEL_FIRST = ("conv", "batch_norm", "instance_norm", "group_norm", "max_pool", "avg_pool", "adaptive")
 
 
@@ -153,9 +143,18 @@ class Recorder:
         with torch._C.DisableTorchFunction():
             return self._source(tensor)
 
+    def without_graph(self) -> Recorder:
+        """Return what is known of parameters and sites, without anything that keeps the graph or its values alive."""
+        rest = Recorder(fault=self.fault)
+        rest.forwards = [_Forward(f.site, f.feeders, None, None, None, None) for f in self.forwards]
+        rest.outputs, rest.inputs, rest.columns = self.outputs, self.inputs, self.columns
+        rest.unseen, rest.hidden, rest._parameter_sites = self.unseen, self.hidden, self._parameter_sites
+        rest.graph.leaves = {k: leaf for k, leaf in self.graph.leaves.items() if isinstance(leaf, nn.Parameter)}
+        rest.graph.leaf_users = self.graph.leaf_users
+        return rest
+
     def _known(self, tensor: Tensor) -> int | None:
-        entry = self._values.get(id(tensor))
-        return entry[1] if entry is not None and entry[0]() is tensor else None
+        return entry[1] if (entry := self._values.get(id(tensor))) is not None and entry[0]() is tensor else None
 
     def cross(self, values: Any, scope: str) -> None:
         """Make sites of what enters or leaves a module and was announced by no call."""
@@ -173,8 +172,7 @@ class Recorder:
         self.failing = call
         result = call.run() if time is None else time.call.run()
         self.failing = None
-        made = self._record(call, before, result)
-        if made is not None and time is not None:
+        if (made := self._record(call, before, result)) is not None and time is not None:
             made.time, made.times = time, time.facts(result)
         if made is not None and call.phase == "model":
             made.gates = gate_facts(call, result)

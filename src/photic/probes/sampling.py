@@ -30,13 +30,18 @@ class Sampling:
         audit: the audit that is up, if it is one.
         unreadable: why nothing can be read of this model; '' as long as that is not known.
         too_large: number of operations that are held of a step, where the last audit met more; 0 where it did not.
+        last: an audit that has read the step before, as long as the steps of further optimizers follow the same backward.
+        elsewhere: whether forward passes ran in another thread than the one that steps.
         compiled: whether parts of the model are called through compiled regions, and are read beside the step.
     """
 
-    def __init__(self, roots: Sequence[nn.Module], fault: Fault) -> None:
+    def __init__(self, roots: Sequence[nn.Module], fault: Fault, last_ended: Callable[[], None] = lambda: None) -> None:
         self.fault = fault
+        self._tell_last_ended = last_ended
         self.kind: Kind = "nothing"
         self.audit: InPlaceAudit | None = None
+        self.last: InPlaceAudit | None = None
+        self.elsewhere = False
         self.unreadable = ""
         self.too_large = 0
         self.compiled = False
@@ -50,6 +55,9 @@ class Sampling:
         self._hidden = False  # the model itself turned out to be compiled in this step
         self._wrappers: list[weakref.ref[nn.Module]] = []
         self._entries = Entries(self.entering, self.leaving, fault)
+        self._until = Entries(
+            lambda module, *_: self.forward_begins(module), lambda *_: None, fault
+        )  # tells when `last` ends
         self._replaced: list[nn.Module] = []
         self._regions = Regions(self._pause, self._resume)
         self._misses = 0
@@ -94,6 +102,8 @@ class Sampling:
             self._whole = False
             return
         self.kind = "nothing" if self.unreadable else kind
+        if self.last is not None:
+            self._until.open(self._entrances())
         if self.kind == "nothing":
             return
         self._hidden = self._whole = False
@@ -110,16 +120,43 @@ class Sampling:
         """Whether the hooks of a glance can stay for a glance in the next step."""
         return self.kind == "glance" and self.glance.on and not self.compiled
 
-    def stop(self) -> bool:
-        """Take everything away. False: a torch call of ours is under way; call again later."""
+    def stop(self, *, linger: bool = False) -> bool:
+        """Take everything away. False: a torch call of ours is under way; call again later.
+
+        With `linger` an audit that has read its step stays until the next forward, for the steps of further optimizers.
+        """
         self._beside = None
+        audit, self.audit = self.audit, None
+        stays = linger and audit is not None and audit.done and not self.compiled and not self._regions.seen
         with ExitStack() as stack:  # each goes, also where another fails
             stack.callback(self._take_down)
             stack.callback(self._regions.close)
-        self._closing += [] if self.audit is None else [self.audit]
-        self.audit = None
+            if stays or not linger:
+                stack.callback(self._end_last)
+        if stays:
+            self.last = audit
+        elif audit is not None:
+            self._closing.append(audit)
         self._closing = [audit for audit in self._closing if not audit.close()]
         return not self._closing
+
+    def _end_last(self) -> None:
+        """The steps that follow are no longer those of the audit before."""
+        last, self.last = self.last, None
+        self._until.forget()
+        if last is not None and not last.close():
+            self._closing.append(last)
+
+    def forward_begins(self, module: nn.Module) -> None:
+        """An entrance is called, and the audit before has read its step."""
+        if torch.compiler.is_compiling() or self.last is None:
+            return
+        try:
+            if original(module).training and torch.is_grad_enabled() and not self.last.elsewhere:
+                self._end_last()
+                self._tell_last_ended()
+        except Exception as error:
+            self.fault(error)
 
     def _put_up(self) -> None:
         if self.kind == "glance" and not self.compiled:
@@ -167,6 +204,7 @@ class Sampling:
                     self.compiled = self._hidden = True
                     if id(entered) not in self._known:
                         self._wrappers.append(weakref.ref(entered))
+            self._end_last()
             self._entries.close()
             self.glance.detach()
             if self.audit is not None:
@@ -196,6 +234,8 @@ class Sampling:
                 return
             if self._beside is not None:
                 self._beside.entered(module, args, kwargs)
+            elif self.audit is not None and self.audit.elsewhere:
+                self.elsewhere = True
             elif self.audit is not None and not self.audit.heard:
                 self.audit.begin(module, (args, kwargs))
         except Exception as error:
@@ -208,7 +248,7 @@ class Sampling:
         try:
             if self._beside is not None:
                 self._beside.returned(output)
-            elif self.audit is not None:
+            elif self.audit is not None and not self.audit.elsewhere:
                 self.audit.returned(module, output)
         except Exception as error:
             self.fault(error)
@@ -221,11 +261,12 @@ class Sampling:
 
     def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, scale: float, moves: bool = True) -> None:
         """The gradients are whole, and the weights are about to move."""
-        if self.audit is not None:
-            if self.audit.heard and not self.audit.read and not self.audit.unreadable:
-                self.audit.scale = scale
-                self.audit.before_step(optimizer, step=step, moves=moves)
-        elif self._beside is not None:
+        for audit in (self.last, self.audit):
+            if audit is not None and audit.serves(optimizer):
+                audit.scale = scale
+                audit.before_step(optimizer, step=step, moves=moves)
+                return
+        if self.audit is None and self._beside is not None:
             beside, self._beside = self._beside, None
             try:
                 if beside.passes:
@@ -238,6 +279,18 @@ class Sampling:
         if self.kind == "glance" and not self.compiled:
             self._whole = True
             self.glance.detach()
+
+    def idle(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether nothing of what is up ran for this step: that of another optimizer, without a forward of its own."""
+        if self.audit is not None:
+            return not self.audit.begun or (self.audit.read and not self.audit.reads(optimizer))
+        return self.kind == "glance" and not self.compiled and not any(self.glance.counts[0])
+
+    def after_another(self, optimizer: torch.optim.Optimizer) -> tuple[InPlaceAudit, Run] | None:
+        """Return what the audit before read of the step of a further optimizer; None if it has ended."""
+        audit = self.last
+        run = audit.after_step() if audit is not None and audit.reads(optimizer) else None
+        return None if audit is None or run is None else (audit, run)
 
     def after_step(self) -> Run | None:
         """Return what an audit read; None if nothing of ours ran."""

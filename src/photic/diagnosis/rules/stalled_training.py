@@ -22,7 +22,7 @@ def stalled_training(
     `shrunk` of their size within the steps, under weight decay, and the loss does not fall. Or a schedule takes the learning
     rate to less than a hundredth within the steps, and the loss has not fallen to half by then.
 
-    Where `enough` steps do not lower the loss and nothing else is found, that is told as information.
+    Where `enough` steps do not lower the loss below that of who knows nothing, and nothing else is found, that is told as information.
 
     Why it matters: everything may be right but the size of the steps; a thousand steps of 1e-6 are one of 1e-3.
 
@@ -93,6 +93,8 @@ def _unexplained(training: Training, enough: int) -> Finding | None:
     """The loss stands still, and nothing that was measured says why."""
     if training.steps < enough or not training.first > 0.0 or not training.last > 0.0:
         return None
+    if training.chance is None and training.constant is None:
+        return None  # a game's loss, or a policy's, need not fall
     return Finding(
         problem="stalled-training",
         severity="info",

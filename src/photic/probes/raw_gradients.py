@@ -1,0 +1,69 @@
+"""Raw gradients: what the gradients of a step were before anyone clipped them, and who clipped which."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photic.probes.shards import local
+
+
+class RawGradients:
+    """Follows the gradients of one step from backward to backward.
+
+    Attributes:
+        norms: by id of the parameter, after the last backward before it was clipped.
+        leftover: ids of the parameters whose gradient was not zero when the first backward began.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.norms: dict[int, float] = {}
+        self.leftover: set[int] = set()
+        self._clips: dict[int, tuple[float, Any]] = {}  # by id of the parameter: limit and norm of its first clipping
+
+    def begin(self) -> None:
+        """The first backward of the step is about to run."""
+        self.leftover = {key for key, norm in self._now().items() if norm > 0.0}
+
+    def read(self) -> None:
+        """A backward has run. What was clipped is not raw any more."""
+        self.norms |= {key: norm for key, norm in self._now().items() if key not in self._clips}
+
+    def clipped(self, parameters: Iterable[Tensor], limit: float, norm: Any) -> None:
+        """The gradients of these parameters, together of this norm, are about to be clipped to a limit."""
+        for parameter in parameters:
+            self._clips.setdefault(id(parameter), (float(limit), norm))
+
+    def clip_of(self, optimizer: torch.optim.Optimizer | None) -> tuple[float | None, float | None]:
+        """Return limit and norm of the clipping of an optimizer's parameters; None twice where they were not clipped."""
+        for group in [] if optimizer is None else optimizer.param_groups:
+            for parameter in group["params"]:
+                if id(parameter) in self._clips:
+                    limit, norm = self._clips[id(parameter)]
+                    return limit, float(norm)
+        return None, None
+
+    def cleared(self) -> bool:
+        """Whether nothing is left of the gradients that were read: somebody set them to zero or to None."""
+        read = [p for p in self.model.parameters() if self.norms.get(id(p), 0.0) != 0.0]
+        return bool(read) and all(p.grad is None or not bool(p.grad.any()) for p in read)
+
+    def _now(self) -> dict[int, float]:
+        dense = {id(p): p.grad for p in self.model.parameters() if p.grad is not None}
+        dense = {key: local(g.detach()) for key, g in dense.items() if g.layout is torch.strided}
+        if not dense:
+            return {}
+        norms = torch._foreach_norm(list(dense.values()))  # pyright: ignore[reportPrivateImportUsage]
+        placed: defaultdict[torch.device, dict[int, Tensor]] = defaultdict(dict)
+        for key, norm in zip(dense, norms, strict=True):
+            placed[norm.device][key] = norm
+        return {
+            key: float(value)
+            for there in placed.values()
+            for key, value in zip(there, torch.stack(list(there.values())).tolist(), strict=True)
+        }
