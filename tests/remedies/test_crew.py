@@ -196,5 +196,5 @@ def test_no_pace_is_told_of_a_network_whose_calls_are_substituted() -> None:
     places = {"/sigmoid": "tanh", **{f"/sigmoid#{number}": "tanh" for number in range(1, 11)}}
     tanh = Arm(network, Prescription(activations=places), 0, (20,)).advance(20)
     assert side_effects(control, tanh) == () and tanh.losses != control.losses
-    slow = dataclasses.replace(control, pace=2.0 * control.pace)
-    assert side_effects(control, slow) == ("a step takes 2.0 times as long",)
+    slow = dataclasses.replace(control, pace=3.0 * control.pace)
+    assert side_effects(control, slow) == ("a step takes 3.0 times as long",)

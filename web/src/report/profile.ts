@@ -32,7 +32,7 @@ export function profileSpec(shown: { title: string; profile: Profile }[], height
     yLabel: 'gradient, relative to the top',
     logarithmic: true,
     height: named ? height + 70 : height,
-    ticks: (x) => (named ? tail(layers[x - 1]?.site ?? '', 18) : String(x)),
+    ticks: (x) => (named ? tail(layers[x - 1]?.site ?? '', 22) : String(x)),
     slanted: named,
     named: (x) => `layer ${x}, ${layers[x - 1]?.site ?? ''}`,
   }

@@ -29,10 +29,12 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
     drawing.append(svg('line', { x1: x(tick), x2: x(tick), y1: 4, y2: height - 6, class: 'grid' }))
     drawing.append(svg('text', { x: x(tick), y: TOP, 'text-anchor': 'middle' }, tick))
   }
-  for (const value of [bottom, 0, top]) drawing.append(svg('text', { x: 26, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
+  for (const value of new Set([bottom, 0, top])) drawing.append(svg('text', { x: 26, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
   const histogram = svg('path', { class: 'histogram' })
   drawing.append(histogram)
-  const path = (values: number[], steps: boolean): string => values.map((v, i) => `${i === 0 || (steps && jumps(values[i - 1], v)) ? 'M' : 'L'}${x(curve.x[i] ?? 0).toFixed(1)} ${y(v).toFixed(1)}`).join('')
+  const point = (kind: string, at: number | undefined, value: number): string => `${kind}${x(at ?? 0).toFixed(1)} ${y(value).toFixed(1)}`
+  const path = (values: number[], steps: boolean): string =>
+    values.map((v, i) => (steps && jumps(values[i - 1], v) ? point('M', curve.x[i - 1], v) : '') + point(i === 0 ? 'M' : 'L', curve.x[i], v)).join('')
   drawing.append(
     svg('clipPath', { id: frame }, svg('rect', { x: x(low), y: 4, width: x(high) - x(low), height: TOP - 22 })),
     svg('path', { d: path(curve.value, false), class: 'curve value', 'clip-path': `url(#${frame})` }),
