@@ -162,6 +162,6 @@ def test_a_recorded_step_costs_its_rows_and_two_facts(tmp_path: Path, monkeypatc
             writer.row("glance/signal", number, [1.0])
             writer.row("glance/gradient", number, [1.0])
         ready.set()
-    rows, facts = statements["insert or replace into rows"], statements["insert or replace into facts"]
+    rows, facts = statements["insert or ignore into rows"], statements["insert or replace into facts"]
     assert rows == writer.offered - writer.dropped == 200
     assert statements["commit"] <= 3 and facts <= statements["commit"] + 1, statements
