@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from photic.probes.patched import Patched
+from photic.probes.transforms import inside_transform
 
 
 class Listens(Protocol):
@@ -25,6 +26,8 @@ class Listens(Protocol):
 
 def _told(original: Callable[..., Any], listeners: list[Listens]) -> Callable[..., Any]:
     def door(*args: Any, **kwargs: Any) -> Any:
+        if inside_transform():  # `torch.func.grad` goes back through wrappers
+            return original(*args, **kwargs)
         given = args[0] if args else kwargs.get("tensors", kwargs.get("outputs"))
         several: Sequence[Any] = given if isinstance(given, Sequence) else (given,)  # an iterator would be used up
         roots = [root for root in several if isinstance(root, Tensor)]  # the others are edges of the graph

@@ -15,6 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from photic.kernels.moments import cpu_pass, gpu_pass, moments, rows
 from photic.probes.compiled import original, unwarned
+from photic.probes.transforms import inside_transform
 from photic.records.histograms import packed
 from photic.records.moments import Moments
 
@@ -105,7 +106,7 @@ class Glance:
         try:
             if type(output) is not Tensor:
                 output = _first(output)
-            if type(output) is not Tensor or not output.requires_grad:
+            if type(output) is not Tensor or not output.requires_grad or inside_transform():
                 return
             self._readers[0][k](output)
             node = output.grad_fn

@@ -22,6 +22,7 @@ from photic.probes.shares import share_facts
 from photic.probes.spread import column_facts, spread_facts
 from photic.probes.squashing import Squashing
 from photic.probes.time_axis import TimeTap, tap
+from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
 from photic.records.moments import Moments, combined
@@ -40,18 +41,8 @@ from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
 _MOVES = {
-    "view",
-    "reshape",
-    "transpose",
-    "permute",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
-    "T",
-    "mT",
-    "contiguous",
-}
+    "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous",
+}  # fmt: skip
 _CHANNEL_FIRST = ("conv", "batch_norm", "instance_norm", "group_norm", "max_pool", "avg_pool", "adaptive")
 
 
@@ -159,6 +150,8 @@ class Recorder:
 
     def cross(self, values: Any, scope: str) -> None:
         """Make sites of what enters or leaves a module and was announced by no call."""
+        if inside_transform():
+            return
         with torch._C.DisableTorchFunction():  # what we compute here is no call of the network
             for tensor in tensors_in(values):
                 if tensor.grad_fn is not None and tensor.grad_fn not in self.graph.site_of:
