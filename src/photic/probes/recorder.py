@@ -164,7 +164,7 @@ class Recorder:
             return call.run()
         time = tap(call, self.fault) if before.carried_gradient or not self.in_place else None
         self.failing = call
-        result = call.run() if time is None else time.call.run()
+        result = call.run() if time is None else time.run()
         self.failing = None
         made = self._record(call, before, result)
         if made is not None and time is not None:
