@@ -180,7 +180,7 @@ GUARDS = {
     "_Reader.__call__", "_Reader.heard", "Running.enter", "Running.leave", "Running._ours",
     "Glance._ran", "Entries.close", "Entries.forget", "Entries._entered", "Entries.left", "_Leaving.__call__",
     "_Listener.__call__", "_Moment.__call__", "_Moment.remove", "_Moment._tidy", "GradientGraph.listened", "Call.run",
-    "TimeTap._hear", "StoreWriter.close",
+    "TimeTap._hear", "StoreWriter.close", "inside_transform",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 import tracemalloc
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,27 @@ class Leaking(nn.Module):
         return out
 
 
+class Recurrent(nn.Module):
+    """The same, around a fused recurrent layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.memory, self.head = nn.Linear(6, 6), nn.LSTM(3, 8, batch_first=True), nn.Linear(8, 3)
+        self.made: list[weakref.ref[Tensor]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.first(x)
+        b = self.memory(a.view(-1, 2, 3))[0]
+        c = torch.softmax(self.head(b[:, -1]), 1)
+        self.made += [weakref.ref(a), weakref.ref(b), weakref.ref(c)]
+        return c
+
+
+@pytest.mark.parametrize("build", [Leaking, Recurrent])
 @pytest.mark.parametrize("every", [0, 1])
-def test_no_tensor_outlives_its_step(every: int) -> None:
+def test_no_tensor_outlives_its_step(every: int, build: Callable[[], Any]) -> None:
     """Not even until the garbage collector comes: activations that wait for it would double the memory of a step."""
-    model = Leaking()
+    model = build()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     gc.collect()
     gc.disable()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,6 +70,91 @@ def test_the_gradient_before_an_operation_in_place_is_read() -> None:
     read = dict(zip(glance.names, glance.moments(1)))["layer"]
     assert read is not None and z.grad is not None
     assert read.norm == pytest.approx(float(z.grad.norm()), rel=1e-6)
+
+
+def read(model: nn.Module, run: Callable[[], Any]) -> tuple[dict[str, tuple[Any, Any]], Glance]:
+    """Return by module what a glance reads of signals and gradients while something runs."""
+    glance = Glance(model, module_names(model), raised)
+    glance.install()
+    try:
+        run()
+    finally:
+        glance.remove()
+    return dict(zip(glance.names, zip(glance.moments(0), glance.moments(1)))), glance
+
+
+def test_an_evaluation_with_gradients_is_no_reading_and_a_frozen_norm_is_one() -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)))
+    model[1].eval()
+    x = seeded(lambda: torch.randn(4, 8))
+
+    def run() -> None:
+        model(x).sum().backward()
+        model.eval()
+        model(1e6 * x)
+
+    found, _ = read(model, run)
+    assert [signal.count for signal, _ in found.values()] == [32, 32, 8]
+    assert all(gradient is not None for _, gradient in found.values())
+
+
+def test_layers_that_return_several_things_are_read() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory, self.packed = nn.LSTM(8, 8, batch_first=True), nn.GRU(8, 8, batch_first=True)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.memory(x)[0]
+            lengths = nn.utils.rnn.pack_padded_sequence(y, torch.tensor([3, 2, 2, 1]), batch_first=True)
+            y, _ = nn.utils.rnn.pad_packed_sequence(self.packed(lengths)[0], batch_first=True)
+            return self.attention(y, y, y)[0].sum()
+
+    found, _ = read(net := seeded(Net), lambda: net(torch.randn(4, 3, 8)).backward())
+    assert {name: [m is not None and m.count for m in both] for name, both in found.items()} == {
+        "memory": [96, 96],
+        "packed": [64, 64],
+        "attention": [96, 96],
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_histograms_are_those_of_the_values_in_every_layout_and_precision(dtype: torch.dtype) -> None:
+    model = seeded(lambda: nn.Conv2d(3, 16, 3)).to(dtype, memory_format=torch.channels_last)
+    x = seeded(lambda: torch.randn(2, 3, 10, 10)).to(dtype, memory_format=torch.channels_last)
+    made: list[Tensor] = []
+
+    def run() -> None:
+        made.append(model(x))
+        made[0].float().pow(2).sum().backward()
+
+    found, glance = read(model, run)
+    (signal, gradient) = found[""]
+    assert not made[0].is_contiguous() and (signal.count, gradient.count) == (2048, 2048)
+    assert signal.rms == pytest.approx(float(made[0].detach().double().pow(2).mean().sqrt()), rel=1e-5)
+    assert glance.histograms.sum(2).tolist() == [[128], [128]]  # one cache line in sixteen
+
+
+def test_without_numba_the_watch_reads_by_torch_and_says_so_once() -> None:
+    script = """
+import sys
+sys.modules["numba"] = None
+import torch, photic
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+read = []
+with photic.watch(model, optimizer, every=1) as watch:
+    watch.on_glance = lambda glance, step: read.append([m is not None for m in glance.moments(0) + glance.moments(1)])
+    for _ in range(4):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).pow(2).mean().backward()
+        optimizer.step()
+print(watch.faults, read[-1])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"[] {[True] * 6}"
+    assert done.stderr.count("the compiled kernels cannot be used") == 1
 
 
 def test_what_did_not_run_is_none_and_a_fault_is_handed_over() -> None:

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from photic.probes.modules import Running, following, module_names
 from photic.probes.operations import canonical
 from photic.probes.replaced import replaced
+from photic.probes.transforms import inside_transform
 from photic.probes.where import user_line
 from photic.records.vocabulary import Phase
 
@@ -221,6 +222,7 @@ class Watcher(TorchFunctionMode):
             operation in _NO_OPERATION
             or (func.__name__ == "__get__" and operation not in _TENSOR_ATTRIBUTES)
             or get_ident() != self.thread
+            or inside_transform()
             or not any(map(self.follows, tensors_in((args, kwargs))))
         ):
             return None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from photic.probes.patched import Patched
+from photic.probes.transforms import inside_transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def _asked(names: Sequence[str], args: Sequence[Any], kwargs: Any) -> Backward:
 
 def _told(names: Sequence[str], original: Callable[..., Any], listeners: list[Listens]) -> Callable[..., Any]:
     def door(*args: Any, **kwargs: Any) -> Any:
+        if inside_transform():  # `torch.func.grad` goes back through wrappers
+            return original(*args, **kwargs)
         for listener in list(listeners):
             listener.knocked(partial(_asked, names, args, kwargs))
         whole = False

@@ -13,6 +13,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from photic.probes.compiled import unwarned
+from photic.probes.transforms import inside_transform
 
 Entered = Callable[[nn.Module, Any, Any], None]  # module, args, kwargs
 Returned = Callable[[nn.Module, Any, Any], None]  # module, args, output
@@ -61,6 +62,8 @@ class Entries:
         if torch.compiler.is_compiling() or self._modules.get(id(module)) is not module:
             return
         try:
+            if inside_transform():
+                return
             # torch hands a global pre-hook no keyword arguments: they stand in the frame that called it
             self._tell_entered(module, args, sys._getframe(1).f_locals.get("kwargs") or {})
             if self._modules.get(id(module)) is module:  # not closed by what was told

@@ -13,20 +13,44 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from photic.kernels.moments import gpu_pass, moments, numba_pass
-from photic.probes.compiled import unwarned
+from photic.kernels.moments import cpu_pass, gpu_pass, moments, rows
+from photic.probes.compiled import original, unwarned
+from photic.probes.transforms import inside_transform
 from photic.records.histograms import packed
 from photic.records.moments import Moments
 
 _TINY = 0x00800000
 _LOW, _HIGH = -math.inf, math.inf
-_FLOAT32, _PASS = torch.float32, numba_pass.pass_float32
+_FLOAT32, _COMPILED = torch.float32, cpu_pass()
+_PASS: Any = None if _COMPILED is None else _COMPILED.np_pass.pass_float32
 _EVERY = 16  # the histogram counts one cache line in so many
 
 
 def leaves_of(model: nn.Module) -> list[nn.Module]:
-    """Return the modules at which a glance looks: those without parts."""
-    return [module for module in model.modules() if next(module.children(), None) is None]
+    """Return the modules at which a glance looks: those without parts, and attention, which calls none of its own."""
+    inside = {id(p) for m in model.modules() if isinstance(m, nn.MultiheadAttention) for p in m.modules() if p is not m}
+    return [
+        module
+        for module in model.modules()
+        if id(module) not in inside
+        and (next(module.children(), None) is None or isinstance(module, nn.MultiheadAttention))
+    ]
+
+
+def _outermost(model: nn.Module) -> dict[int, nn.Module]:
+    """Return by module the one that a training step calls and in which it lies: a list of modules is none."""
+    found: dict[int, nn.Module] = {}
+    for root in list(model.children()) if isinstance(model, (nn.ModuleDict, nn.ModuleList)) else [model]:
+        for module in root.modules():
+            found.setdefault(id(module), original(root))
+    return found
+
+
+def _first(output: Any) -> Any:
+    """Return the first part of what a module made: the output of an LSTM or of attention, beside states and weights."""
+    while isinstance(output, (tuple, list)) and output:
+        output = output[0]  # pyright: ignore[reportUnknownVariableType]
+    return output  # pyright: ignore[reportUnknownVariableType]
 
 
 class Glance:
@@ -39,12 +63,13 @@ class Glance:
     def __init__(self, model: nn.Module, names: dict[int, str], fault: Callable[[Exception], None]) -> None:
         self.leaves = leaves_of(model)
         self._places = {id(module): k for k, module in enumerate(self.leaves)}
+        self._outermost = _outermost(model)
         self.names = [names.get(id(module), "") for module in self.leaves]
         self.fault = fault
         count = max(1, len(self.leaves))
-        self.signals: NDArray[np.float64] = np.zeros((count, numba_pass.WIDTH))
-        self.gradients: NDArray[np.float64] = np.zeros((count, numba_pass.WIDTH))
-        self.histograms: NDArray[np.int64] = np.zeros((2, count, numba_pass.BINS), np.int64)
+        self.signals: NDArray[np.float64] = np.zeros((count, rows.WIDTH))
+        self.gradients: NDArray[np.float64] = np.zeros((count, rows.WIDTH))
+        self.histograms: NDArray[np.int64] = np.zeros((2, count, rows.BINS), np.int64)
         self.counts = ([0] * count, [0] * count)
         self.on_device: dict[torch.device, Any] = {}  # rows of tensors on GPUs: signals, then gradients
         self.launched: set[int] = set()  # places in those rows that this step filled
@@ -52,8 +77,8 @@ class Glance:
         self._attached = False
         tables = ((self.signals, self.histograms[0]), (self.gradients, self.histograms[1]))
         self._readers = [
-            [_Reader(self, self.counts[w], k, rows[k], lines[k], w * count + k) for k in range(count)]
-            for w, (rows, lines) in enumerate(tables)
+            [_Reader(self, self.counts[w], k, table[k], lines[k], w * count + k) for k in range(count)]
+            for w, (table, lines) in enumerate(tables)
         ]
         self.on = False
 
@@ -76,15 +101,19 @@ class Glance:
     def _ran(self, module: nn.Module, given: Any, output: Any) -> None:
         """Read an output and listen to its gradient; all calls of a module in a step are taken together."""
         k = self._places.get(id(module))
-        if k is None or type(output) is not Tensor or not output.requires_grad:
+        if k is None or not (module.training or self._outermost[id(module)].training):  # an evaluation is no training
             return
-        self._readers[0][k](output)
-        node = output.grad_fn
-        if node is None:  # a parameter handed through
-            return
-        # A node's pre-hook is set in C, at a third of the cost of a tensor hook, and hears the same: the whole
-        # gradient of this output, before whatever happens to the value in place afterwards.
         try:
+            if type(output) is not Tensor:
+                output = _first(output)
+            if type(output) is not Tensor or not output.requires_grad or inside_transform():
+                return
+            self._readers[0][k](output)
+            node = output.grad_fn
+            if node is None:  # a parameter handed through
+                return
+            # A node's pre-hook is set in C, at a third of the cost of a tensor hook, and hears the same: the whole
+            # gradient of this output, before whatever happens to the value in place afterwards.
             echo = self._readers[1][k]
             node.register_prehook(echo.heard)
             echo.number = output.output_nr
@@ -96,10 +125,10 @@ class Glance:
         gpu = gpu_pass()
         if gpu is None or not gpu.readable(values):
             return False
-        rows = self.on_device.get(values.device)
-        if rows is None:
-            rows = self.on_device[values.device] = gpu.DeviceRows(2 * len(self.signals), values.device)
-        rows.read(place, values, add=place in self.launched)
+        held = self.on_device.get(values.device)
+        if held is None:
+            held = self.on_device[values.device] = gpu.DeviceRows(2 * len(self.signals), values.device)
+        held.read(place, values, add=place in self.launched)
         self.launched.add(place)
         return True
 
@@ -116,7 +145,7 @@ class Glance:
     def histogram(self, which: int) -> bytes:
         """Return the shares of the octaves of every module's magnitudes as a row of a store: see `records.histograms`.
 
-        Of one cache line in sixteen; zeros throughout for what was read without (a GPU, float64, half precision).
+        Of one cache line in sixteen; zeros throughout for what was read without (a GPU, float64).
         """
         return packed(self.histograms[which])
 
@@ -126,9 +155,9 @@ class Glance:
         Here, and nowhere else, a glance waits for a GPU.
         """
         table = (self.signals, self.gradients)[which]
-        for rows in self.on_device.values():
-            rows.send()
-            for place, row in enumerate(rows.take()):
+        for held in self.on_device.values():
+            held.send()
+            for place, row in enumerate(held.take()):
                 if place in self.launched and place // len(table) == which:
                     table[place % len(table)] = row
         return [_summary(table[k], self.counts[which][k]) for k in range(len(self.leaves))]
@@ -163,7 +192,7 @@ class _Reader:
         try:
             count = values.numel()
             before = self.table.copy() if self.counts[self.k] else None
-            if values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous():
+            if values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous() and _PASS is not None:
                 _PASS(values.data_ptr(), count, _TINY, _LOW, _HIGH, _EVERY, self.row, self.histogram)
             elif values.is_cuda and self.glance.launch(self.place, values.detach()):
                 self.counts[self.k] += count
@@ -171,28 +200,29 @@ class _Reader:
             else:
                 self._slowly(values.detach())
             if before is not None:  # the module ran before in this step
-                before[numba_pass.LARGEST] = max(before[numba_pass.LARGEST], self.table[numba_pass.LARGEST])
-                self.table[numba_pass.LARGEST] = 0.0
+                before[rows.LARGEST] = max(before[rows.LARGEST], self.table[rows.LARGEST])
+                self.table[rows.LARGEST] = 0.0
                 self.table += before
             self.counts[self.k] += count
         except Exception as error:
             self.glance.fault(error)
 
     def _slowly(self, values: Tensor) -> None:
+        plain = values.is_cpu and type(values) is Tensor and values.layout is torch.strided and not values.is_neg()
+        if plain and _COMPILED is not None and _COMPILED.read(values, self.row, every=_EVERY, histogram=self.histogram):
+            return
         read = moments(values)
         finite = read.count - read.nonfinite
         self.table[:] = 0.0
-        self.table[numba_pass.SUM] = read.mean * finite
-        self.table[numba_pass.SQUARES] = read.rms * read.rms * finite
-        self.table[numba_pass.LARGEST] = read.maximum
-        self.table[numba_pass.ZEROS] = read.zeros
-        self.table[numba_pass.SUBNORMALS] = read.subnormals
-        self.table[numba_pass.NONFINITE] = read.nonfinite
+        self.table[rows.SUM] = read.mean * finite
+        self.table[rows.SQUARES] = read.rms * read.rms * finite
+        self.table[rows.LARGEST] = read.maximum
+        self.table[rows.ZEROS] = read.zeros
+        self.table[rows.SUBNORMALS] = read.subnormals
+        self.table[rows.NONFINITE] = read.nonfinite
 
 
 def _summary(row: NDArray[np.float64], count: int) -> Moments | None:
     if count == 0:
         return None
-    from photic.kernels.moments.compiled import summary
-
-    return summary(row.tolist(), count, exact=False)
+    return rows.summary(row.tolist(), count, exact=False)

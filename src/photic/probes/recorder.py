@@ -22,6 +22,7 @@ from photic.probes.shares import share_facts
 from photic.probes.spread import column_facts, spread_facts
 from photic.probes.squashing import Squashing
 from photic.probes.time_axis import TimeTap, tap
+from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
 from photic.records.moments import Moments, combined
@@ -158,6 +159,8 @@ class Recorder:
 
     def cross(self, values: Any, scope: str) -> None:
         """Make sites of what enters or leaves a module and was announced by no call."""
+        if inside_transform():
+            return
         with torch._C.DisableTorchFunction():  # what we compute here is no call of the network
             for tensor in tensors_in(values):
                 if tensor.grad_fn is not None and tensor.grad_fn not in self.graph.site_of:
@@ -170,7 +173,7 @@ class Recorder:
             return call.run()
         time = tap(call, self.fault) if before.carried_gradient or not self.in_place else None
         self.failing = call
-        result = call.run() if time is None else time.call.run()
+        result = call.run() if time is None else time.run()
         self.failing = None
         if (made := self._record(call, before, result)) is not None and time is not None:
             made.time, made.times = time, time.facts(result)

@@ -27,11 +27,18 @@ class TimeTap:
         given: Tensor = call.args[0]
         alias = given.view_as(given) if given.requires_grad else given.detach().requires_grad_()
         alias.register_hook(self._hear)
-        self.call = replace(call, args=(alias, *call.args[1:]))
+        self._call: Call | None = replace(call, args=(alias, *call.args[1:]))
         packed = isinstance(call.args[1], Tensor) and call.args[1].dtype is torch.int64  # batch sizes, no state
         self.batch_sizes: list[int] | None = call.args[1].tolist() if packed else None
         self.time_axis = 1 if not packed and call.args[-1] is True else 0
         self.norms: tuple[float, ...] | None = None
+
+    def run(self) -> Any:
+        """Run the call, once, and let it go: it holds the alias, which holds this as its hook."""
+        call, self._call = self._call, None
+        if call is None:
+            raise RuntimeError("the call has run already")
+        return call.run()
 
     def _hear(self, gradient: Tensor) -> None:
         try:

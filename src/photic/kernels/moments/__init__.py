@@ -13,7 +13,7 @@ from torch import Tensor
 from photic.kernels.moments import torch_passes
 from photic.records.moments import Moments
 
-__all__ = ["gpu_pass", "moments"]
+__all__ = ["cpu_pass", "gpu_pass", "moments"]
 
 
 def moments(tensor: Tensor) -> Moments:
@@ -38,10 +38,17 @@ def gpu_pass() -> ModuleType | None:
 
 
 @lru_cache(maxsize=1)
-def _fastest() -> Callable[[Tensor], Moments]:
+def cpu_pass() -> ModuleType | None:
+    """Return the module of the CPU's compiled pass; None, and one line, where it cannot be used."""
     try:
         from photic.kernels.moments import compiled
     except Exception as error:  # numba is missing, too new for this Python, or cannot write its cache
         logging.getLogger("photic").warning("the compiled kernels cannot be used (%s); torch's are slower", error)
-        return torch_passes.moments
-    return compiled.moments
+        return None
+    return compiled
+
+
+@lru_cache(maxsize=1)
+def _fastest() -> Callable[[Tensor], Moments]:
+    compiled = cpu_pass()
+    return torch_passes.moments if compiled is None else compiled.moments

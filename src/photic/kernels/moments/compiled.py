@@ -12,6 +12,7 @@ from torch import Tensor
 
 from photic.kernels.moments import numba_pass as np_pass
 from photic.kernels.moments import torch_passes
+from photic.kernels.moments.rows import WIDTH, dense, summary
 from photic.records.moments import Moments
 
 _TINY = {dtype: int(np.float32(torch.finfo(dtype).tiny).view(np.int32)) for dtype in (torch.float32, torch.float16)}
@@ -35,62 +36,36 @@ def moments(tensor: Tensor) -> Moments:
     count = values.numel()
     if count == 0:
         return Moments(0, 0.0, 0.0, 0.0)
-    values = dense(values)
     row, address = _row()
-    if dtype is torch.float32:
-        np_pass.pass_float32(values.data_ptr(), count, _TINY[torch.float32], -_INFINITY, _INFINITY, 0, address, address)
-    elif dtype is torch.bfloat16:
-        np_pass.pass_bfloat16(
-            values.data_ptr(), count, _TINY[torch.float32], -_INFINITY, _INFINITY, 0, address, address
-        )
-    elif dtype is torch.float16:
-        wide = values.float()
-        np_pass.pass_float32(wide.data_ptr(), count, _TINY[torch.float16], -_INFINITY, _INFINITY, 0, address, address)
-    elif dtype is torch.float64:
-        np_pass.pass_float64(values.data_ptr(), count, -_INFINITY, _INFINITY, address)
-    else:
+    if dtype is torch.float64:
+        held = dense(values)
+        np_pass.pass_float64(held.data_ptr(), count, -_INFINITY, _INFINITY, address)
+    elif not read(values, address):
         return torch_passes.moments(tensor)
     return summary(row.tolist(), count, exact=dtype is torch.float64)
 
 
-def dense(values: Tensor) -> Tensor:
-    """Return the values without gaps in memory, in any order: a transposed or channels-last tensor is not copied."""
-    if values.is_contiguous():
-        return values
-    if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-        return values
-    if values.ndim >= 2 and values.mT.is_contiguous():
-        return values
-    return values.contiguous()
+def read(values: Tensor, row: int, *, every: int = 0, histogram: int = 0) -> bool:
+    """Write the sums of a float32, bfloat16 or float16 tensor to the row at an address, and its histogram to another.
 
-
-def summary(row: list[float], count: int, *, exact: bool) -> Moments:
-    """Return what a pass wrote as moments; `exact` rows come from `pass_float64`."""
-    nonfinite = int(row[np_pass.NONFINITE])
-    finite = count - nonfinite
-    largest = row[np_pass.LARGEST]
-    if not finite or largest == 0.0:
-        mean = rms = 0.0
+    False: it is none of these, and nothing was written.
+    """
+    dtype = values.dtype
+    if dtype is torch.float16:
+        held = dense(values.float())
+    elif dtype is torch.float32 or dtype is torch.bfloat16:
+        held = dense(values)
     else:
-        mean = row[np_pass.SUM] / finite
-        if exact and not 1e-140 < largest < 1e140:  # the square would leave float64: kept in units of the largest
-            rms = math.sqrt(row[7] * count / finite) * largest
-        else:
-            rms = math.sqrt(row[np_pass.SQUARES] / finite)
-    return Moments(
-        count=count,
-        mean=mean,
-        rms=rms,
-        maximum=largest,
-        zeros=int(row[np_pass.ZEROS]),
-        subnormals=int(row[np_pass.SUBNORMALS]),
-        nonfinite=nonfinite,
-    )
+        return False
+    run = np_pass.pass_bfloat16 if dtype is torch.bfloat16 else np_pass.pass_float32
+    tiny = _TINY[torch.float16 if dtype is torch.float16 else torch.float32]
+    run(held.data_ptr(), held.numel(), tiny, -_INFINITY, _INFINITY, every, row, histogram or row)
+    return True
 
 
 def _row() -> tuple[Any, int]:
     """One buffer per thread: the backward pass may read gradients in a thread of its own."""
     if not hasattr(_own, "row"):
-        _own.row = np.zeros(np_pass.WIDTH)
+        _own.row = np.zeros(WIDTH)
         _own.address = int(_own.row.ctypes.data)
     return _own.row, _own.address

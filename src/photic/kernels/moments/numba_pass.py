@@ -10,10 +10,7 @@ import numpy as np
 from numba import carray, float32, float64, int32, njit, types, uint16  # pyright: ignore
 from numba.extending import intrinsic  # pyright: ignore
 
-# What a pass writes, by position: sums run over finite elements, LARGEST is the largest finite magnitude.
-SUM, SQUARES, LARGEST, ZEROS, SUBNORMALS, NONFINITE, OUTSIDE = range(7)
-WIDTH = 8
-BINS = 256  # a histogram of float32 exponents: bin b counts magnitudes in [2^(b - 127), 2^(b - 126))
+from photic.kernels.moments.rows import BINS, LARGEST, NONFINITE, OUTSIDE, SQUARES, SUBNORMALS, SUM, WIDTH, ZEROS
 
 _LINE = 16  # float32 numbers in a cache line
 _BLOCK = 1024  # stays in the first cache; sums of a block run in float32, those over blocks in float64

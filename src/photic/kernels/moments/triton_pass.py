@@ -12,10 +12,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from photic.kernels.moments.compiled import dense, summary
+from photic.kernels.moments.rows import dense, summary
 from photic.records.moments import Moments
 
-WIDTH = 8  # of a row: the same places as in `numba_pass`; the last two stay 0
+WIDTH = 8  # of a row: the same places as in `rows`; the last two stay 0
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _BLOCK = 4096
 _PROGRAMS = 512  # each adds up every 512th block in float64; a second, small kernel adds up their rows
@@ -78,7 +78,7 @@ def readable(values: Tensor) -> bool:
 def launch(values: Tensor, row: Tensor) -> None:
     """Write the sums of a tensor to WIDTH float64 on its device; the host goes on at once.
 
-    Source of the places in the row: `numba_pass`. The sums of a block run in float32 (a tree of 4,096), those over
+    Source of the places in the row: `rows`. The sums of a block run in float32 (a tree of 4,096), those over
     blocks in float64; blocks whose squares float32 cannot hold are read in float64.
     """
     values = dense(values.detach())
