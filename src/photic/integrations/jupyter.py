@@ -11,7 +11,10 @@ from torch import nn
 from photic.checkups.discovery import Discovery
 from photic.checkups.readable import raise_if_not_whole
 from photic.checkups.watching import Watch
+from photic.records.dissections import Dissection
 from photic.records.findings import Checkup
+from photic.records.predictions import Prediction
+from photic.records.runs import Run
 from photic.records.treatments import TreatmentRecord
 from photic.reports.plain import plain
 from photic.reports.terminal import show
@@ -22,7 +25,7 @@ _PAGE = '<pre style="white-space:pre;overflow-x:auto;line-height:1.3;font-family
 def register(shell: Any) -> None:
     """Add the magic and the display of records to an IPython shell."""
     shell.register_magic_function(lambda line, cell: photic_cell(shell, line, cell), "cell", "photic")
-    for kind in (Checkup, TreatmentRecord):
+    for kind in (Checkup, TreatmentRecord, Run, Prediction, Dissection):
         shell.display_formatter.formatters["text/html"].for_type(kind, html)
         shell.display_formatter.formatters["text/plain"].for_type(kind, _text)
 
