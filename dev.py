@@ -23,7 +23,10 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 SUFFIX = ".exe" if os.name == "nt" else ""
 PYTHON = BIN / f"python{SUFFIX}"
 CONSTRAINTS = ROOT / "constraints.txt"
-BESIDE_OTHERS = ("tests/integrations", "tests/docs", "tests/cli/test_run_trainers.py")
+BESIDE_OTHERS = (
+    *("tests/integrations", "tests/docs"),
+    *("tests/cli/test_run_trainers.py", "tests/cli/test_mcp.py", "tests/cli/test_sources.py"),
+)
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -131,7 +132,7 @@ def others() -> dict[str, Callable[[nn.Module, Any], Any]]:
 
         class Wandb:
             def __init__(self, model: nn.Module, _: Any) -> None:
-                wandb.init(mode="offline", settings=wandb.Settings(silent=True))
+                wandb.init(mode="offline", dir=tempfile.mkdtemp(), settings=wandb.Settings(silent=True))
                 wandb.watch(model, log="all", log_freq=1)
 
             def after_backward(self) -> None:

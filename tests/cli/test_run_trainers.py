@@ -1,4 +1,4 @@
-"""`photic run` on scripts that leave the loop to a trainer. These run in `python3 dev.py zoo`, where the trainers are."""
+"""`photic run` on scripts that leave the loop to a trainer. These run in `python3 dev.py test --integrations`, where they are."""
 
 from __future__ import annotations
 

@@ -189,6 +189,20 @@ def test_a_configuration_of_transformers_is_checked_with_random_weights(
     assert "were drawn as the configuration says" in record["notes"][0]
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed here")
+def test_a_configuration_that_names_something_else_calls_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    called: list[object] = []
+    monkeypatch.setattr(transformers, "pipeline", called.append)
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIGURATIONS["bare"], "architectures": ["pipeline"]}))
+    assert run(["check", f"hf:{tmp_path}", "--steps", "0", "--json"]) in (0, 1)
+    assert called == [] and json.loads(capsys.readouterr().out)["record"]["run"]["model"] == "GPT2Model"
+
+
 @pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed here")
 def test_code_that_comes_with_a_configuration_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}))

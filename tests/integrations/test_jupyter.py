@@ -58,6 +58,14 @@ def test_a_watched_cell_trains_the_same_bits_and_shows_its_checkup(shell: Any) -
     assert "vanishing-gradient" in shown["text/html"] and "vanishing-gradient" in shown["text/plain"]
 
 
+def test_every_record_shows_itself_as_the_terminal_does(shell: Any) -> None:
+    checkup = shell.run_cell_magic("photic", "", CELL)
+    for record in (checkup.run, checkup.prediction):
+        shown, _ = shell.display_formatter.format(record)
+        assert shown["text/html"].startswith("<pre")
+        assert shown["text/plain"] == record.report() and not shown["text/plain"].startswith(type(record).__name__)
+
+
 def test_problems_named_on_the_line_are_not_reported(shell: Any) -> None:
     checkup = shell.run_cell_magic("photic", "vanishing-gradient", CELL)
     assert "vanishing-gradient" not in {finding.problem for finding in checkup.findings}

@@ -82,14 +82,25 @@ def test_a_tracker_that_fails_stops_neither_training_nor_watch() -> None:
     assert plain.same_weights(watched, unwatched)
 
 
+def test_a_tracker_that_works_changes_no_bit_of_the_training() -> None:
+    watched, unwatched = plain.build(), plain.build()
+    tracker = Tracker("a list", lambda _n, _s: None, lambda _p: None)
+    train(watched, tracker, layers_every=1)
+    train(unwatched, None)
+    assert plain.same_weights(watched, unwatched)
+
+
 @ours
 def test_tensorboard(tmp_path: Path) -> None:
     installed("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from torch.utils.tensorboard import SummaryWriter
 
+    watched, unwatched = plain.build(), plain.build()
     with SummaryWriter(str(tmp_path)) as writer:
-        runs = train(plain.build(), tensorboard(writer))
+        runs = train(watched, tensorboard(writer))
+    train(unwatched, None)
+    assert plain.same_weights(watched, unwatched)
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()
     events = reader.Scalars("photic/gradient_norm/before_clipping")

@@ -37,6 +37,28 @@ def test_a_whole_store_has_lost_nothing(tmp_path: Path) -> None:
     assert reader.rows("loss", after=597) == [(step, expected(step)) for step in (598, 599)]
 
 
+def test_reading_leaves_no_file_and_no_changed_byte(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with StoreWriter(path) as writer:
+        writer.row("loss", 0, [1.0])
+    before = path.read_bytes()
+    reader = StoreReader(path)
+    assert reader.rows("loss") == [(0, (1.0,))]
+    reader.close()
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == before
+
+
+def test_reading_beside_a_writer_takes_nothing_away(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with StoreWriter(path) as writer:
+        for step in range(3):
+            writer.row("loss", step, [1.0])
+            reader = StoreReader(path)
+            assert len(reader.wait("loss", after=step - 1, seconds=5.0)) == 1
+            reader.close()
+    assert len(StoreReader(path).rows("loss")) == 3
+
+
 def test_a_row_whose_numbers_changed_is_lost_not_believed(tmp_path: Path) -> None:
     path = written(tmp_path / "run.sqlite", 10)
     with sqlite3.connect(path) as connection:

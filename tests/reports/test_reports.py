@@ -38,6 +38,20 @@ def test_the_text_puts_the_verdict_first_and_gives_each_site_a_line(checkup: Che
     assert "\x1b" not in text
 
 
+def test_records_print_as_the_report_and_keep_their_plain_data_as_repr(checkup: Checkup) -> None:
+    for record in (checkup, checkup.run, checkup.prediction, checkup.diagnosis):
+        assert str(record) == record.report() == plain(record) and str(record)
+        assert repr(record).startswith(f"{type(record).__name__}(")
+
+
+def test_shares_of_a_change_that_is_none_are_not_shown(checkup: Checkup) -> None:
+    profile = checkup.diagnosis.profile
+    assert profile is not None and "share: of the whole change" in plain(checkup)
+    level = dataclasses.replace(profile, transport=1.3)
+    text = plain(dataclasses.replace(checkup, diagnosis=dataclasses.replace(checkup.diagnosis, profile=level)))
+    assert "share" not in text and " %" not in text.split("gradient bars")[0]
+
+
 def test_a_long_network_is_folded_and_unfolded() -> None:
     long = check(zoo.seeded(lambda: zoo.Mlp(depth=60, width=16)), [zoo.vectors()], F.cross_entropy, steps=0)
     assert "are not shown; --all shows them" in plain(long)

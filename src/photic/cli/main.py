@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    if "--trust" in arguments and any(a.endswith(".pt2") for a in arguments) and "PHOTIC_CHILD" not in os.environ:
+    exported = "--trust" in arguments and any(a.endswith(".pt2") for a in arguments)
+    if exported and arguments[0] in _TRUSTING and "PHOTIC_CHILD" not in os.environ:
         from photic.cli.sources import in_a_child
 
         return in_a_child(list(arguments))
@@ -60,6 +61,11 @@ def run(arguments: Sequence[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 1
     return result if isinstance(result, int) else 0
 
+
+_TRUSTING = (
+    "check",
+    "treat",
+)  # the commands that load exported programs; a script that is run has arguments of its own
 
 # Options of `photic run` that take a value; whatever follows the script belongs to the script.
 _WITH_VALUE = {"--budget", "--fail-on", "--stop-on", "--ignore", "--record", "--html"}

@@ -19,11 +19,14 @@ from photic.records.treatments import TreatmentRecord
 SHARE = 0.5  # of the trial's improvement that the patched file reaches at least; weights are drawn with other numbers
 
 
-def prove(record: TreatmentRecord, target: str, *, shape: str, seed: int, steps: int) -> str:
+def prove(
+    record: TreatmentRecord, target: str, *, shape: str, seed: int, steps: int, weights: Path | None = None
+) -> str:
     """Return in one sentence what the patched file did, beside the trial and the untreated network."""
     trial = next(t for t in record.trials if t.remedy == record.remedy)
     control = next(t for t in record.trials if t.outcome == "control")
-    asked = {"target": target, "shape": shape, "seed": seed, "steps": steps, "patch": record.patch}
+    asked: dict[str, Any] = {"target": target, "shape": shape, "seed": seed, "steps": steps, "patch": record.patch}
+    asked["weights"] = None if weights is None else str(weights)
     done = subprocess.run(
         [sys.executable, "-m", "photic.cli.proof"],
         input=json.dumps(asked),
@@ -83,9 +86,10 @@ def _main() -> None:
     from photic.remedies.material import Material
     from photic.remedies.search import rungs_of
 
-    loaded = load(asked["target"], shape=asked["shape"], seed=asked["seed"])
+    weights = None if asked["weights"] is None else Path(asked["weights"])
+    loaded = load(asked["target"], shape=asked["shape"], seed=asked["seed"], weights=weights)
     steps = int(asked["steps"])
-    material = Material.collect(loaded.build, loaded.batches, loaded.loss, loaded.optimizer, steps=steps)
+    material = Material.collect(loaded.build, loaded.batches, loaded.loss, loaded.optimizer_of_each(), steps=steps)
     with Crew(material, rungs_of(steps), None) as crew:
         member = crew.enlist("patched", None, 0)
         crew.work(Order(member, steps))

@@ -37,7 +37,7 @@ def hugging_face(name: str) -> Any:
     kind = (getattr(config, "architectures", None) or [""])[0]
     made: Any = getattr(library, kind, None)
     try:
-        if made is not None:
+        if isinstance(made, type) and issubclass(made, library.PreTrainedModel):  # any other name is none to call
             return made(config)
         return library.AutoModel.from_config(config, trust_remote_code=False)
     except Exception as error:

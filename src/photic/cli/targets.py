@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import importlib.util
@@ -36,6 +37,15 @@ class Target:
     loss: Any
     optimizer: Any
     notes: list[str]
+
+    def optimizer_of_each(self) -> Any:
+        """Return the optimizer as a callable: a live one is made again over each model that `build` returns."""
+        from torch.optim import Optimizer
+
+        from photic.checkups.setup import make_optimizer
+
+        live = self.optimizer
+        return (lambda model: make_optimizer(live, model, self.model)) if isinstance(live, Optimizer) else live
 
 
 def load(text: str, *, shape: str = "", seed: int = 0, weights: Path | None = None, trust: bool = False) -> Target:
@@ -73,6 +83,8 @@ def load(text: str, *, shape: str = "", seed: int = 0, weights: Path | None = No
 
     def build() -> Any:
         built = foreign()[0] if foreign is not None else _parts(_called(given, text), text)[0]
+        if built is model:  # NAME is a module, not what builds one
+            return copy.deepcopy(model)
         if weights is not None:
             load_weights(built, weights)
         return built

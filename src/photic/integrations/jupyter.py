@@ -11,7 +11,10 @@ from photic.checkups.discovery import Discovery
 from photic.checkups.readable import raise_if_not_whole
 from photic.checkups.watching import Watch
 from photic.diagnosis.units_on_curves import units_on_curves
+from photic.records.dissections import Dissection
 from photic.records.findings import Checkup
+from photic.records.predictions import Prediction
+from photic.records.runs import Run
 from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
 from photic.reports.frame import Frame
@@ -25,6 +28,8 @@ def register(shell: Any) -> None:
     shell.register_magic_function(lambda line, cell: photic_cell(shell, line, cell), "cell", "photic")
     for kind in (Checkup, TreatmentRecord):
         shell.display_formatter.formatters["text/html"].for_type(kind, still)
+        shell.display_formatter.formatters["text/plain"].for_type(kind, _text)
+    for kind in (Run, Prediction, Dissection):
         shell.display_formatter.formatters["text/plain"].for_type(kind, _text)
 
 

@@ -32,7 +32,8 @@ class Tracker:
 def tracked(watch: Watch, tracker: Tracker, *, layers_every: int = 0) -> Iterator[Watch]:
     """Send what the watch sees to a tracker: `with photic.watch(...) as watch, tracked(watch, tensorboard(writer)): ...`.
 
-    A tracker that fails is left alone with a warning; neither the training nor the watch ends of it.
+    A tracker that fails is left alone with a warning; neither the training nor the watch ends of it. It is called in the
+    thread of the training, between two steps: one that waits for a network makes the training wait.
 
     Args:
         layers_every: also send every layer's transport and every weight's update at each n-th audit; 0 never: hundreds of

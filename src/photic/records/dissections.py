@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.records.pictures import Shown
+
 
 @dataclass(frozen=True, slots=True)
 class SiteDissection:
@@ -58,7 +60,7 @@ class Jacobian:
 
 
 @dataclass(frozen=True, slots=True)
-class Dissection:
+class Dissection(Shown):
     """What `photic.dissect` returns.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from photic.records.pictures import picture
+from photic.records.pictures import Shown, picture
 from photic.records.predictions import Prediction
 from photic.records.profiles import Profile
 from photic.records.runs import Run
@@ -58,7 +58,7 @@ class NotAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Shown):
     """What the rules say of a run: cause first, then severity.
 
     Attributes:
@@ -82,7 +82,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class Checkup(Shown):
     """Measured, predicted and diagnosed: all of one network.
 
     Attributes:

@@ -1,8 +1,25 @@
-"""Pictures: how a record shows itself in a notebook."""
+"""Pictures: how a record shows itself, printed and in a notebook."""
 
 from __future__ import annotations
 
 import importlib
+from typing import Any
+
+
+class Shown:
+    """A record that prints as the report that the terminal shows; `repr` stays the plain data."""
+
+    __slots__ = ()
+
+    def report(self) -> str:
+        """Return the record as plain text."""
+        return str(importlib.import_module("photic.reports.plain").plain(self))
+
+    def __str__(self) -> str:
+        return self.report()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.report())
 
 
 def picture(record: object) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.records.pictures import Shown
+
 
 @dataclass(frozen=True, slots=True)
 class SitePrediction:
@@ -30,7 +32,7 @@ class SitePrediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Shown):
     """What mean-field theory expects of a network, site by site.
 
     Attributes:

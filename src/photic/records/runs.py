@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from photic.records.moments import Moments
+from photic.records.pictures import Shown
 from photic.records.sites import Edge, Parameter, Site, Unseen
 
 
@@ -248,7 +249,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Shown):
     """All readings of one network, with its sites, its graph and what could not be seen.
 
     Attributes:

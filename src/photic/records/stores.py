@@ -241,6 +241,7 @@ class StoreReader:
         self.damage = ""
         self._missing: dict[str, int] = {}
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._alone = not any(path.with_name(path.name + end).exists() for end in ("-wal", "-shm", "-journal"))
         try:
             self._open(path)
         except sqlite3.Error as error:
@@ -351,8 +352,11 @@ class StoreReader:
             time.sleep(0.05)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and leave none beside it that was not there."""
         self._connection.close()
+        if self._alone and not self.damage:  # who only reads may not take away SQLite's two files, who might write does
+            with suppress(sqlite3.Error), closing(sqlite3.connect(self.path, timeout=0.1)) as last:
+                last.execute("select rowid from facts limit 1").fetchone()
         if self._copy is not None:
             self._copy.cleanup()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from photic.records.findings import Checkup
-from photic.records.pictures import picture
+from photic.records.pictures import Shown, picture
 from photic.records.profiles import Profile
 from photic.records.vocabulary import Change
 
@@ -57,7 +57,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class TreatmentRecord:
+class TreatmentRecord(Shown):
     """What was found, tried and accepted.
 
     Attributes:

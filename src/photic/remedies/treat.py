@@ -108,6 +108,7 @@ def treat(
     seeds: Sequence[int] = (0, 1),
     minutes: float | None = None,
     thorough: bool = False,
+    ignore: Sequence[str] = (),
     workers: int | None = None,
     keep: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -130,6 +131,7 @@ def treat(
         seeds: each accepted remedy cures with all of them.
         minutes: stop trying when they are over; what was proven by then counts.
         thorough: train every remedy that applies to the end, to compare them; several may be accepted then.
+        ignore: problems that are not to be treated, as for `check`.
         workers: trials that train at the same time, each in a forked process with one thread; None is one per core, but
             1 where that is not possible or does not pay (a GPU in use, 20 million parameters or more).
         keep: folder in which what was trained is kept; the same call goes on from there after an interruption.
@@ -143,7 +145,7 @@ def treat(
     material = Material.collect(build, batches, loss, optimizer, steps=steps)
     tell("check the untreated network", 0.0)
     untreated = material.fresh(seeds[0])
-    before = check(untreated.model, list(material.training), untreated.loss, untreated.optimizer)
+    before = check(untreated.model, list(material.training), untreated.loss, untreated.optimizer, ignore=ignore)
     problems = alarms(before.diagnosis)
     notes = list(before.notes)
 
@@ -188,13 +190,13 @@ def treat(
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
     best = search.best
     if best is None:
-        notes.append(_nearest(search.trials))
+        notes.append(_nearest(search.trials, minutes if over() else None))
         record = TreatmentRecord(before, None, trials, "", "", "", tuple(notes), runs)
         return Treatment(record, material, search.prescriptions)
     tell(f"check the network with {best.name}", 0.99)
     prescription = search.prescriptions[best.name]
     cured = treated_setup(material, prescription, seed=seeds[0])
-    after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer)
+    after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer, ignore=ignore)
     patch, paste = write_patch(prescription, before.run, build, cured.model)
     notes.append(
         f"seeds {', '.join(map(str, seeds))} vary the order of batches, the remedy's draws, and the weights unless `build` seeds itself"
@@ -227,13 +229,20 @@ def _of_others(graph: Graph, known: set[str]) -> list[tuple[Remedy, Prescription
     return [(remedy, prescription) for remedy, prescription in found if not isinstance(prescription, str)]
 
 
-def _nearest(trials: Sequence[Trial]) -> str:
-    """Say that nothing cured, and what came nearest and why it was refused."""
+def _nearest(trials: Sequence[Trial], over: float | None) -> str:
+    """Say that nothing cured, and what came nearest and why it was refused; or that the minutes were over before that."""
     tried = [t for t in trials if t.outcome == "refused" and t.held_back_loss is not None]
+    if not tried and over is not None:
+        return (
+            f"the {over:g} minutes were over before a remedy was judged: this says nothing of the remedies; give more"
+        )
     if not tried:
         return "nothing in the catalogue cured it; nearest: none"
     nearest = min(tried, key=lambda t: t.held_back_loss if t.held_back_loss is not None else math.inf)
-    return f"nothing in the catalogue cured it; nearest: {nearest.remedy} ({nearest.reason})"
+    what = (
+        "nothing in the catalogue cured it" if over is None else f"nothing had cured it when {over:g} minutes were over"
+    )
+    return f"{what}; nearest: {nearest.remedy} ({nearest.reason})"
 
 
 def _control_trial(controls: Sequence[Course]) -> Trial:

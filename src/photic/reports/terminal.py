@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePath
 from typing import Any
 
@@ -24,6 +25,8 @@ from photic.reports.verdict import verdict
 WHOLE = View()
 
 MOST_LINES = 48
+MOST_JOINS = 6
+LEAST_CHANGE = math.log10(2.0)  # decades of the whole gradient, of which operations have a share
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _OUTCOMES = {"accepted": "bold green", "refused": "red", "control": "cyan", "failed": "red", "stopped": "yellow"}
 
@@ -71,7 +74,7 @@ def show_checkup(checkup: Checkup, console: Console, view: View = WHOLE) -> None
     if profile is not None and not checkup.run.stopped:
         show_layers(profile, console, view)
         show_budget(profile, console)
-        show_joins(profile, console, view)
+        show_joins(profile, console, view, most=MOST_JOINS)
         _show_last(checkup, console)
     for finding in checkup.findings:
         show_finding(finding, console)
@@ -118,7 +121,7 @@ def short(where: str) -> str:
 def show_sites(run: Run, profile: Profile | None, console: Console, view: View = WHOLE) -> None:
     """Print one line per site; a long network is folded to its layers and activations."""
     readings = run.steps[0].sites if run.steps else ()
-    shares = {line.site: line.share for line in profile.budget if line.kind != "join"} if profile is not None else {}
+    shares = _shares(profile)
     inside = [site for site in run.sites if site.phase == "model" and view.holds(site.module)]
     shown = [site for site in inside if view.everything or site.kind != "shape"]
     if len(shown) > MOST_LINES and not view.everything:
@@ -133,7 +136,12 @@ def show_sites(run: Run, profile: Profile | None, console: Console, view: View =
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for title, justify in (("site", "left"), ("line", "left"), ("signal rms", "right"), ("", "left")):
         table.add_column(title, justify=justify, no_wrap=title != "site", overflow="fold")  # pyright: ignore
-    for title, justify in (("gradient norm", "right"), ("", "left"), ("gain", "right"), ("share", "right")):
+    for title, justify in (
+        ("gradient norm", "right"),
+        ("", "left"),
+        ("gain", "right"),
+        ("share" if shares else "", "right"),
+    ):
         table.add_column(title, justify=justify, no_wrap=True)  # pyright: ignore
     for site, signal, gradient in zip(shown, signals, gradients, strict=True):
         reading = readings[site.order]
@@ -150,11 +158,17 @@ def show_sites(run: Run, profile: Profile | None, console: Console, view: View =
         )
     console.print(table)
     low, high = gradient_span
-    console.print(
-        Text(f"gradient bars span 1e{low:.0f} to 1e{high:.0f}; share: of the whole change of the gradient", style="dim")
-    )
+    meaning = "; share: of the whole change of the gradient" if shares else ""
+    console.print(Text(f"gradient bars span 1e{low:.0f} to 1e{high:.0f}{meaning}", style="dim"))
     if left_out:
         console.print(Text(f"{left_out} operations are not shown; --all shows them", style="dim"))
+
+
+def _shares(profile: Profile | None) -> dict[str, float]:
+    """Return by site its share of the gradient's change; none where the whole hardly changes: shares of nothing are noise."""
+    if profile is None or not profile.transport or abs(math.log10(profile.transport)) < LEAST_CHANGE:
+        return {}
+    return {line.site: line.share for line in profile.budget if line.kind != "join"}
 
 
 def show_layers(profile: Profile, console: Console, view: View = WHOLE) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+import re
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from photic.diagnosis.registry import Rule
 
 
 def explain(
@@ -33,8 +38,8 @@ def explain(
 
     known = {rule.problem: rule for rule in rules()}
     if problem and problem not in known:
-        near = difflib.get_close_matches(problem, known, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        near = [name for name in known if problem.lower() in name] or difflib.get_close_matches(problem, known, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise UsageFailure(f"there is no finding {problem!r}{hint} There are: {', '.join(known)}")
     chosen = [known[problem]] if problem else list(known.values())
     if json:
@@ -53,7 +58,19 @@ def explain(
     out = console()
     for rule in chosen:
         out.print(rule.problem, style="bold", markup=False)
-        out.print(rule.documentation if problem else f"  {rule.summary}", markup=False)
+        out.print(_with_numbers(rule) if problem else f"  {rule.summary}", markup=False)
         if problem:
             out.print(f"\nSources: {', '.join(rule.sources)} (references.bib)", style="dim", markup=False)
     return 0
+
+
+def _with_numbers(rule: Rule) -> str:
+    """Return what a rule says, with its thresholds: "less than `share` (0.05)"."""
+    asked = inspect.signature(rule.judge).parameters.values()
+    numbers = {p.name: p.default for p in asked if p.kind is p.KEYWORD_ONLY and isinstance(p.default, (int, float))}
+
+    def filled(found: re.Match[str]) -> str:
+        name = found[1]
+        return f"`{name}` ({numbers[name]:,.12g})" if name in numbers else found[0]
+
+    return re.sub(r"`(\w+)`", filled, rule.documentation)

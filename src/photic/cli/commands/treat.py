@@ -22,6 +22,9 @@ def treat(
     keep: Path | None = None,
     seed: int = 0,
     input: Annotated[str, Parameter(name="--input")] = "",
+    weights: Path | None = None,
+    trust: Annotated[bool, Parameter(negative="")] = False,
+    ignore: tuple[str, ...] = (),
     write: Annotated[bool, Parameter(negative="")] = False,
     output: Output = AS_TEXT,
     save: Path | None = None,
@@ -33,11 +36,11 @@ def treat(
     Parameters
     ----------
     target
-        FILE.py:NAME or package.module:NAME, as for `photic check`.
+        FILE.py:NAME or package.module:NAME, as for `photic check`; hf:, timm: and FILE.pt2 too.
     steps
         Training steps of one trial.
     minutes
-        Stop trying after so many; what was proven by then counts.
+        Stop trying after so many; what was proven by then counts. The untreated network is trained in any case.
     thorough
         Train every remedy that applies to the end, to compare them, instead of dropping the less promising ones early.
     workers
@@ -48,28 +51,38 @@ def treat(
         Seed for building the model and for drawn inputs.
     input
         Inputs to draw when the target brings none, as for `photic check`.
+    weights
+        Weights to start from, as for `photic check`.
+    trust
+        Load a .pt2 file, as for `photic check`.
+    ignore
+        A problem that is not to be treated, as for `photic check`; give it several times.
     write
         Apply the patch to the file; the old one is kept as FILE.orig.
     save
         Write the record, for `photic report`.
     """
-    from photic.cli.failures import TargetFailure
+    from photic.cli.failures import TargetFailure, UsageFailure
     from photic.cli.output import console, progress, said
+    from photic.cli.settings import silenced
     from photic.cli.targets import load
     from photic.remedies.patch import apply_patch
     from photic.remedies.treat import treat as cure
 
-    told = progress(quiet=output.json)
-    loaded = load(target, shape=input, seed=seed)
+    if output.format != "text":
+        raise UsageFailure(f"--format {output.format} shows findings, and a treatment has none; use `photic check`")
+    told, silent = progress(quiet=output.json), silenced(ignore)
+    loaded = load(target, shape=input, seed=seed, weights=weights, trust=trust)
     try:
         treatment = cure(
             loaded.build,
             loaded.batches,
             loaded.loss,
-            optimizer=loaded.optimizer,
+            optimizer=loaded.optimizer_of_each(),
             steps=steps,
             minutes=minutes,
             thorough=thorough,
+            ignore=silent,
             workers=workers,
             keep=keep,
             progress=told,
@@ -83,7 +96,7 @@ def treat(
         from photic.cli.proof import prove
 
         told("train the patched file in a fresh process", 0.99)
-        proof = prove(record, target, shape=input, seed=seed, steps=steps)
+        proof = prove(record, target, shape=input, seed=seed, steps=steps, weights=weights)
         record = replace(record, notes=(*record.notes, proof))
     told("done", 1.0)
     output.hand_over(record, to=save)
