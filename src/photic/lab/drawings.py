@@ -98,5 +98,6 @@ def curves_over_layers(
         axis.set_ylabel(y)
         seeds = f"\nmedian (line) and range (band) of {len(parts)} seeds" if len(parts) > 1 else ""
         axis.set_title(title + seeds, loc="left", fontsize=9)
-        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
+        longest = max(len(label) for _, label in lines)
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3 if longest < 28 else 2)
         return store(figure, path)

@@ -27,7 +27,7 @@ def trained_depths(parts: Sequence[Numbers], path: Path, *, title: str, critical
         mesh = cells(axis, xs, ys, table)
         theory(axis, xs, found["six scales"], critical)
         axes_of(axis, xs, ys)
-        axis.set_title(title + f", mean of {len(parts)} seeds", loc="left", fontsize=9)
+        axis.set_title(title + f"\nmean of {len(parts)} seeds; black: chance and below", loc="left", fontsize=9)
         figure.colorbar(mesh, ax=axis, label="held-back accuracy", extend="min")
         figure.legend(loc="outside lower center", frameon=False, ncols=3, fontsize=8)
         return store(figure, path)
@@ -72,6 +72,7 @@ def draw_sweep(sweep: Sweep, path: Path) -> Path:
 def cells(axis: Any, xs: Sequence[float], ys: Sequence[float], table: Sequence[Sequence[float]]) -> Any:
     """Draw a table over two logarithmic axes and return the mesh; what diverged (accuracy 0) is hatched."""
     import matplotlib as mpl
+    from matplotlib.patches import Rectangle
 
     colours = mpl.colormaps[_MAP].with_extremes(under="#000000")
     mesh = axis.pcolormesh(
@@ -81,7 +82,7 @@ def cells(axis: Any, xs: Sequence[float], ys: Sequence[float], table: Sequence[S
         for value, left, right in zip(row, edges(xs), edges(xs)[1:], strict=False):
             if value == 0.0:
                 corner, width, height = (left, low), right - left, high - low
-                patch = mpl.patches.Rectangle(
+                patch = Rectangle(
                     corner, width, height, facecolor="white", edgecolor="#777777", hatch="////", lw=0, label="_"
                 )  # fmt: skip
                 axis.add_patch(patch)

@@ -69,7 +69,7 @@ def columns(folder: Path, *, size: Size, seeds: int = 1, progress: Progress = la
     Raises:
         FileNotFoundError: if the folder has neither; the message says which files belong where.
     """
-    read = {name: found for name in WHERE if (found := _found(folder, name)) is not None}
+    read = {name: files for name in WHERE if (files := _found(folder, name)) is not None}
     if not read:
         raise FileNotFoundError(
             f"{folder} has neither MNIST nor CIFAR-10. MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte, "

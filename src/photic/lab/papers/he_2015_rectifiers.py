@@ -198,6 +198,6 @@ def _figure(parts: Sequence[Numbers], path: Path, *, depth: int) -> Path:
 
 
 FIGURES = {
-    "2": Figure(title="22 layers: He and Xavier", experiments=(training,), seeds=3, draw=partial(_figure, depth=22)),
-    "3": Figure(title="30 layers: He and Xavier", experiments=(training,), seeds=3, draw=partial(_figure, depth=30)),
+    "2": Figure(title="22 layers: He and Xavier", experiments=(training,), draw=partial(_figure, depth=22)),
+    "3": Figure(title="30 layers: He and Xavier", experiments=(training,), draw=partial(_figure, depth=30)),
 }

@@ -39,7 +39,7 @@ def deep(seed: int, size: Size) -> Numbers:
         with torch.no_grad():
             h = torch.randn(200, 512, generator=generator) * start**0.5
             course = [float(h.var())]
-            for layer in model[:-1]:
+            for layer in list(model)[:-1]:
                 h = layer(h)
                 if isinstance(layer, torch.nn.SELU):
                     course.append(float(h.var()))

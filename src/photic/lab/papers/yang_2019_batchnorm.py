@@ -54,6 +54,7 @@ def _growth(norms: Sequence[float]) -> float:
 
 def relu(seed: int, size: Size) -> Numbers:
     """Twelve ReLU layers of 1,000 units, a batch of 256, with small, usual and large weights."""
+    assert _RELU is not None
     found: Numbers = {"theory": [batch_norm_gain(_RELU) ** ((11 - layer) / 2) for layer in range(12)]}
     for scale in (0.1, 2.0, 10.0):
         norms = _norms(nn.ReLU, batch=256, width=1000, depth=12, scale=scale, seed=seed)

@@ -49,7 +49,7 @@ def start(seed: int, size: Size) -> Numbers:
     for scheme in ("he", "fixup"):
         network, h, course = model(32, scheme, seed), images[:256], list[float]()
         with torch.no_grad():
-            for block in [nn.Identity(), *network[:-1]]:
+            for block in [nn.Identity(), *list(network)[:-1]]:
                 h = block(h)
                 course.append(float(h.square().mean()))
         found[f"{scheme} course"] = course
