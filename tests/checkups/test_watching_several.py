@@ -17,6 +17,7 @@ from photic.checkups.tracks import MOST
 from photic.checkups.watching import Watch
 from photic.probes.steps import after_steps, before_steps
 
+torch.manual_seed(0)
 X, Y = torch.randn(32, 16), torch.randint(3, (32,))
 
 

@@ -108,6 +108,17 @@ class GradientGraph:
                     self._taps[before].outputs.add(number)
         return feeders
 
+    def forget(self, sites: set[int]) -> None:
+        """Keep the nodes of these sites alive no longer; no site that stays may be fed by one of them."""
+        for node in [node for node, site in self.site_of.items() if site in sites]:
+            del self.site_of[node]
+            self._taps.pop(node, None)
+        for slot, contributions in list(self._contributions.items()):
+            for site in sites & contributions.keys():
+                del contributions[site]
+            if not contributions or slot.node not in self.site_of:
+                del self._contributions[slot]
+
     def listen(self) -> None:
         """Hook every node that matters. Call it once, after the forward pass and before the backward pass."""
         for node, taps in self._taps.items():

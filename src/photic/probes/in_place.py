@@ -17,15 +17,13 @@ from photic.probes.calls import Call, Watcher, made
 from photic.probes.clipping import clipping
 from photic.probes.compiled import unwarned
 from photic.probes.doors import DOORS, Backward
-from photic.probes.halves import Table, both, table
 from photic.probes.once import Once
+from photic.probes.passes import Passes
 from photic.probes.raw_gradients import RawGradients
 from photic.probes.recorder import Recorder
-from photic.probes.scaling import unscaled_edge, unscaled_site
-from photic.probes.step_readings import StepReadings
+from photic.probes.step_readings import StepReadings, readings
 from photic.probes.updates import snapshot
 from photic.records.runs import Run
-from photic.records.sites import Unseen
 
 Fault = Callable[[Exception], None]
 MOST_SITES = 50_000  # of one step, a hundred megabytes or so: a training that never steps would fill the memory
@@ -62,13 +60,15 @@ class InPlaceAudit:
         self.unreadable = ""
         self.too_large = False
         self.dead: dict[str, Tensor] = {}  # by site: which units were 0 on every example
-        self._inside: list[nn.Module] = []
+        self._passes = Passes()
+        self._resting: nn.Module | None = None
         self._around = ExitStack()
         self._clipping = ExitStack()
         self._watcher: Watcher | None = None
         self._up = False
         self._muted = False
         self._paused = self._interrupted = False
+        self._spent = False  # the graph of what was read is gone, without a backward of the step
         self._depth = 0  # of backwards that are running: a reentrant checkpoint has its own inside
         self._stands_for: dict[int, tuple[int, int]] = {}  # site of the loss -> pass and output of the network
         self._before: dict[str, Tensor] = {}
@@ -98,7 +98,7 @@ class InPlaceAudit:
             self._around.enter_context(unwarned())
             self.entered(root, given)
         else:
-            self._inside = [root]
+            self._passes.enter(root)
             self._see()
             self._watcher.running.enter(root, given)  # its own pre-hooks were listed before ours were added
             with torch._C.DisableTorchFunction():
@@ -111,23 +111,65 @@ class InPlaceAudit:
         """Whether a forward has been seen."""
         return self._open or self._read is not None
 
+    def is_void(self, root: nn.Module) -> bool:
+        """Whether what was read belongs to no step: now that an entrance is called, something else begins.
+
+        So it is when a forward has ended with an exception, when a step was left out after its backward (nothing is left of
+        its gradients), and when the graph is gone because nobody has kept an output.
+        """
+        if not self._open or self._watcher is None or self._depth:
+            return False
+        if self.heard:
+            return self.raw.cleared()
+        if self.beside is not None:
+            return bool(self._passes.inside) and self._passes.inside[0] is root
+        failed = self._prune()
+        if self._passes.inside or self._muted:
+            return False
+        self._thin()
+        return failed or self._spent
+
+    def _prune(self) -> bool:
+        if self._watcher is None or self._interrupted:
+            return False
+        return self._passes.prune(self._watcher.running.stack[:-1])  # the last one is just called
+
+    def _thin(self) -> None:
+        """Let go what nobody needs any more: passes without a backward, of which we alone keep the graph."""
+        if self._passes.many():
+            self._spent = not self.recorder.forget_dead() or self._spent
+
+    def rest(self, root: nn.Module) -> None:
+        """An entrance is called that is no reading: without gradients nothing is seen of it."""
+        if not self._open or self._muted or self.beside is not None or self._watcher is None or self._paused:
+            return
+        self._prune()
+        if self._passes.inside:
+            return
+        if torch.is_grad_enabled():
+            self._thin()
+        elif self._up and self._watcher.take_down():
+            self._up = False
+            self._resting = root
+            self._watcher.running.stack.clear()
+
     def entered(self, root: nn.Module, given: Any) -> None:
         """Another entrance is called in the same step, or the same one again."""
-        self._inside.append(root)
+        self._wake()
+        self._passes.enter(root)
         if not self._open or self._muted or self._watcher is None:
             return
         self._watcher.phase = "model"
-        if self.beside is not None and len(self._inside) == 1:
+        if self.beside is not None and len(self._passes.inside) == 1:
             self.pause()
             self._paused = False
             self.beside.entered(root, *given)
 
     def returned(self, root: nn.Module, output: Any) -> None:
         """An entrance has returned: after the outermost one follows the loss, or another forward."""
-        if not self._inside or self._inside[-1] is not root:
-            return
-        self._inside.pop()
-        if not self._open or self._muted or self._inside or self._watcher is None:
+        if self._resting is root:
+            self._wake()
+        if not self._passes.leave(root) or not self._open or self._muted or self._watcher is None:
             return
         if self.beside is not None:
             done = self.beside.returned(output)
@@ -139,6 +181,11 @@ class InPlaceAudit:
         else:
             self.recorder.mark_outputs(output)
         self._watcher.phase = "loss"
+
+    def _wake(self) -> None:
+        if self._resting is not None:
+            self._resting = None
+            self.resume()
 
     def _see(self) -> None:
         if self._watcher is not None and not self._up:
@@ -155,7 +202,7 @@ class InPlaceAudit:
     def resume(self) -> None:
         """Go on; what ran in between is found by its autograd nodes."""
         self._paused = False
-        if self._open and not self._muted and not (self.beside is not None and self._inside):
+        if self._open and not self._muted and not (self.beside is not None and self._passes.inside):
             self._see()
 
     def _missed(self, error: Exception) -> None:
@@ -216,6 +263,7 @@ class InPlaceAudit:
         try:
             backward = asked()
             if backward.inner:
+                self._spent = self._spent or backward.frees
                 self._let_pass(True)
             else:
                 self._hear(backward.roots)
@@ -295,15 +343,6 @@ class InPlaceAudit:
         except Exception as error:
             self.fault(error)
 
-    def _tables(self) -> tuple[Recorder, Table]:
-        """Return who knows the parameters' sites, and the sites."""
-        if self.beside is None:
-            return self.recorder, table(self.recorder)
-        network = Recorder(fault=self.fault)
-        outputs = self.beside.read(network)
-        stands_for = {site: outputs[number][place] for site, (number, place) in self._stands_for.items()}
-        return network, both(table(network), table(self.recorder), stands_for)
-
     def before_step(self, optimizer: torch.optim.Optimizer, *, step: int, moves: bool = True) -> None:
         """The optimizer is about to step: read all gradients as it will see them, and remember the weights.
 
@@ -314,7 +353,8 @@ class InPlaceAudit:
         if self._read is None:
             self._leave()
             try:
-                self._read = self._sites()
+                self._read = readings(self.model, self.recorder, self.beside, self._stands_for, self.value, self.scale)
+                self.dead = self._read.recorder.dead
             except Exception as error:
                 if self.beside is None:
                     raise
@@ -328,20 +368,6 @@ class InPlaceAudit:
             if moves:
                 self._before = snapshot(self.model)
         self.seconds += time.perf_counter() - start
-
-    def _sites(self) -> StepReadings:
-        """Read the sites, and let their graph go."""
-        recorder, (sites, readings, edges, edge_readings) = self._tables()
-        self.dead = recorder.dead
-        hidden = self.recorder.graph.reentrant_checkpoints()
-        names = [self.recorder.forwards[site].site.name for site in hidden]
-        recorder.unseen.extend(Unseen(name, "a reentrant checkpoint hides its operations") for name in names)
-        loss = None if self.value is None else float(self.value.detach().sum()) / self.scale
-        if self.scale != 1.0:
-            readings = tuple(unscaled_site(reading, self.scale) for reading in readings)
-            edge_readings = tuple(unscaled_edge(reading, self.scale) for reading in edge_readings)
-        rest, how = recorder.without_graph(), "in place" if self.beside is None else "beside"
-        return StepReadings(self.model, rest, how, self.scale, loss, sites, readings, edges, edge_readings)
 
     def after_step(self) -> Run | None:
         """The optimizer has stepped: return the run with the true update of every parameter; None where it was not read."""

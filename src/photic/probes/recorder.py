@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +14,14 @@ from torch import Tensor, nn
 from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
 from photic.probes.custom import inside_custom_function
+from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
 from photic.probes.shares import share_facts
 from photic.probes.spread import column_facts, spread_facts
 from photic.probes.squashing import Squashing
-from photic.probes.time_axis import TimeTap, tap
+from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
@@ -29,13 +29,7 @@ from photic.records.moments import Moments, combined
 from photic.records.runs import (
     ColumnFacts,
     EdgeReading,
-    GateFacts,
-    ShareFacts,
     SiteReading,
-    SpreadFacts,
-    TimeFacts,
-    UnitFacts,
-    WeightFacts,
 )
 from photic.records.sites import INPUT, Edge, Site, Unseen
 
@@ -44,42 +38,6 @@ _MOVES = {
     "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous",
 }  # fmt: skip
 _CHANNEL_FIRST = ("conv", "batch_norm", "instance_norm", "group_norm", "max_pool", "avg_pool", "adaptive")
-
-
-@dataclass(slots=True)
-class _Forward:
-    """What the forward pass tells of one site."""
-
-    site: Site
-    feeders: set[int]
-    signal: Moments | None
-    weight: WeightFacts | None
-    units: UnitFacts | None
-    channel_axis: int | None
-    time: TimeTap | None = None
-    times: TimeFacts | None = None
-    spread: SpreadFacts | None = None
-    shares: ShareFacts | None = None
-    gates: GateFacts | None = None
-    given: Moments | None = None
-
-    def time_facts(self) -> TimeFacts | None:
-        """Return the facts of a recurrent layer with the gradients that came since."""
-        if self.time is None or self.times is None:
-            return None
-        return replace(self.times, gradient_norms=self.time.norms or ())
-
-
-@dataclass(slots=True)
-class _Before:
-    """Inputs of a call as they are before it runs."""
-
-    tensors: list[Tensor]
-    nodes: list[Any]
-    versions: list[int]
-    feeders: set[int]
-    carried_gradient: bool
-    signal: Tensor | None
 
 
 class Recorder:
@@ -101,7 +59,7 @@ class Recorder:
         self.see = see
         self.fault = fault
         self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
-        self.forwards: list[_Forward] = []
+        self.forwards: list[Forward] = []
         self.unseen: list[Unseen] = []
         self.outputs: tuple[int, ...] = ()
         self.inputs: Moments | None = None
@@ -144,12 +102,32 @@ class Recorder:
         with torch._C.DisableTorchFunction():
             return self._source(tensor)
 
+    def forget_dead(self) -> bool:
+        """Let go the graph of all that leads to no tensor which somebody still holds; False if nothing is left."""
+        needed: set[int] = set()
+        used = {source for forward in self.forwards for source in forward.feeders}  # what follows may hold it
+        last = [(ref(), site) for ref, site in self._values.values() if site not in used]
+        waiting = [site for tensor, site in last if tensor is not None and tensor.grad_fn is not None]
+        while waiting:
+            site = waiting.pop()
+            if site != INPUT and site not in needed:
+                needed.add(site)
+                waiting.extend(self.forwards[site].feeders)
+        gone = set(range(len(self.forwards))) - needed
+        self.graph.forget(gone)
+        self.squashing.forget(gone)
+        for site in gone:
+            self.forwards[site].time = None
+        return bool(needed)
+
     def without_graph(self) -> Recorder:
         """Return what is known of parameters and sites, without anything that keeps the graph or its values alive."""
         rest = Recorder(fault=self.fault)
-        rest.forwards = [_Forward(f.site, f.feeders, None, None, None, None) for f in self.forwards]
+        rest.forwards = [Forward(f.site, f.feeders, None, None, None, None) for f in self.forwards]
         rest.outputs, rest.inputs, rest.columns = self.outputs, self.inputs, self.columns
-        rest.unseen, rest.hidden, rest._parameter_sites = self.unseen, self.hidden, self._parameter_sites
+        rest.dead, rest.unseen, rest.hidden, rest._parameter_sites = (
+            self.dead, self.unseen, self.hidden, self._parameter_sites,
+        )  # fmt: skip
         rest.graph.leaves = {k: leaf for k, leaf in self.graph.leaves.items() if isinstance(leaf, nn.Parameter)}
         rest.graph.leaf_users = self.graph.leaf_users
         return rest
@@ -181,7 +159,7 @@ class Recorder:
             made.gates = gate_facts(call, result)
         return result
 
-    def _before(self, call: Call) -> _Before | None:
+    def _before(self, call: Call) -> Before | None:
         inputs = tensors_in((call.args, call.kwargs))
         feeders: set[int] = set()
         for tensor in inputs:
@@ -199,7 +177,7 @@ class Recorder:
         in_place = getattr(call.function, "__name__", "").endswith("_") or call.kwargs.get("inplace") is True
         if signal is not None and in_place:
             signal = signal.detach().clone()
-        return _Before(
+        return Before(
             inputs,
             [tensor.grad_fn for tensor in inputs],
             [0 if tensor.is_inference() else tensor._version for tensor in inputs],
@@ -208,7 +186,7 @@ class Recorder:
             signal,
         )
 
-    def _record(self, call: Call, before: _Before, result: Any) -> _Forward | None:
+    def _record(self, call: Call, before: Before, result: Any) -> Forward | None:
         outputs = self._outputs(before, result)
         if not outputs:
             self._became_number(call, before, result)
@@ -238,7 +216,7 @@ class Recorder:
             differentiable=differentiable or not before.carried_gradient,
         )
         self.forwards.append(
-            _Forward(
+            Forward(
                 site,
                 feeders,
                 self._signal(call.operation, feeders, outputs),
@@ -265,7 +243,7 @@ class Recorder:
                 self._parameter_sites[id(tensor)].add(index)
         return self.forwards[index]
 
-    def _became_number(self, call: Call, before: _Before, result: Any) -> None:
+    def _became_number(self, call: Call, before: Before, result: Any) -> None:
         """Make a site of a signal that the loss turns into a plain number, which carries no gradient."""
         if call.phase != "loss" or not before.carried_gradient or not isinstance(result, (int, float)):
             return
@@ -281,22 +259,22 @@ class Recorder:
             phase="loss",
             differentiable=False,
         )
-        self.forwards.append(_Forward(site, before.feeders, None, None, None, None))
+        self.forwards.append(Forward(site, before.feeders, None, None, None, None))
 
-    def _given(self, before: _Before) -> Moments | None:
+    def _given(self, before: Before) -> Moments | None:
         """Return the numbers that enter a call and that no site made: targets, in the loss."""
         plain = [t for t in before.tensors if t.is_floating_point() and not t.requires_grad and t.numel() > 1]
         with torch._C.DisableTorchFunction():
             return combined([moments(t) for t in plain if self._known(t) is None])
 
-    def _outputs(self, before: _Before, result: Any) -> list[Tensor]:
+    def _outputs(self, before: Before, result: Any) -> list[Tensor]:
         """Return the tensors that the call made or changed, those it only handed through left out."""
         made = tensors_in(result)
         known = {id(tensor): place for place, tensor in enumerate(before.tensors)}
         for place, tensor in enumerate(before.tensors):  # x[0] = y returns nothing and changes x
-            if id(tensor) not in {id(t) for t in made} and _changed(before, place):
+            if id(tensor) not in {id(t) for t in made} and before.changed(place):
                 made.append(tensor)
-        return [tensor for tensor in made if id(tensor) not in known or _changed(before, known[id(tensor)])]
+        return [tensor for tensor in made if id(tensor) not in known or before.changed(known[id(tensor)])]
 
     def _signal(self, operation: str, feeders: set[int], outputs: Sequence[Tensor]) -> Moments | None:
         if operation in _MOVES and len(feeders) == 1 and len(outputs) == 1:
@@ -348,7 +326,7 @@ class Recorder:
             shape=tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
         )
-        self.forwards.append(_Forward(site, feeders, moments(tensor), None, None, axis))
+        self.forwards.append(Forward(site, feeders, moments(tensor), None, None, axis))
         self._remember(tensor, index)
         return index
 
@@ -388,13 +366,6 @@ class Recorder:
                 )
             )
         return tuple(sites), tuple(edges), tuple(edge_readings)
-
-
-def _changed(before: _Before, place: int) -> bool:
-    tensor = before.tensors[place]
-    if tensor.grad_fn is not before.nodes[place]:
-        return True
-    return not tensor.is_inference() and tensor._version != before.versions[place]
 
 
 def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:

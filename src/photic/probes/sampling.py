@@ -20,6 +20,7 @@ from photic.probes.pace import Kind
 from photic.records.runs import Run
 
 Fault = Callable[[Exception], None]
+_LEFT_OUT = 3  # steps in a row that were left out after their backward, until an audit gives up
 
 
 class Sampling:
@@ -61,6 +62,7 @@ class Sampling:
         self._replaced: list[nn.Module] = []
         self._regions = Regions(self._pause, self._resume)
         self._misses = 0
+        self._left_out = 0
 
     def take(self, roots: Sequence[nn.Module]) -> None:
         """Watch these models from the next step on."""
@@ -108,6 +110,7 @@ class Sampling:
             return
         self._hidden = self._whole = False
         if kind == "audit":
+            self._left_out = 0
             self.refresh()
             self.audit = InPlaceAudit(self.family, self.fault, compiled=self.compiled)
         elif self.compiled:
@@ -230,8 +233,13 @@ class Sampling:
         if torch.compiler.is_compiling():
             return
         try:
+            audit = None if self.audit is None or self.audit.elsewhere else self.audit
             if not original(module).training or not torch.is_grad_enabled():
+                if audit is not None:
+                    audit.rest(module)
                 return
+            if audit is not None and audit.is_void(module):
+                self._begin_anew(audit)
             if self._beside is not None:
                 self._beside.entered(module, args, kwargs)
             elif self.audit is not None and self.audit.elsewhere:
@@ -240,6 +248,14 @@ class Sampling:
                 self.audit.begin(module, (args, kwargs))
         except Exception as error:
             self.fault(error)
+
+    def _begin_anew(self, audit: InPlaceAudit) -> None:
+        """What was read belongs to no step; a training that leaves out every step is not followed for ever."""
+        self._left_out += audit.heard
+        new = InPlaceAudit(self.family, self.fault, compiled=self.compiled)
+        self.audit = new if self._left_out <= _LEFT_OUT else None
+        if not audit.close():
+            self._closing.append(audit)
 
     def leaving(self, module: nn.Module, args: Any, output: Any) -> None:
         """An entrance has returned."""

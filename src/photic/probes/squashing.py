@@ -34,6 +34,12 @@ class Squashing:
         if self._last is not None:
             self._kept.setdefault(*self._last)
 
+    def forget(self, sites: set[int]) -> None:
+        """Hold nothing of these sites any more."""
+        self._kept = {site: kept for site, kept in self._kept.items() if site not in sites}
+        if self._last is not None and self._last[0] in sites:
+            self._last = None
+
     def hear(self, site: int, gradient: Tensor) -> None:
         """Take the gradient of a site."""
         signal = self._kept.pop(site, None)

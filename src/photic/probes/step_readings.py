@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from photic.kernels.moments import moments
 from photic.probes.audit import circumstances, foreign, optimizer_words, parameter_table, scheduled
+from photic.probes.beside import Beside
+from photic.probes.halves import both, table
 from photic.probes.raw_gradients import RawGradients
 from photic.probes.recorder import Recorder
-from photic.probes.scaling import unscaled
+from photic.probes.scaling import unscaled, unscaled_edge, unscaled_site
 from photic.probes.updates import epsilon_shares, updates
 from photic.records.runs import EdgeReading, ParameterReading, Run, SiteReading, Step
-from photic.records.sites import Edge, Site
+from photic.records.sites import Edge, Site, Unseen
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,3 +96,35 @@ class StepReadings:
             run.steps[0], parameters=tuple(readings), leftover_share=leftover, clip_limit=limit, clip_norm=norm
         )
         return dataclasses.replace(run, steps=(step,))
+
+
+def readings(
+    model: nn.Module,
+    recorder: Recorder,
+    beside: Beside | None,
+    stands_for: Mapping[int, tuple[int, int]],
+    value: Tensor | None,
+    scale: float,
+) -> StepReadings:
+    """Read the sites of a step after its backward.
+
+    Args:
+        recorder: of the user's own forward and loss; of the loss alone where the forward is made again `beside`.
+        stands_for: sites of the loss that are outputs of the forward beside: the number of the pass and of the output.
+        value: the loss, multiplied by `scale`.
+    """
+    names = [recorder.forwards[site].site.name for site in recorder.graph.reentrant_checkpoints()]
+    network, read = recorder, table(recorder)
+    if beside is not None:
+        network = Recorder(fault=recorder.fault)
+        outputs = beside.read(network)
+        places = {site: outputs[number][place] for site, (number, place) in stands_for.items()}
+        read = both(table(network), read, places)
+    sites, readings, edges, edge_readings = read
+    network.unseen.extend(Unseen(name, "a reentrant checkpoint hides its operations") for name in names)
+    if scale != 1.0:
+        readings = tuple(unscaled_site(reading, scale) for reading in readings)
+        edge_readings = tuple(unscaled_edge(reading, scale) for reading in edge_readings)
+    loss = None if value is None else float(value.detach().sum()) / scale
+    how = "in place" if beside is None else "beside"
+    return StepReadings(model, network.without_graph(), how, scale, loss, sites, readings, edges, edge_readings)
