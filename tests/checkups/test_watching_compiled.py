@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -296,3 +297,43 @@ def test_a_compiled_gan_is_read_on_both_sides() -> None:
     for track in watch._tracks.values():
         assert track.last is not None
         assert [s.operation for s in track.last.sites].count("linear") >= 4
+
+
+@pytest.mark.parametrize("attach", ["", "after"])
+def test_a_handle_made_in_one_thread_watches_a_training_in_another(attach: str) -> None:
+    """No graph more, also in the first step; and a script that trains in a thread is found."""
+    from photic.checkups.discovery import Discovery
+
+    def run(*, watched: bool) -> tuple[list[Any], Any, Any]:
+        torch._dynamo.reset()
+        counters.clear()
+        x, y = zoo.vectors()
+        model = seeded(Net)
+        called, loss = torch.compile(model, backend="aot_eager"), torch.compile(F.cross_entropy, backend="aot_eager")
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        looking = Discovery(lambda roots: Watch(roots, started=1)) if watched and not attach else None
+        handle = photic.watch(called, optimizer) if watched and attach else None
+        losses: list[Any] = []
+
+        def training() -> None:
+            torch.manual_seed(1)
+            for _ in range(6):
+                optimizer.zero_grad()
+                value = loss(called(x), y)
+                value.backward()
+                optimizer.step()
+                losses.append(value.item())
+
+        thread = threading.Thread(target=training)
+        thread.start()
+        thread.join()
+        for each in (looking, handle):
+            if each is not None:
+                each.close()
+        seen = counters["stats"]["unique_graphs"], dict(counters["graph_break"])
+        return losses, seen, handle if looking is None else looking.watch
+
+    plain, counted, _ = run(watched=False)
+    watched, recounted, watch = run(watched=True)
+    assert plain == watched and counted == recounted
+    assert watch.faults == [] and watch.run is not None and len(watch.run.sites) > 8

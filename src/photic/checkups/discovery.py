@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -47,9 +48,8 @@ class Discovery:
         self.started = 1
         self.fault = ""
         self._process = os.getpid()
-        self._depth = 0
-        self._thread = get_ident()
-        self._called: dict[int, nn.Module] = {}
+        self._here = threading.local()  # how deep a thread is inside of modules
+        self._called: dict[int, dict[int, nn.Module]] = {}  # by thread
         self._hooks: list[RemovableHandle] = []
         self._quiet = ExitStack()
         self._regions = Regions(self._region_entered, self._region_left)
@@ -98,7 +98,7 @@ class Discovery:
         after_steps.remove(self._stepped)
 
     def _look(self) -> None:
-        self._depth = 0
+        self._here = threading.local()
         self._quiet.enter_context(unwarned())
         self._regions.open()
         self._hook()
@@ -107,8 +107,8 @@ class Discovery:
         """A compiled region must not meet our hooks; what is called through it is told by its frame."""
         try:
             module = entering_module()
-            if module is not None and self._depth == 0 and original(module).training and torch.is_grad_enabled():
-                self._called.setdefault(id(module), module)
+            if module is not None:
+                self._note(module)
             self._unhook()
         except Exception as error:
             self._fail(error)
@@ -135,20 +135,32 @@ class Discovery:
         self._called.clear()
 
     def _entered(self, module: nn.Module, given: Any) -> None:
-        if torch.compiler.is_compiling() or get_ident() != self._thread:
-            return
-        if self._depth == 0 and original(module).training and torch.is_grad_enabled():
-            self._called.setdefault(id(module), module)
-        self._depth += 1
+        if not torch.compiler.is_compiling():
+            self._note(module)
+            self._here.depth = self._depth + 1
 
     def _left(self, module: nn.Module, given: Any, output: Any) -> None:
-        if not torch.compiler.is_compiling() and get_ident() == self._thread:
-            self._depth = max(0, self._depth - 1)
+        if not torch.compiler.is_compiling():
+            self._here.depth = max(0, self._depth - 1)
+
+    @property
+    def _depth(self) -> int:
+        return getattr(self._here, "depth", 0)
+
+    def _note(self, module: nn.Module) -> None:
+        """A module is called in this thread: is it from outside of any other, and in training?"""
+        if self._depth == 0 and original(module).training and torch.is_grad_enabled():
+            self._called.setdefault(get_ident(), {}).setdefault(id(module), module)
+
+    def _candidates(self) -> dict[int, nn.Module]:
+        """Return what was called in this thread; where that is nothing, in any."""
+        every = {key: module for called in list(self._called.values()) for key, module in list(called.items())}
+        return self._called.get(get_ident()) or every
 
     def _models(self, optimizer: torch.optim.Optimizer) -> list[nn.Module]:
         """Return the outermost modules that were called; none if none holds parameters of the optimizer."""
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        holders = [m for m in self._called.values() if any(p.requires_grad for p in m.parameters())]
+        holders = [m for m in self._candidates().values() if any(p.requires_grad for p in m.parameters())]
         if not any(id(p) in owned for m in holders for p in m.parameters()):
             return []
         inner = {id(part) for m in holders for part in m.modules() if part is not m}
@@ -196,7 +208,7 @@ class Discovery:
         if not models and tries < _PATIENCE:
             return
         along = self.watch.steps > self._steps_before or any(
-            id(part) in self._called for root in self.watch.roots for part in root.modules()
+            id(part) in self._candidates() for root in self.watch.roots for part in root.modules()
         )
         self._forget()
         if not models:

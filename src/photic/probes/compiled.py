@@ -30,7 +30,10 @@ def original(module: nn.Module) -> nn.Module:
 
 
 class Regions:
-    """Tells when this thread enters and leaves a compiled region. Nothing of ours may be up inside.
+    """Tells when the training enters and leaves a compiled region. Nothing of ours may be up inside.
+
+    The training's thread is the one in which `open` is called again; until then it may be any: a handle that is made in
+    one thread may watch a training in another.
 
     A hook or a function mode that dynamo meets becomes a guard of the graph: without it the graph would be compiled again.
     Every way into a region passes one function of dynamo's; where a torch has none, only known wrappers are told apart.
@@ -38,12 +41,16 @@ class Regions:
 
     def __init__(self, entered: Callable[[], None], left: Callable[[], None]) -> None:
         self._tell_entered, self._tell_left = entered, left
-        self._thread = get_ident()
+        self._thread: int | None = None
+        self._opened = False
+        self._inner = 0  # the thread that is inside
         self.seen = False
         self._inside: list[int] = []  # the calls that opened a region, by their frames
 
     def open(self) -> None:
         """Begin to listen."""
+        self._thread = get_ident() if self._opened else None
+        self._opened = True
         self.seen = False
         self._inside.clear()
         frames = _frames()
@@ -57,13 +64,15 @@ class Regions:
 
     def crossed(self, frame: int, *, compiles: bool) -> None:
         """A call of dynamo's sets what comes next: the first time on its way in, the second time on its way out."""
-        if get_ident() != self._thread:
+        here = get_ident()
+        if here != self._inner if self._inside else self._thread not in (None, here):
             return
         if frame in self._inside:
             del self._inside[self._inside.index(frame) :]
             if not self._inside:
                 self._tell_left()
         elif compiles:
+            self._inner = here
             self._inside.append(frame)
             self.seen = True
             if len(self._inside) == 1:
