@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from photic.cli.main import run
+from photic.cli.story import tell
+from photic.lab import demonstration
 
 
 def test_the_demo_shows_the_whole_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    kept: list[demonstration.Demonstration] = []
+    made = demonstration.demonstrate
+
+    def demonstrate(*given: Any) -> demonstration.Demonstration:
+        kept.append(made(*given))
+        return kept[0]
+
+    monkeypatch.setattr(demonstration, "demonstrate", demonstrate)
     assert run(["demo", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["untreated"]["test_accuracy"] <= 0.15
@@ -26,3 +39,16 @@ def test_the_demo_shows_the_whole_chain(
     assert shown["seconds"] < 600
     for name in shown["files"]:
         assert Path(name).stat().st_size > 1000
+    told = io.StringIO()
+    tell(kept[0], Console(file=told, width=120, no_color=True, force_terminal=False))
+    lines = told.getvalue().splitlines()
+    assert len(lines) <= 80
+    for part in (
+        "reaches 2 of 11 layers",
+        "it never exceeds 0.25",
+        "critical vanishing-gradient",
+        "centred-logistic",
+        "\n+++ ",
+        "0.9",
+    ):
+        assert part in told.getvalue()
