@@ -164,7 +164,7 @@ class _Optimizer:
             for parameter, gradient in held:
                 if gradient is not None:
                     parameter.grad = (gradient / self._scale + self._sums.get(id(parameter), 0.0)) / self.every
-            audit.raw_norms = {key: norm * self._scale for key, norm in audit._norms().items()}
+            audit.raw.read_anew(self._scale)
             yield
         finally:
             for parameter, gradient in held:

@@ -34,6 +34,10 @@ class RawGradients:
         """A backward has run. What was clipped is not raw any more."""
         self.norms |= {key: norm for key, norm in self._now().items() if key not in self._clips}
 
+    def read_anew(self, factor: float) -> None:
+        """What `.grad` holds now, times a factor, is what came: an integration has put it there."""
+        self.norms = {key: norm * factor for key, norm in self._now().items()}
+
     def clipped(self, parameters: Iterable[Tensor], limit: float, norm: Any) -> None:
         """The gradients of these parameters, together of this norm, are about to be clipped to a limit."""
         for parameter in parameters:
