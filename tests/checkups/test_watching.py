@@ -262,6 +262,75 @@ def test_the_pace_keeps_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> No
         Pace(3.0)
 
 
+def paced(
+    steps: int, monkeypatch: pytest.MonkeyPatch, *, every: int = 0, pause: int = 0
+) -> tuple[Pace, dict[str, list[int]]]:
+    """Plain steps take 10 ms, glances 1 ms more, audits 40 ms more; the user's own pause of 300 ms comes at every n-th step."""
+    clock = [0.0]
+    monkeypatch.setattr("photic.probes.pace.time.perf_counter", lambda: clock[0])
+    pace = Pace(0.01, every=every)
+    kind: Any = "audit"
+    made: dict[str, list[int]] = {"nothing": [], "glance": [], "audit": []}
+    for step in range(steps):
+        made[kind].append(step)
+        clock[0] += 0.010 + {"nothing": 0.0, "glance": 0.001, "audit": 0.040}[kind]
+        clock[0] += 0.3 if pause and step % pause == 0 else 0.0
+        kind = pace.stepped(step, kind, own=0.0)
+    return pace, made
+
+
+@pytest.mark.parametrize("every", [0, 1, 10])
+def test_audits_go_on_after_the_start_up(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace, made = paced(20_000, monkeypatch, every=every)
+    assert len(made["audit"]) > 12 and made["audit"][-1] > 10_000
+    assert pace.glances_unmeasured == (every == 1)
+    audits = sum(step > START_UP[-1] for step in made["audit"]) * 0.040
+    assert pace.overhead >= 0.9 * audits / pace.total_seconds
+    if every:
+        assert all(step % every == 0 for step in made["glance"])
+
+
+def test_pauses_of_the_user_are_not_our_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace, made = paced(20_000, monkeypatch, pause=19)
+    assert len(made["glance"]) > 300
+    true = 0.001 * len(made["glance"]) + 0.040 * (len(made["audit"]) - len(START_UP))
+    assert pace.overhead * pace.total_seconds < 1.6 * true
+
+
+class Breaking(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.broken = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x * float("nan") if self.broken else x)
+
+
+@pytest.mark.parametrize("breaks", [21, 22])
+def test_a_glance_at_a_nan_leads_to_a_finding(breaks: int) -> None:
+    """No audit is due between step 8 and step 32."""
+    model = seeded(Breaking)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    x, y = zoo.vectors()
+    told: list[tuple[str, int]] = []
+    with photic.watch(model, optimizer, every=2, on_finding=lambda f, step: told.append((f.problem, step))) as watch:
+        for step in range(31):
+            model.broken = step >= breaks
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    assert watch.faults == [] and told == [("non-finite", 24)]
+    assert [step for step in next(iter(watch._tracks.values())).audited if step > 8] == [
+        23,
+        24,
+    ]  # once, not at every glance
+
+
+def test_what_was_not_measured_is_said_so() -> None:
+    assert "the glances were not measured" in trained(lambda: zoo.Mlp(torch.relu, 3), every=1, steps=8).cost()
+    assert "not measured" not in trained(lambda: zoo.Mlp(torch.relu, 3), every=2, steps=8).cost()
+
+
 def test_what_is_no_module_is_refused() -> None:
     with pytest.raises(TypeError, match="Modules to watch"):
         photic.watch([1, 2])  # type: ignore[list-item]

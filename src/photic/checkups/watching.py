@@ -322,8 +322,10 @@ class Watch:
         if run is not None:
             self.pace.read()
             self._judge(track, run)
-        elif kind == "glance" and self.on_glance is not None:
-            self.on_glance(self._sampling.glance, self.steps - 1)
+        elif kind == "glance":
+            following = self.pace.alarmed(step + 1, following, sick=self._sampling.meets_nonfinite())
+            if self.on_glance is not None:
+                self.on_glance(self._sampling.glance, self.steps - 1)
         elif kind == "audit" and not self._sampling.too_large:  # nothing of ours ran in this step
             following = self.pace.missed(step + 1, following)
         self.pace.judged(step, kind)
@@ -338,8 +340,6 @@ class Watch:
     def _between(self, track: Track, another: tuple[InPlaceAudit, Run] | None) -> None:
         """A step without a sample of its own: what is up stays up, and the audit before may have read this step too."""
         step = self.steps - self._started
-        if another is not None:
-            self.pace.allow(step)
         own, kind = (0.0, "nothing") if another is None else (another[0].take_seconds(), "again")
         following = self.pace.stepped(step, kind, own=own, of=track.number)
         self._count(track, read=another is not None)
@@ -347,8 +347,8 @@ class Watch:
             self._dead = another[0].dead
             self._judge(track, another[1])
             self.pace.judged(step, "audit")
-        read = another is not None and self._for_turn  # the audit that is up is for an optimizer that has had one now
-        if self._on and (self._kind == "nothing" or read or (self._kind == "glance" and following == "audit")):
+        had = another is not None and self._for_turn  # its turn: what is up was meant for it
+        if self._on and (self._kind == "nothing" or had or (self._kind == "glance" and following == "audit")):
             if self._kind != "nothing":
                 self._stop_sampling(linger=True)
             self._prepare(self._also(following))

@@ -73,6 +73,8 @@ class Pace:
         self._audited = 0
         self._allowed: set[int] = set()
         self._misses = 0
+        self._sick = False  # the last glance met NaN or infinities
+        self._rang: int | None = None  # the step of the last alarm
         self._again: int | None = None  # from this step on an audit is tried again
 
     def allow(self, step: int) -> None:
@@ -121,6 +123,8 @@ class Pace:
                 self._plain_of.setdefault(of, deque(maxlen=31)).append(took)
         else:
             self._unpriced.append((step, kind, took, own, of))
+        if kind == "again":
+            self.allow(step)
         if len(self._plain) >= 3:  # before that nobody knows what a plain step takes
             for sample in self._unpriced:
                 self._price(*sample)
@@ -154,7 +158,21 @@ class Pace:
 
     def read(self) -> None:
         """Tell that an audit read its step."""
-        self._misses, self._again = 0, None
+        self._misses = 0
+        if self._rang is None or self._again != self._rang + 1:  # of an alarm the second audit is still to come
+            self._again = None
+
+    def alarmed(self, step: int, following: Kind, *, sick: bool) -> Kind:
+        """Tell whether a glance met NaN or infinities, and get what step number `step`, the next one, shall be.
+
+        Where it did for the first time since all was finite, the next two steps are audited: two audits make a finding.
+        """
+        rings = sick and not self._sick and (self._rang is None or step >= 1.3 * self._rang + 10)
+        self._sick = sick
+        if not rings:
+            return following
+        self._rang, self._again = step, step + 1
+        return "audit"
 
     def passed(self) -> None:
         """Tell that a step went by that was none: a scaler skipped it."""
@@ -182,9 +200,8 @@ class Pace:
             return "glance" if step % self.every == 0 else "nothing"
         if len(self._plain) < 5:
             return "nothing"
-        spare = self.budget * self._own_time - self.sampled_seconds
-        for_glances = 0.5 * self.budget * self._own_time - self._glances.total  # the other half is left for audits
-        if min(spare, for_glances) > (self._glances.usual or 0.5 * statistics.median(self._plain)):
+        usual = self._glances.usual or 0.5 * statistics.median(self._plain)
+        if 0.5 * self.budget * self._own_time - self._glances.total > usual:
             return "glance"
         return "nothing"
 
@@ -198,7 +215,5 @@ class Pace:
             return step % self.audit_every == 0
         if len(self._plain) < 5 or step < 1.3 * self._audited + 10:
             return False
-        spent = (
-            self._for_audits if self.every else self.sampled_seconds
-        )  # glances at every n-th step are no choice of ours
-        return self.budget * self._own_time - spent > 1.2 * self._audit_cost.usual > 0.0
+        share = 1.0 if self.every else 0.5  # glances have the other half, so that neither kind waits for the other's
+        return share * self.budget * self._own_time - self._for_audits > 1.2 * self._audit_cost.usual > 0.0

@@ -302,6 +302,10 @@ class Sampling:
             return not self.audit.begun or (self.audit.read and not self.audit.reads(optimizer))
         return self.kind == "glance" and not self.compiled and not any(self.glance.counts[0])
 
+    def meets_nonfinite(self) -> bool:
+        """Whether the glance read a NaN or an infinity; waits for a GPU."""
+        return any(read is not None and read.nonfinite for which in (0, 1) for read in self.glance.moments(which))
+
     def after_another(self, optimizer: torch.optim.Optimizer) -> tuple[InPlaceAudit, Run] | None:
         """Return what the audit before read of the step of a further optimizer; None if it has ended."""
         audit = self.last
