@@ -385,7 +385,7 @@ CLAIMS = (
 
 FIGURES = {
     "2": Figure(title="mean and deviation of sigmoid layers in training", experiments=(saturation,), draw=layers_over_time),
-    "3": Figure(title="98th percentile and deviation: tanh, softsign", experiments=(online,), draw=partial(percentiles, courses=("Tanh", "Softsign"))),
+    "3": Figure(title="98th percentile, deviation: tanh, softsign", experiments=(online,), draw=partial(percentiles, courses=("Tanh", "Softsign"))),
     "4": Figure(title="activations at the end of training: tanh and softsign", experiments=(online,),
                 draw=partial(last_histograms, courses=("Tanh", "Softsign"))),
     "5": Figure(title="cost over two weights: cross-entropy and quadratic", experiments=(surface,), draw=surfaces),
