@@ -270,8 +270,8 @@ def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: 
         losses += train(setup, stream, 1)
     hook.remove()
     left = _norm(setup)
-    if not clips and came and 0.0 < left < CUT * came[-1]:  # the optimizer's step cut the gradients by itself
-        clips.append((left, came[-1]))
+    if not clips and came and 0.0 < left < CUT * came[0]:  # the optimizer's step cut the gradients by itself
+        clips.append((left, came[0]))
     moved, uphill = updates(before, setup.model), against_gradient(before, setup.model)
     shares = epsilon_shares(setup.optimizer, setup.model)
     step: Step = run.steps[index]

@@ -175,7 +175,7 @@ class Discovery:
             models = self._models(optimizer)
             if not models:  # another optimizer, or a model that was never called as a module
                 self._strays[type(optimizer).__name__] += 1
-                self._passers |= {type(module).__name__ for module in self._called.values()}
+                self._passers |= {type(module).__name__ for module in self._candidates().values()}
                 return
             self._forget()
             after_steps.remove(self._stepped)

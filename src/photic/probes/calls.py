@@ -144,6 +144,12 @@ class Watcher(TorchFunctionMode):
         self.entered = False
 
     def __enter__(self) -> Watcher:
+        """Go above all modes that are there: within one block another may hand on other calls than it was given."""
+        overrides._push_mode(self)
+        self.entered = True
+        return self
+
+    def _go_beneath(self) -> None:
         """Go beneath all modes that are there: who leaves one of his own takes away the topmost."""
         above = [overrides._pop_mode() for _ in overrides._get_current_function_mode_stack()]
         if above and above[-1] is getattr(_DEFAULT, "device_context", None):  # torch wants it at the bottom
@@ -151,7 +157,6 @@ class Watcher(TorchFunctionMode):
         for mode in (self, *reversed(above)):
             overrides._push_mode(mode)
         self.entered = True
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.off = True
@@ -162,7 +167,7 @@ class Watcher(TorchFunctionMode):
         with ExitStack() as stack:
             stack.enter_context(following(self.running))
             stack.enter_context(_opened_composites())
-            self.__enter__()
+            self._go_beneath()
             self._around = stack.pop_all()
 
     def take_down(self) -> bool:
