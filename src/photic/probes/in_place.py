@@ -132,9 +132,7 @@ class InPlaceAudit:
     def _prune(self) -> bool:
         if self._watcher is None or self._interrupted:
             return False
-        return self._passes.prune(
-            self._watcher.running.stack
-        )  # ours hears of a call first: it does not stand there yet
+        return self._passes.prune(self._watcher.running.stack)  # a module that is just called does not stand there yet
 
     def _thin(self) -> None:
         """Let go what nobody needs any more: passes without a backward, of which we alone keep the graph."""
