@@ -112,7 +112,8 @@ def test_parameters_in_lists_and_dicts_become_known() -> None:
     ],
 )
 def test_what_was_lost_is_found_again(name: str, build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)
+    treatment = cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)
+    assert treatment.accepted
 
 
 @pytest.mark.parametrize("name", ["soft-comparison", "open-checkpoint", "register-modules", "woken-factor"])

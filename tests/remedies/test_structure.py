@@ -82,7 +82,7 @@ def test_each_cures_a_network_of_the_clinic(case: str, remedy: str, monkeypatch:
     setup = chosen.build(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cured(
+        treatment = cured(
             remedy,
             monkeypatch,
             build,
@@ -92,6 +92,7 @@ def test_each_cures_a_network_of_the_clinic(case: str, remedy: str, monkeypatch:
             steps=120,
             seeds=(0,),
         )
+        assert treatment.accepted
 
 
 class PostNorm(nn.Module):
@@ -231,7 +232,10 @@ def test_truncation_cures_a_gradient_that_explodes_along_time(monkeypatch: pytes
         x = 0.01 * torch.randn(32, 40, 8, generator=generator)
         x[torch.arange(32), -2, y] += 1.0  # shown near the end
         batches.append((x, y))
-    cured("truncated-time", monkeypatch, build, batches, F.cross_entropy, optimizer=adam, steps=150, seeds=(0,))
+    treatment = cured(
+        "truncated-time", monkeypatch, build, batches, F.cross_entropy, optimizer=adam, steps=150, seeds=(0,)
+    )
+    assert treatment.accepted
 
 
 def sgd(model: nn.Module) -> torch.optim.Optimizer:
@@ -297,7 +301,10 @@ def rows() -> list[Any]:
 
 
 def test_t_fixup_cures_a_transformer_without_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
-    cured("t-fixup", monkeypatch, lambda: Bare(gain=4.0), rows(), F.cross_entropy, optimizer=adam, steps=120)
+    treatment = cured(
+        "t-fixup", monkeypatch, lambda: Bare(gain=4.0), rows(), F.cross_entropy, optimizer=adam, steps=120
+    )
+    assert treatment.accepted
 
 
 def test_a_quiet_output_cures_a_loud_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +346,8 @@ def test_the_mirrored_loss_is_minus_log_p() -> None:
 
 def test_the_mirrored_loss_frees_a_generator_that_is_seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [(normal(32, 4, seed=s), torch.zeros(32)) for s in range(120)]
-    cured("mirrored-loss", monkeypatch, Judge, batches, minimax, optimizer=sgd, steps=100)
+    treatment = cured("mirrored-loss", monkeypatch, Judge, batches, minimax, optimizer=sgd, steps=100)
+    assert treatment.accepted
 
 
 REFUSED = (

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from photic.lab.claims import Numbers
-from photic.records.sweeps import Sweep, SweepPoint
+from photic.records.sweeps import Sweep
 from photic.reports.canvas import canvas, store
+from photic.reports.sweeps import Panel, panel_of
 
-Panel = tuple[str, int, str, float]
 # Diverged is hatched, chance and below is one colour, and what was learned gets the whole scale: light is good, in grey too.
 _CHANCE, _MAP, _DEEPEST = 0.1, "cividis", 1e4
 
@@ -45,7 +45,7 @@ def draw_sweep(sweep: Sweep, path: Path) -> Path:
     """
     if not sweep.points:
         raise ValueError("the sweep has no point to draw")
-    panels = list(dict.fromkeys(_panel_of(point) for point in sweep.points))
+    panels = list(dict.fromkeys(panel_of(point) for point in sweep.points))
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with canvas(rows=rows, columns=columns, width=1.4 + 4.4 * columns, height=1.2 + 3.2 * rows) as (figure, axes):
@@ -122,12 +122,8 @@ def edges(values: Sequence[float]) -> list[float]:
     return [values[0] ** 2 / middles[0], *middles, values[-1] ** 2 / middles[-1]]
 
 
-def _panel_of(point: SweepPoint) -> Panel:
-    return (point.activation, point.width, point.optimizer, point.learning_rate)
-
-
 def _panel(axis: Any, sweep: Sweep, panel: Panel) -> Any:
-    members = [point for point in sweep.points if _panel_of(point) == panel]
+    members = [point for point in sweep.points if panel_of(point) == panel]
     xs = sorted({point.weight_variance for point in members})
     ys = sorted({point.depth for point in members})
     sums: dict[tuple[int, float], list[float]] = {}
