@@ -79,6 +79,12 @@ def shoot(opened: Callable[..., Any], folder: Path) -> None:
         ("sigmoid, centred weights", Knobs(depth=10, steps=600, initialiser="centred_logistic")),
     ):
         course(runs / f"{name}.sqlite", knobs)
+    fading = page(view_of_store(StoreReader(runs / "sigmoid, default weights.sqlite"), title="ten sigmoid layers"))
+    (folder / "fading.html").write_text(fading, encoding="utf-8")
+    tab = opened((folder / "fading.html").as_uri())
+    tab.locator(".magnitudes .readout", has_text="step").wait_for()
+    tab.wait_for_timeout(500)
+    kept("page-magnitudes.png", tab.locator("section", has=tab.locator(".magnitudes")).screenshot(), folder)
     late = folder / "late.sqlite"
     course(late, Knobs(depth=3, steps=2000, learning_rate=1.0))
     reader = StoreReader(late)

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch.nn.functional as F
 
 from photic.checkups.check import check
 from photic.cli.output import report_view
 from photic.records.findings import Checkup
+from photic.records.histograms import FIRST, OCTAVES
 from photic.records.stores import StoreWriter
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.reports.frame import Frame
@@ -44,6 +46,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             writer.row("glance/gradient", step, row if step != 150 else [math.inf, *row[1:]])
             writer.row("glance/signal", step, [1.0] * 6)
             writer.row("loss", step, [1.0 / step])
+            if step in (1, 300):  # layer k lies between 2^(k - 20) and 2^(k - 19); at the end 10 octaves lower
+                shares = np.zeros((6, OCTAVES), "<f4")
+                shares[range(6), [k - 20 - FIRST - 10 * (step == 300) for k in range(6)]] = 1.0
+                writer.row("histogram/gradient", step, shares.tobytes())
             while writer._queue.qsize() > 100:  # a full queue drops rows, as it should while training
                 time.sleep(0.01)
     assert writer.dropped == 0
@@ -61,6 +67,24 @@ def address(checkup: Checkup, store: Path, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(report_view(checkup, store=store)), encoding="utf-8")
     return path.as_uri()
+
+
+def test_magnitudes_are_read_by_keyboard_and_by_step(address: str, open_tab: Any) -> None:
+    tab = open_tab(address, width=1280, dress="light")
+    part = tab.page.locator("section", has=tab.page.locator("h2", has_text="Magnitudes"))
+    told = part.locator("output.readout")
+    tab.page.wait_for_function("document.querySelector('.magnitudes .readout').textContent !== ''")
+    assert told.inner_text() == "step 300, layer0: 100 % of its gradients between 2^-30 and 2^-29 (half precision makes it 0)"
+    part.locator(".heat").focus()
+    tab.page.keyboard.press("ArrowUp")
+    assert "layer1: 0 % of its gradients between 2^-30" in told.inner_text()
+    tab.page.keyboard.press("ArrowRight")
+    assert "layer1: 100 % of its gradients between 2^-29" in told.inner_text()
+    part.locator("input[type=range]").focus()
+    tab.page.keyboard.press("Home")
+    assert told.inner_text() == "step 1, layer1: 100 % of its gradients between 2^-19 and 2^-18 (half precision keeps fewer bits)"
+    assert tab.errors == [] and tab.violations() == []
+    tab.page.close()
 
 
 @pytest.mark.parametrize("width", [400, 1280, 2560])
@@ -161,7 +185,7 @@ def test_two_records_are_compared_beside_each_other(address: str, open_tab: Any,
     assert run(["report", str(store), str(other), "--html", str(target)]) == 0
     tab = open_tab(target.as_uri())
     tab.page.wait_for_selector(".heat canvas")
-    assert tab.page.locator(".heat").count() == 2
+    assert tab.page.locator(".course:not(.magnitudes) .heat").count() == 2
     tab.page.locator(".course input[type=range]").first.fill("41")
     readouts = [tab.page.locator(".course > .readout").nth(k).inner_text() for k in (0, 1)]
     assert readouts[0] == readouts[1] and readouts[0].startswith("step 42,")  # cursors move together

@@ -94,6 +94,12 @@ export interface Heat {
   bare?: boolean
 }
 
+/** Shares of the octaves of each module: rows are those of the first module from 2^first upwards, then of the second. */
+export interface Histograms extends Heat {
+  first: number
+  octaves: number
+}
+
 export interface Curve {
   name: string
   x: number[]
@@ -122,6 +128,7 @@ export interface Network {
   unseen: string[]
   assumptions: string[]
   heats: Heat[]
+  histograms: Histograms[]
   curves: Curve[]
   notes: string[]
 }

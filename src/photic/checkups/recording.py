@@ -10,6 +10,7 @@ from typing import Any
 
 from photic.checkups.faults import words
 from photic.probes.glances import Glance
+from photic.probes.norms import ParameterNorms
 from photic.records.moments import told_signal
 from photic.records.runs import ParameterReading, Run
 from photic.records.stores import StoreWriter
@@ -95,18 +96,20 @@ class Recording:
             if store is not None:
                 store.row("loss", step, [value])
 
-    def glance(self, glance: Glance, step: int) -> None:
-        """Write what a glance read."""
+    def glance(self, glance: Glance, step: int, norms: ParameterNorms | None = None) -> None:
+        """Write what a glance read, and the norms of the parameters' gradients."""
         with self._guarded() as store:
             if store is not None:
                 self._glance(store, glance, step)
+                if norms is not None and norms.row:
+                    self._fact(store, "weights", norms.names)
+                    store.row("glance/weights", step, norms.row)
+                    norms.row = []
 
     def _glance(self, store: StoreWriter, glance: Glance, step: int) -> None:
         self._fact(store, "modules", glance.names)
         for which, name in ((0, "signal"), (1, "gradient")):
-            read = glance.moments(which)
-            values = [math.nan if m is None else (m.told_rms, m.told_norm)[which] for m in read]
-            store.row(f"glance/{name}", step, values)
+            store.row(f"glance/{name}", step, glance.sizes(which).tolist())
             if step >= self._next_histogram:
                 store.row(f"histogram/{name}", step, glance.histogram(which))
         if step >= self._next_histogram:  # in steps that grow by a fifth: 76 rows in a million steps

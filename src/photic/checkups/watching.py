@@ -74,7 +74,7 @@ class Watch:
         self._turns = Turns()
         self._for_turn = False  # whether what is up is an audit for an optimizer that was audited less often
         self._idle = 0  # steps in a row for which nothing of what is up ran
-        self._sampling = Sampling(roots, self._fault, self._last_ended)
+        self._sampling = Sampling(roots, self._fault, self._last_ended, recorded=record is not None)
         self._on = False
         self._process = os.getpid()
         self._warned = Warned()
@@ -148,8 +148,7 @@ class Watch:
 
     def gradients_are_whole(self) -> None:
         """Say in each step, before clipping, that all of the backward has run; only where `trainer_tells` is set."""
-        if self._audit is not None and self._audit.heard:
-            self._audit.announced()
+        self._sampling.announced()
 
     def cost(self) -> str:
         """Return in words what the watch cost."""
@@ -313,7 +312,8 @@ class Watch:
         run = self._sampling.after_step()
         self._dead = audit.dead if audit is not None else {}
         if kind == "glance":
-            self._recording.glance(self._sampling.glance, self.steps)
+            self._sampling.glance.scale = self.scaled.scale(optimizer)
+            self._recording.glance(self._sampling.glance, self.steps, self._sampling.norms)
         own = audit.take_seconds() if audit is not None else 0.0
         following = self.pace.stepped(step, kind, own=own, of=track.number)
         if not (kind == following == "glance" and self._sampling.stays):
@@ -323,7 +323,9 @@ class Watch:
             self.pace.read()
             self._judge(track, run)
         elif kind == "glance":
-            following = self.pace.alarmed(step + 1, following, sick=self._sampling.meets_nonfinite())
+            if rings := self._sampling.rings():
+                track.dead.clear()  # what the units did before is over
+            following = self.pace.alarmed(step + 1, following, sick=rings)
             if self.on_glance is not None:
                 self.on_glance(self._sampling.glance, self.steps - 1)
         elif kind == "audit" and not self._sampling.too_large:  # nothing of ours ran in this step
@@ -360,11 +362,8 @@ class Watch:
             self.pace.allow(self.steps - self._started)
         return "audit" if self._for_turn else kind
 
-    def _several(self) -> bool:
-        return self._tracks.several or len(self.roots) > 1
-
     def _judge(self, track: Track, run: Run) -> None:
-        run = self.combine(owned(run) if self._several() else run)
+        run = self.combine(owned(run) if self._tracks.several or len(self.roots) > 1 else run)
         self._tracks.audits += 1
         step = run.steps[0].step
         track.take(run, self._dead)

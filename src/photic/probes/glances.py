@@ -15,6 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from photic.kernels.moments import cpu_pass, gpu_pass, moments, rows
 from photic.probes.compiled import original, unwarned
+from photic.probes.scaling import unscaled
 from photic.probes.transforms import inside_transform
 from photic.records.histograms import packed
 from photic.records.moments import Moments
@@ -73,6 +74,7 @@ class Glance:
         self.counts = ([0] * count, [0] * count)
         self.on_device: dict[torch.device, Any] = {}  # rows of tensors on GPUs: signals, then gradients
         self.launched: set[int] = set()  # places in those rows that this step filled
+        self.scale = 1.0  # what a gradient scaler multiplied the loss by: what is told of gradients is without it
         self._up = ExitStack()
         self._attached = False
         tables = ((self.signals, self.histograms[0]), (self.gradients, self.histograms[1]))
@@ -87,6 +89,7 @@ class Glance:
         for counts in self.counts:
             counts[:] = [0] * len(counts)
         self.launched.clear()
+        self.scale = 1.0
         self.histograms[:] = 0
         self.attach()
 
@@ -150,17 +153,33 @@ class Glance:
         return packed(self.histograms[which])
 
     def moments(self, which: int) -> list[Moments | None]:
-        """Return what was read, 0 the signals, 1 the gradients; None for what did not run.
+        """Return what was read, 0 the signals, 1 the gradients; None for what did not run."""
+        table = self._fetched(which)
+        read = [_summary(table[k], self.counts[which][k]) for k in range(len(self.leaves))]
+        return [unscaled(each, self.scale) for each in read] if which else read
 
-        Here, and nowhere else, a glance waits for a GPU.
-        """
+    def _fetched(self, which: int) -> NDArray[np.float64]:
+        """Return the table; here, and nowhere else, a glance waits for a GPU."""
         table = (self.signals, self.gradients)[which]
         for held in self.on_device.values():
             held.send()
             for place, row in enumerate(held.take()):
                 if place in self.launched and place // len(table) == which:
                     table[place % len(table)] = row
-        return [_summary(table[k], self.counts[which][k]) for k in range(len(self.leaves))]
+        return table
+
+    def sizes(self, which: int) -> NDArray[np.float64]:
+        """Return what was read as one number a module, 0 the rms of the signals, 1 the norms of the gradients.
+
+        nan where nothing was read, inf where an element is not finite. Waits for a GPU, as `moments` does.
+        """
+        table, counts = self._fetched(which), np.asarray(self.counts[which], np.float64)
+        finite = counts - table[:, rows.NONFINITE]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sizes = np.sqrt(table[:, rows.SQUARES] / (self.scale**2 if which else finite))
+        sizes[finite < counts] = math.inf
+        sizes[counts == 0.0] = math.nan
+        return sizes
 
 
 class _Reader:

@@ -163,9 +163,9 @@ class Pace:
             self._again = None
 
     def alarmed(self, step: int, following: Kind, *, sick: bool) -> Kind:
-        """Tell whether a glance met NaN or infinities, and get what step number `step`, the next one, shall be.
+        """Tell whether a glance rang the alarm, and get what step number `step`, the next one, shall be.
 
-        Where it did for the first time since all was finite, the next two steps are audited: two audits make a finding.
+        Where it did for the first time since it was silent, the next two steps are audited: two audits make a finding.
         """
         rings = sick and not self._sick and (self._rang is None or step >= 1.3 * self._rang + 10)
         self._sick = sick

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from photic.probes.shards import local
+from photic.probes.norms import gradient_norms
 
 
 class RawGradients:
@@ -58,16 +57,4 @@ class RawGradients:
         return bool(read) and all(p.grad is None or not bool(p.grad.any()) for p in read)
 
     def _now(self) -> dict[int, float]:
-        dense = {id(p): p.grad for p in self.model.parameters() if p.grad is not None}
-        dense = {key: local(g.detach()) for key, g in dense.items() if g.layout is torch.strided}
-        if not dense:
-            return {}
-        norms = torch._foreach_norm(list(dense.values()))  # pyright: ignore[reportPrivateImportUsage]
-        placed: defaultdict[torch.device, dict[int, Tensor]] = defaultdict(dict)
-        for key, norm in zip(dense, norms, strict=True):
-            placed[norm.device][key] = norm
-        return {
-            key: float(value)
-            for there in placed.values()
-            for key, value in zip(there, torch.stack(list(there.values())).tolist(), strict=True)
-        }
+        return gradient_norms(self.model.parameters())

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from photic.probes.alarms import Alarm
 from photic.probes.beside import Beside
 from photic.probes.compiled import Regions, entering_module, is_compiled, original
 from photic.probes.entries import Entries
 from photic.probes.glances import Glance, leaves_of
 from photic.probes.in_place import MOST_SITES, InPlaceAudit
 from photic.probes.modules import entrances, module_names
+from photic.probes.norms import ParameterNorms
 from photic.probes.pace import Kind
 from photic.records.runs import Run
 
@@ -32,12 +34,22 @@ class Sampling:
         unreadable: why nothing can be read of this model; '' as long as that is not known.
         too_large: number of operations that are held of a step, where the last audit met more; 0 where it did not.
         last: an audit that has read the step before, as long as the steps of further optimizers follow the same backward.
+        norms: of the parameters' gradients, read with each glance where a record is kept of them.
         elsewhere: whether forward passes ran in another thread than the one that steps.
         compiled: whether parts of the model are called through compiled regions, and are read beside the step.
     """
 
-    def __init__(self, roots: Sequence[nn.Module], fault: Fault, last_ended: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        roots: Sequence[nn.Module],
+        fault: Fault,
+        last_ended: Callable[[], None] = lambda: None,
+        *,
+        recorded: bool = False,
+    ) -> None:
         self.fault = fault
+        self._recorded = recorded
+        self.norms: ParameterNorms | None = None
         self._tell_last_ended = last_ended
         self.kind: Kind = "nothing"
         self.audit: InPlaceAudit | None = None
@@ -50,6 +62,7 @@ class Sampling:
         self.family: nn.Module = self.roots[0]
         self.parameters: set[int] = set()
         self._glance: Glance | None = None
+        self._alarm = Alarm()
         self._closing: list[InPlaceAudit] = []  # whose mode could not leave yet
         self._beside: Beside | None = None
         self._whole = False  # of a glance: the first run of a closure is over
@@ -88,6 +101,7 @@ class Sampling:
     def refresh(self) -> bool:
         """Look again which modules and parameters there are; True if modules were added or taken away."""
         self.parameters = {id(parameter) for parameter in self.family.parameters()}
+        self.norms = ParameterNorms(self.family) if self._recorded else None
         self._known = {id(module) for module in self.family.modules()}
         self.compiled = self.compiled or any(is_compiled(module) for module in self.family.modules())
         leaves = leaves_of(self.family)
@@ -111,6 +125,7 @@ class Sampling:
         self._hidden = self._whole = False
         if kind == "audit":
             self._left_out = 0
+            self._alarm.rest()
             self.refresh()
             self.audit = InPlaceAudit(self.family, self.fault, compiled=self.compiled)
         elif self.compiled:
@@ -282,6 +297,8 @@ class Sampling:
                 audit.scale = scale
                 audit.before_step(optimizer, step=step, moves=moves)
                 return
+        if self.kind == "glance" and moves and self.norms is not None:
+            self.norms.read(optimizer)
         if self.audit is None and self._beside is not None:
             beside, self._beside = self._beside, None
             try:
@@ -289,6 +306,13 @@ class Sampling:
                     beside.glance(self.glance)
             except Exception as error:
                 self.unreadable = f"{type(error).__name__}: {error}"
+
+    def announced(self) -> None:
+        """A trainer says, inside the optimizer's step and before clipping, that all of the backward has run."""
+        if self.audit is not None and self.audit.heard:
+            self.audit.announced()
+        elif self.kind == "glance" and self.norms is not None:
+            self.norms.read(None)
 
     def pause_glance(self) -> None:
         """The closure has run once: what it runs again is no reading."""
@@ -302,9 +326,9 @@ class Sampling:
             return not self.audit.begun or (self.audit.read and not self.audit.reads(optimizer))
         return self.kind == "glance" and not self.compiled and not any(self.glance.counts[0])
 
-    def meets_nonfinite(self) -> bool:
-        """Whether the glance read a NaN or an infinity; waits for a GPU."""
-        return any(read is not None and read.nonfinite for which in (0, 1) for read in self.glance.moments(which))
+    def rings(self) -> bool:
+        """Whether the glance read what should be looked at; waits for a GPU."""
+        return self._alarm.rings(self.glance)
 
     def after_another(self, optimizer: torch.optim.Optimizer) -> tuple[InPlaceAudit, Run] | None:
         """Return what the audit before read of the step of a further optimizer; None if it has ended."""

@@ -18,12 +18,14 @@ from photic.records.treatments import TreatmentRecord
 from photic.reports.cells import pack
 from photic.reports.curve import Curve
 from photic.reports.layer_rows import AUDITED, layer_rows
+from photic.reports.magnitudes import magnitudes
 from photic.reports.verdict import verdict
 
 # Series of a store: what they are called on the page, and which fact names their rows.
 SERIES = {
     "glance/gradient": ("gradient", "norm", "modules"),
     "glance/signal": ("signal", "rms", "modules"),
+    "glance/weights": ("gradient of the weights", "norm", "weights"),
     "audit/gradient": ("gradient, every operation", "norm", "sites"),
     "audit/signal": ("signal, every operation", "rms", "sites"),
     "audit/update": ("update / weight", "ratio", "parameters"),
@@ -148,6 +150,7 @@ def _network(checkup: Checkup, title: str, curves: Sequence[Curve], with_source:
         "unseen": _texts([f"{item.what}: {item.why}" for item in run.unseen], with_source),
         "assumptions": _texts(checkup.prediction.assumptions, with_source),
         "heats": _readings(run),
+        "histograms": [],
         "curves": to_plain([to_plain(curve) for curve in curves]),
         "notes": _texts(checkup.notes, with_source),
     }
@@ -232,6 +235,7 @@ def course(store: StoreReader) -> dict[str, Any]:
     losses = [(step, values[0]) for step, values in store.rows("loss")]
     return {
         "heats": heats,
+        "histograms": magnitudes(store, facts),
         "losses": to_plain([_short(loss) for _, loss in losses]),
         "loss_steps": [step for step, _ in losses],
     }

@@ -18,15 +18,24 @@ export interface Heatmap {
   pick(step: number, row: number): void
 }
 
+/** What the columns are: how the axis begins, the button that shows them all, and the cells without a colour, class and words. */
+export interface Across {
+  axis: string
+  whole: string
+  bare: [string, string][]
+}
+
+const STEPS: Across = { axis: 'step ', whole: 'Whole run', bare: [['zero', 'zero'], ['broken', 'not finite'], ['missing', 'not measured']] }
+
 /** Make a heat map; `picked` is told the index of the reading and of the row under the cursor. */
-export function heatmap(label: string, picked: (step: number, row: number) => void): Heatmap {
+export function heatmap(label: string, picked: (step: number, row: number) => void, across: Across = STEPS): Heatmap {
   const picture = el('canvas', { 'aria-hidden': 'true' })
   const small = el('canvas')
   const over = el('canvas', { class: 'over', 'aria-hidden': 'true' })
   const stage = el('div', { class: 'heat', tabindex: 0, role: 'group', 'aria-label': `${label}; arrow keys move, + and − zoom` }, picture, over)
   const scale = el('canvas', { class: 'scale', width: 256, height: 1, 'aria-hidden': 'true' })
   const ends = [el('span'), el('span')] as const
-  const legend = el('div', { class: 'legend' }, ends[0], scale, ends[1], ...[['zero', 'zero'], ['broken', 'not finite'], ['missing', 'not measured']].map(([kind, text]) => el('span', { class: 'key' }, el('span', { class: `swatch ${kind}` }), text)))
+  const legend = el('div', { class: 'legend' }, ends[0], scale, ends[1], ...across.bare.map(([kind, text]) => el('span', { class: 'key' }, el('span', { class: `swatch ${kind}` }), text)))
   paintScale(scale)
   let cells: Cells | null = null
   let [low, high] = [0, 1]
@@ -85,7 +94,7 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
       const x = left + ((index - first + 0.5) / (end - first)) * width
       const last = tick === ticks - 1 && ticks > 1
       context.textAlign = last ? 'right' : tick === 0 && ticks > 1 ? 'left' : 'center'
-      context.fillText(`${tick === 0 ? 'step ' : ''}${shown.steps[index] ?? ''}`, last ? left + width : tick === 0 && ticks > 1 ? left : x, height + 6)
+      context.fillText(`${tick === 0 ? across.axis : ''}${shown.steps[index] ?? ''}`, last ? left + width : tick === 0 && ticks > 1 ? left : x, height + 6)
     }
   }
 
@@ -190,7 +199,7 @@ export function heatmap(label: string, picked: (step: number, row: number) => vo
     { class: 'buttons' },
     el('button', { type: 'button', onclick: () => zoom(cursor.step, 0.5) }, 'Zoom in'),
     el('button', { type: 'button', onclick: () => zoom(cursor.step, 2) }, 'Zoom out'),
-    el('button', { type: 'button', onclick: () => zoom(cursor.step, Infinity) }, 'Whole run'),
+    el('button', { type: 'button', onclick: () => zoom(cursor.step, Infinity) }, across.whole),
   )
   const element = el('div', { class: 'heatmap' }, stage, el('div', { class: 'row' }, legend, buttons))
   new ResizeObserver(draw).observe(stage)

@@ -6,6 +6,7 @@ import { words } from '../words'
 import { budgetSection } from './budget'
 import { course, type Course, fill } from './course'
 import { findingsSection, notesSection } from './findings'
+import { magnitudesSection } from './magnitudes'
 import { profileSection } from './profile'
 import { type Tree, tree } from './tree'
 import { trialsSection } from './trials'
@@ -24,6 +25,7 @@ export function report(data: Report): HTMLElement {
     profileSection(networks),
     budgetSection(networks),
     coursesSection(networks),
+    magnitudesSection(networks),
     unitsSection(networks),
     data.treatment !== null && data.treatment.trials.length > 0 && trialsSection(data.treatment),
     ...networks.slice(1).map((network) => findingsSection(network, go(network), true)),

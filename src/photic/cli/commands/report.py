@@ -9,6 +9,7 @@ from typing import Any
 from photic.cli.options import Output
 
 AS_TEXT = Output()
+_HEAD = b"SQLite format 3\0"
 
 
 def report(
@@ -45,7 +46,15 @@ def report(
 
 
 def _store_alone(path: Path) -> bool:
-    return path.suffix == ".sqlite" and path.exists() and not path.with_suffix(".json").exists()
+    return _is_store(path) and not path.with_suffix(".json").exists()
+
+
+def _is_store(path: Path) -> bool:
+    """Whether a file is the course of a run, whatever its name: `photic.watch(record=...)` takes any."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return path.suffix == ".sqlite" or file.read(len(_HEAD)) == _HEAD
 
 
 def _read(path: Path) -> tuple[Any, Path | None]:
