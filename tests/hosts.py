@@ -196,9 +196,10 @@ class Drawn(nn.Module):
         return {"logits": made, "hidden": (x, [])} if self.nested else made
 
 
-def draw(seed: int) -> Host:
-    """Return the host of that seed."""
-    chance = random.Random(seed)
+def draw(source: int | random.Random) -> Host:
+    """Return the host of a seed, or one drawn by a generator: Hypothesis has one whose draws it can make simpler."""
+    chance = random.Random(source) if isinstance(source, int) else source
+    seed = source if isinstance(source, int) else chance.randrange(1000)
     width, outputs, examples = 8, chance.choice([2, 5]), chance.choice([3, 6, 16])
     steps = chance.choices(list(STEPS), k=chance.randint(1, 9))
     nested, classes = chance.random() < 0.2, chance.random() < 0.6

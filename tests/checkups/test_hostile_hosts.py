@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from photic.checkups.watching import Watch
 from tests.hosting import same, wrong
@@ -19,6 +22,14 @@ SEEDS = [*range(24), 133, 229, 364, 979]
 @pytest.mark.filterwarnings("ignore")
 def test_nothing_of_a_host_changes(seed: int) -> None:
     host = draw(seed)
+    assert wrong(host) == [], host.words
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=12, deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_of_a_host_that_hypothesis_draws_changes(chance: random.Random) -> None:
+    host = draw(chance)
     assert wrong(host) == [], host.words
 
 

@@ -74,7 +74,10 @@ def test_magnitudes_are_read_by_keyboard_and_by_step(address: str, open_tab: Any
     part = tab.page.locator("section", has=tab.page.locator("h2", has_text="Magnitudes"))
     told = part.locator("output.readout")
     tab.page.wait_for_function("document.querySelector('.magnitudes .readout').textContent !== ''")
-    assert told.inner_text() == "step 300, layer0: 100 % of its gradients between 2^-30 and 2^-29 (half precision makes it 0)"
+    assert (
+        told.inner_text()
+        == "step 300, layer0: 100 % of its gradients between 2^-30 and 2^-29 (half precision makes it 0)"
+    )
     part.locator(".heat").focus()
     tab.page.keyboard.press("ArrowUp")
     assert "layer1: 0 % of its gradients between 2^-30" in told.inner_text()
@@ -82,7 +85,10 @@ def test_magnitudes_are_read_by_keyboard_and_by_step(address: str, open_tab: Any
     assert "layer1: 100 % of its gradients between 2^-29" in told.inner_text()
     part.locator("input[type=range]").focus()
     tab.page.keyboard.press("Home")
-    assert told.inner_text() == "step 1, layer1: 100 % of its gradients between 2^-19 and 2^-18 (half precision keeps fewer bits)"
+    assert (
+        told.inner_text()
+        == "step 1, layer1: 100 % of its gradients between 2^-19 and 2^-18 (half precision keeps fewer bits)"
+    )
     assert tab.errors == [] and tab.violations() == []
     tab.page.close()
 

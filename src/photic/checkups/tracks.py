@@ -68,6 +68,12 @@ class Track:
         )
         return gone
 
+    @property
+    def unsure(self) -> bool:
+        """Whether the last audit showed something that is no finding yet."""
+        told = {finding.problem for finding in self.findings}
+        return any(count == 1 and problem not in told for problem, count in self.seen.items())
+
     def share(self, ignore: Collection[str]) -> None:
         """Others own parameters too: what this optimizer does not own is not without an owner."""
         if self.first is None or self.last is None:

@@ -322,6 +322,8 @@ class Watch:
         if run is not None:
             self.pace.read()
             self._judge(track, run)
+            if track.unsure:
+                self.pace.confirm(step)
         elif kind == "glance":
             if rings := self._sampling.rings():
                 track.dead.clear()  # what the units did before is over

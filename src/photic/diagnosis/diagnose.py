@@ -124,7 +124,8 @@ def diagnose(
     if len(asked) > 1:
         findings = _unwrecked(findings, {finding.problem for finding in asked[-1][0]})
     not_asked = asked[0][1]
-    named = sorted(_roots(findings), key=_rank)
+    broke = any(finding.problem == "non-finite" and finding.sites for finding in asked[-1][0])
+    named = sorted(_roots(findings, later=not broke), key=_rank)
     return Diagnosis(
         findings=tuple(finding for finding in named if not _silenced(finding, ignore)),
         not_asked=tuple(not_asked),
@@ -172,15 +173,19 @@ def _unwrecked(findings: list[Finding], began: Collection[str]) -> list[Finding]
     return [finding for finding in findings if finding.problem in began or finding.problem not in _WRECKS]
 
 
-def _roots(findings: list[Finding]) -> list[Finding]:
-    """Leave out what a finding that is at least a warning explains; what is explained explains nothing itself."""
+def _roots(findings: list[Finding], *, later: bool) -> list[Finding]:
+    """Leave out what a finding that is at least a warning explains; what is explained explains nothing itself.
+
+    Args:
+        later: what is not finite became so in the training: the first state that was judged was whole.
+    """
     explained: set[str] = set()
-    later = {f.problem for f in findings if f.problem == "non-finite" and not f.sites}  # only after some steps
+    ends = {"non-finite"} if later else set[str]()
     for finding in sorted(findings, key=_rank):
-        if finding.severity != "info" and finding.problem not in later | explained:
+        if finding.severity != "info" and finding.problem not in ends | explained:
             explained.update(_EXPLAINS.get(finding.problem, ()))
             if finding.problem in _BREAKS:
-                explained.update(later)
+                explained.update(ends)
     if any(f.severity != "info" and f.problem not in (*_SYMPTOMS, *explained) for f in findings):
         explained.update(_SYMPTOMS)
     return [finding for finding in findings if finding.problem not in explained]

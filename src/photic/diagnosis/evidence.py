@@ -35,7 +35,7 @@ class Training:
         last: mean loss of the last steps, up to five; nan if one is.
         steps: number of steps from the first to the last that was read.
         chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for other losses.
-        constant: loss of one who answers the mean of the targets to everything, in a regression; None where not tried.
+        constant: loss of one who answers the mean of the targets to everything, in a regression; None where it is not known.
     """
 
     losses: tuple[float, ...]
@@ -98,12 +98,29 @@ def training(case: Case) -> Training | None:
     last = sum(losses[-count:]) / count
     readings = case.run.steps
     steps = max(len(losses), readings[-1].step - readings[0].step + 1 if readings else 0)
-    return Training(losses, first, last, steps, chance(case.run), case.run.constant)
+    constant = spread_of_targets(case.run) if case.run.constant is None else case.run.constant
+    return Training(losses, first, last, steps, chance(case.run), constant)
 
 
 def ends(steps: int) -> int:
     """Return how many losses at each end of a training stand for it."""
     return max(1, min(MOST, steps // 4))
+
+
+def spread_of_targets(run: Run) -> float | None:
+    """Return the mean squared error of one who answers the mean of all targets, as far as the steps that were read show them.
+
+    None without one mean squared error that is the loss itself, up to a factor. Where the targets have several columns, of
+    which each has a mean of its own, it is more than such an answer costs: nobody is accused for that.
+    """
+    errors = [site for site in run.sites if site.phase == "loss" and site.operation == "mse_loss"]
+    if len(errors) != 1 or errors[0].settings.get("reduction", "mean") != "mean":
+        return None
+    given = [step.sites[errors[0].order].given for step in run.steps]
+    spreads = [target.deviation**2 for target in given if target is not None and not target.nonfinite]
+    if not spreads or min(spreads) == 0.0:
+        return None
+    return _multiple(run, errors[0].order, 1.0) * sum(spreads) / len(spreads)
 
 
 def chance(run: Run) -> float | None:

@@ -75,6 +75,7 @@ class Pace:
         self._misses = 0
         self._sick = False  # the last glance met NaN or infinities
         self._rang: int | None = None  # the step of the last alarm
+        self._confirmed = 0  # the step of the last audit that was confirmed
         self._again: int | None = None  # from this step on an audit is tried again
 
     def allow(self, step: int) -> None:
@@ -173,6 +174,17 @@ class Pace:
             return following
         self._rang, self._again = step, step + 1
         return "audit"
+
+    def confirm(self, step: int) -> None:
+        """Tell that the audit of a step showed something for the first time: soon there is another, which makes it a finding.
+
+        Not where one of the start-up comes soon anyway, and ever more rarely where what is shown comes and goes.
+        """
+        soon = step + max(4, step // 8)
+        if any(step < start <= 2 * soon for start in START_UP) or step < 1.3 * self._confirmed:
+            return
+        self._confirmed, self._again = step, soon
+        self.allow(soon)
 
     def passed(self) -> None:
         """Tell that a step went by that was none: a scaler skipped it."""

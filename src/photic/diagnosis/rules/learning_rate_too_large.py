@@ -53,9 +53,10 @@ def _overshoots(
     finite = list(itertools.takewhile(math.isfinite, training.losses))
     broken = len(finite) < len(training.losses)
     up, known = uphill(graph)
-    if len(finite) < (2 if broken else fewest) or 2 * up > known > 0:  # uphill: `diverging`
+    burst = len(finite) > 1 and finite[-1] > 1e6 * finite[0]  # as good as broken
+    if len(finite) < (2 if broken or burst else fewest) or 2 * up > known > 0:  # uphill: `diverging`
         return None
-    end = finite[-1:] if broken else finite[-max(2, len(training.losses) // 4) :]
+    end = finite[-1:] if broken or burst else finite[-max(2, len(training.losses) // 4) :]
     graphs = [type(graph).of(graph.run, index) for index in range(len(graph.run.steps))]
     ratios = [value for each in graphs for value in matrix_updates(each) if math.isfinite(value)]
     early = not broken and _turns(finite, turned) and _ramps(graphs)
