@@ -104,6 +104,14 @@ def test_a_bounded_output_that_cannot_reach_its_target_is_a_dying_output(last: n
     assert (first.problem, first.sites) == ("dying-output", ("6",))
 
 
+def test_an_autoencoders_target_is_its_input() -> None:
+    batches = [(16.0 * torch.rand(64, 16, generator=torch.Generator().manual_seed(k)),) for k in range(4)]
+    pairs = [(x, x) for (x,) in batches]
+    assert found(mlp(16, 16, last=nn.Sigmoid()), pairs, F.mse_loss, adam())[0].problem == "dying-output"
+    within = [(x / 16.0, x / 16.0) for x, _ in pairs]
+    assert "dying-output" not in [f.problem for f in found(mlp(16, 16, last=nn.Sigmoid()), within, F.mse_loss, adam())]
+
+
 def test_a_bounded_output_within_its_range_raises_no_alarm() -> None:
     batches = [(x, torch.sigmoid(y)) for x, y in values(0)]
     assert found(mlp(8, 1, last=nn.Sigmoid()), batches, F.mse_loss, adam(), steps=40) == []

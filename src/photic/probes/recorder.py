@@ -262,10 +262,11 @@ class Recorder:
         self.forwards.append(Forward(site, before.feeders, None, None, None, None))
 
     def _given(self, before: Before) -> Moments | None:
-        """Return the numbers that enter a call and that no site made: targets, in the loss."""
-        plain = [t for t in before.tensors if t.is_floating_point() and not t.requires_grad and t.numel() > 1]
+        """Return the numbers that enter a call and that no site made: targets, in the loss; an autoencoder's is its input."""
+        numbers = [(t, self._known(t)) for t in before.tensors if t.is_floating_point() and t.numel() > 1]
+        given = [t for t, known in numbers if known == INPUT or (known is None and not t.requires_grad)]
         with torch._C.DisableTorchFunction():
-            return combined([moments(t) for t in plain if self._known(t) is None])
+            return combined([moments(t) for t in given])
 
     def _outputs(self, before: Before, result: Any) -> list[Tensor]:
         """Return the tensors that the call made or changed, those it only handed through left out."""
