@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from photic.checkups.accounts import cost, remarks
+from photic.checkups.accounts import cost, never_stepped, remarks
 from photic.checkups.faults import Warned, words
 from photic.checkups.given import listed, models
 from photic.checkups.recording import Recording
@@ -99,6 +99,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:  # the user has other words to read
+            self._detach()
         self.close()
 
     @property
@@ -171,6 +173,8 @@ class Watch:
 
     def close(self) -> None:
         """Detach; safe to call twice. The record is complete afterwards."""
+        if self._on and self.steps == self._started and (said := never_stepped(self._sampling)):
+            self._warned.say(said, RuntimeError(said))
         self._detach()
         if os.getpid() != self._process:  # of a forked process it is not the record
             return
@@ -360,11 +364,8 @@ class Watch:
             self.pace.allow(self.steps - self._started)
         return "audit" if self._for_turn else kind
 
-    def _several(self) -> bool:
-        return self._tracks.several or len(self.roots) > 1
-
     def _judge(self, track: Track, run: Run) -> None:
-        run = self.combine(owned(run) if self._several() else run)
+        run = self.combine(owned(run) if self._tracks.several or len(self.roots) > 1 else run)
         self._tracks.audits += 1
         step = run.steps[0].step
         track.take(run, self._dead)
