@@ -120,6 +120,11 @@ def main() -> None:
                 for s, r in zip(run.sites, run.steps[0].sites)
                 if r.signal and s.operation in ("linear", "relu", "sigmoid")
             },
+            "matrices": {
+                s.name: [r.weight.fan_in, r.weight.fan_out, r.weight.variance, r.weight.row_sum_square]
+                for s, r in zip(run.sites, run.steps[0].sites)
+                if r.weight
+            },
             "all_sites": [s.name for s in run.sites],
             "loss": run.steps[0].loss,
             "steps": [s.step for s in run.steps],

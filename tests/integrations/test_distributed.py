@@ -74,6 +74,12 @@ def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_pat
                 assert result[when][name]["count"] == numbers["count"]
         for kind in ("sites", "signals") if (mode, number) in DATA_PARALLEL and "no-sync" not in mode else ():
             assert result[kind] == pytest.approx({**expected[kind]}, rel=1e-6), kind
+        assert list(result["matrices"]) == list(expected["matrices"]) and len(expected["matrices"]) == 5
+        for name, facts in expected["matrices"].items():
+            cut = "tp" in mode  # then each rank has a sample of the matrix: of 16 row sums that are cut in half, a poor one
+            assert result["matrices"][name][:2] == facts[:2]
+            assert result["matrices"][name][2] == pytest.approx(facts[2], rel=0.02 if cut else 1e-6)
+            assert result["matrices"][name][3] == pytest.approx(facts[3], rel=1.0 if cut else 1e-6)
     assert all(result["findings"] == found[0]["findings"] for result in found)
     assert [result["parameters"] for result in found[1:]] == [found[0]["parameters"]] * (number - 1)
     assert (tmp_path / "run.sqlite").exists()
