@@ -76,7 +76,9 @@ def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_pat
             assert result[kind] == pytest.approx({**expected[kind]}, rel=1e-6), kind
         assert list(result["matrices"]) == list(expected["matrices"]) and len(expected["matrices"]) == 5
         for name, facts in expected["matrices"].items():
-            cut = "tp" in mode  # then each rank has a sample of the matrix: of 16 row sums that are cut in half, a poor one
+            cut = (
+                "tp" in mode
+            )  # then each rank has a sample of the matrix: of 16 row sums that are cut in half, a poor one
             assert result["matrices"][name][:2] == facts[:2]
             assert result["matrices"][name][2] == pytest.approx(facts[2], rel=0.02 if cut else 1e-6)
             assert result["matrices"][name][3] == pytest.approx(facts[3], rel=1.0 if cut else 1e-6)

@@ -36,5 +36,7 @@ def test_the_records_of_a_notebook_show_themselves(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_fails_is_seen_as_such(tmp_path: Path) -> None:
-    failed, outputs = exported(tmp_path, "import marimo\napp = marimo.App()\n\n@app.cell\ndef _():\n    1 / 0\n    return\n")
+    failed, outputs = exported(
+        tmp_path, "import marimo\napp = marimo.App()\n\n@app.cell\ndef _():\n    1 / 0\n    return\n"
+    )
     assert failed == 1 and outputs[0]["type"] == "error"
