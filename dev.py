@@ -24,7 +24,7 @@ SUFFIX = ".exe" if os.name == "nt" else ""
 PYTHON = BIN / f"python{SUFFIX}"
 CONSTRAINTS = ROOT / "constraints.txt"
 BESIDE_OTHERS = (
-    *("tests/integrations", "tests/docs"),
+    *("tests/integrations", "tests/docs/test_pages.py"),
     *("tests/cli/test_run_trainers.py", "tests/cli/test_mcp.py", "tests/cli/test_sources.py"),
 )
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -238,7 +238,18 @@ def bench(arguments: list[str]) -> int:
 # What people use beside us: architectures, trainers, trackers, notebooks. Never in the default environment.
 OTHERS = (
     *("transformers", "accelerate", "lightning", "keras", "safetensors"),
-    *("wandb", "tensorboard", "mlflow-skinny", "trackio", "ipython", "mcp", "sqlalchemy", "alembic", "pillow==12.3.0"),
+    *(
+        "wandb",
+        "tensorboard",
+        "mlflow-skinny",
+        "trackio",
+        "ipython",
+        "marimo",
+        "mcp",
+        "sqlalchemy",
+        "alembic",
+        "pillow==12.3.0",
+    ),
 )
 
 

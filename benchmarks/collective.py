@@ -1,8 +1,9 @@
 """The collective: what the ranks' exchange costs in a step that is audited, apart from waiting for a rank that is late.
 
 `python3 dev.py bench collective` starts 2 and 4 ranks of gloo on this machine. Each trains a network of 200 layers under
-DDP and audits every second step; a barrier before the exchange takes the waiting out of what is timed. A step counts with
-its slowest rank.
+DDP and audits every second step; a barrier before the exchange takes the waiting out of what is timed. In the steps between,
+a bare `all_reduce` of as many zeros is timed the same way: what the exchange costs beyond that would be photic's doing. A
+step counts with its slowest rank.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +46,19 @@ def rank(folder: Path, audits: int) -> None:
     found: list[dict[str, float]] = []
     plain: Any = distributed.merge
 
-    def exchange(vector: Tensor) -> None:
+    def timed(vector: Tensor, send: Callable[[Tensor], None]) -> dict[str, float]:
         start = time.perf_counter()
         dist.barrier(group=handle._group)
         together, used = time.perf_counter(), time.process_time()
-        dist.all_reduce(vector, group=handle._group)
+        send(vector)
         done, processor = time.perf_counter(), time.process_time() - used  # gloo's threads included
-        found.append(
-            {"waiting": together - start, "collective": done - together, "processor": processor, "numbers": float(vector.numel())}
-        )  # fmt: skip
+        return {"waiting": together - start, "collective": done - together, "processor": processor}
+
+    def exchange(vector: Tensor) -> None:
+        found.append({**timed(vector, send), "numbers": float(vector.numel())})
+
+    def bare(vector: Tensor) -> None:
+        dist.all_reduce(vector, group=handle._group)
 
     def merge(*given: Any, **named: Any) -> Any:
         start = time.thread_time()
@@ -60,15 +66,20 @@ def rank(folder: Path, audits: int) -> None:
         found[-1]["packing"] = time.thread_time() - start  # of this thread's processor: waiting costs none
         return merged
 
+    send = handle._exchange
     handle._exchange = exchange  # type: ignore[method-assign]
     distributed.merge = merge
     torch.manual_seed(dist.get_rank())
-    for _ in range(2 * audits):
+    for step in range(2 * audits):
         x, y = torch.randn(ROWS, WIDTH), torch.randint(4, (ROWS,))
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
+        if step % 2:
+            zeros = torch.zeros(int(found[-1]["numbers"]), dtype=torch.float64)
+            found[-1] |= {f"bare_{name}": value for name, value in timed(zeros, bare).items()}
     handle.close()
+    assert len(handle.exchanges) == len(found) == audits  # one exchange for each audit
     assert not handle.watch.faults, handle.watch.faults
     mine = folder / f"{dist.get_rank()}.json"
     mine.with_suffix(".part").write_text(json.dumps(found))
@@ -89,27 +100,30 @@ def measured(ranks: int, audits: int) -> dict[str, float]:
         if done.returncode:
             raise SystemExit(done.stderr[-2000:])
         parts = [json.loads((Path(folder) / f"{one}.json").read_text())[1:] for one in range(ranks)]
+    parts_ms = ("collective", "processor", "waiting", "packing", "bare_collective", "bare_processor")
     slowest = {
-        name: [1000.0 * max(step[name] for step in steps) for steps in zip(*parts, strict=True)]
-        for name in ("collective", "processor", "waiting", "packing")
+        name: [1000.0 * max(step[name] for step in steps) for steps in zip(*parts, strict=True)] for name in parts_ms
     }
+    beside = [ours / bare for ours, bare in zip(slowest["collective"], slowest["bare_collective"], strict=True)]
+    used = [ours / bare for ours, bare in zip(slowest["processor"], slowest["bare_processor"], strict=True)]
     return {
         "ranks": ranks,
         "audits": len(slowest["collective"]),
         "numbers": parts[0][0]["numbers"],
-        "collective_ms": statistics.median(slowest["collective"]),
+        **{f"{name}_ms": statistics.median(values) for name, values in slowest.items()},
         "collective_best_ms": min(slowest["collective"]),
         "collective_worst_ms": max(slowest["collective"]),
-        "processor_ms": statistics.median(slowest["processor"]),
-        "waiting_ms": statistics.median(slowest["waiting"]),
-        "packing_ms": statistics.median(slowest["packing"]),
+        "bare_collective_best_ms": min(slowest["bare_collective"]),
+        "bare_collective_worst_ms": max(slowest["bare_collective"]),
+        "ratio": statistics.median(beside),
+        "processor_ratio": statistics.median(used),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print as JSON")
-    parser.add_argument("--audits", type=int, default=40, help="steps that are audited")
+    parser.add_argument("--audits", type=int, default=20, help="steps that are audited")
     parser.add_argument("--ranks", type=int, nargs="*", default=[2, 4])
     parser.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -122,10 +136,15 @@ def main() -> None:
         return
     for row in rows:
         print(
-            f"{row['ranks']} ranks, {LAYERS} layers, {row['numbers']:,.0f} numbers: collective {row['collective_ms']:.2f} ms "
-            f"(median of {row['audits']} audits; {row['collective_best_ms']:.2f} to {row['collective_worst_ms']:.2f}; "
-            f"{row['processor_ms']:.2f} of a processor), waiting for the slowest rank {row['waiting_ms']:.1f} ms, "
-            f"putting the numbers together {row['packing_ms']:.1f} ms of a processor"
+            f"{row['ranks']} ranks, {LAYERS} layers, {row['numbers']:,.0f} numbers in one all_reduce per audit ({row['audits']} audits), "
+            "medians of the slowest rank:\n"
+            f"  the exchange        {row['collective_ms']:7.2f} ms wall ({row['collective_best_ms']:.2f} to "
+            f"{row['collective_worst_ms']:.2f}), {row['processor_ms']:.2f} ms of a processor\n"
+            f"  a bare all_reduce   {row['bare_collective_ms']:7.2f} ms wall ({row['bare_collective_best_ms']:.2f} to "
+            f"{row['bare_collective_worst_ms']:.2f}), {row['bare_processor_ms']:.2f} ms of a processor\n"
+            f"  exchange over bare  {row['ratio']:7.2f} wall, {row['processor_ratio']:.2f} of a processor (medians of pairs)\n"
+            f"  waiting for the slowest rank before it {row['waiting_ms']:.1f} ms; packing and unpacking the numbers, photic's own, "
+            f"{row['packing_ms']:.1f} ms of a processor"
         )
 
 

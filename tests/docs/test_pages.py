@@ -3,7 +3,7 @@
 A page with Python opens with `<!-- run: WAY -->` or `<!-- run: WAY; needs: LIBRARY -->`. WAY is `python`, `pytest` or `torchrun N`,
 and the page's blocks are one script; a library that is not here skips the page: `python3 dev.py test --integrations` has them all. Or it
 is `steps`: the blocks run one after the other in a fresh folder. There a Python block that opens with `# name.py` is written to
-that file, any other runs by itself, and in an `sh` block the lines that begin with `photic` or `python` are run; `# prints: ...` below
+that file, any other runs by itself, and in an `sh` block the lines that begin with `photic` or `python` are run, with `> file`; `# prints: ...` below
 one must be in what it prints, `# exit code: 1` says that it ends so.
 """
 
@@ -73,9 +73,9 @@ def test_the_code_of_the_page_runs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", IN_STEPS)
 def test_the_steps_of_the_page_run_in_order(name: str, tmp_path: Path) -> None:
     for language, block in re.findall(r"^```(python|sh)\n(.*?)^```$", TEXTS[name], flags=re.M | re.S):
-        file = re.match(r"# ([\w/]+\.py)\n", block)
-        if language == "python" and file:
-            (tmp_path / file[1]).write_text(block)
+        named = re.match(r"# ([\w/]+\.py)\n", block)
+        if language == "python" and named:
+            (tmp_path / named[1]).write_text(block)
         elif language == "python":
             done = finished([sys.executable, "-c", block], tmp_path)
             assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
@@ -83,11 +83,15 @@ def test_the_steps_of_the_page_run_in_order(name: str, tmp_path: Path) -> None:
         else:
             for line, below in re.findall(r"^((?:photic|python) .*)\n((?:# .*\n)*)", block, flags=re.M):
                 words = shlex.split(line, comments=True)
+                file = words[-1] if words[-2:-1] == [">"] else ""
+                words = words[:-2] if file else words
                 module = ["-m", "photic"] if words[0] == "photic" else []
                 done = finished([sys.executable, *module, *words[1:]], tmp_path)
                 wanted = re.search(r"^# exit code: (\d+)$", below, flags=re.M)
                 assert done.returncode == int(wanted[1] if wanted else 0), f"{line}\n{done.stdout}{done.stderr}"
                 prints(done, below)
+                if file:
+                    (tmp_path / file).write_text(done.stdout)
 
 
 def test_every_command_that_a_page_names_is_one_with_these_options() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +54,10 @@ def main() -> None:
     batches = world
     if mode.startswith("ddp"):
         model = nn.parallel.DistributedDataParallel(model)
-    elif mode in ("fsdp2", "hsdp"):
+    elif mode in ("fsdp2", "fsdp2-no-sync", "hsdp"):
         mesh = (
             init_device_mesh("cpu", (world,))
-            if mode == "fsdp2"
+            if mode != "hsdp"
             else init_device_mesh("cpu", (2, world // 2), mesh_dim_names=("copy", "shard"))
         )
         for layer in model.layers:
@@ -89,15 +92,15 @@ def main() -> None:
         if "dies" in words and rank == 1 and step == 4:
             os.kill(os.getpid(), signal.SIGKILL)
         optimizer.zero_grad()
-        if mode == "ddp-no-sync":
+        if mode.endswith("no-sync"):
             half = len(x) // 2
-            with model.no_sync():
+            with model.no_sync() if mode.startswith("ddp") else unsynced(model):
                 (F.cross_entropy(model(x[:half]), y[:half]) / 2).backward()
             (F.cross_entropy(model(x[half:]), y[half:]) / 2).backward()
         else:
             F.cross_entropy(model(x), y).backward()
         optimizer.step()
-    result: dict[str, Any] = {"weights": [local(p).double().sum().item() for p in model.parameters()]}
+    result: dict[str, Any] = {"weights": [digest(local(p)) for p in model.parameters()], "collectives": collectives()}
     if handle is not None:
         handle.close()
         inner = handle if mode == "single" else handle.watch
@@ -117,6 +120,11 @@ def main() -> None:
                 for s, r in zip(run.sites, run.steps[0].sites)
                 if r.signal and s.operation in ("linear", "relu", "sigmoid")
             },
+            "matrices": {
+                s.name: [r.weight.fan_in, r.weight.fan_out, r.weight.variance, r.weight.row_sum_square]
+                for s, r in zip(run.sites, run.steps[0].sites)
+                if r.weight
+            },
             "all_sites": [s.name for s in run.sites],
             "loss": run.steps[0].loss,
             "steps": [s.step for s in run.steps],
@@ -135,6 +143,24 @@ def leave_together(written: list[Path]) -> None:
     while not all(path.exists() for path in written):
         time.sleep(0.01)
     os._exit(0)
+
+
+@contextmanager
+def unsynced(model: Any) -> Iterator[None]:
+    """What `no_sync` of DDP is, for FSDP2."""
+    model.set_requires_gradient_sync(False)
+    yield
+    model.set_requires_gradient_sync(True)
+
+
+def collectives() -> list[int]:
+    """How many collectives each process group of this rank was asked for, in the order in which the groups were made."""
+    groups: Any = dist.distributed_c10d._world.pg_map if dist.is_initialized() else ()
+    return [group._get_sequence_number_for_group() for group in groups]
+
+
+def digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
 
 
 def local(tensor: Any) -> Tensor:

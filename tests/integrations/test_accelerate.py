@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
 accelerate: Any = pytest.importorskip("accelerate", exc_type=ImportError)
@@ -27,9 +29,12 @@ def train(
     accumulate: int = plain.ACCUMULATE,
     stop_on: Any = "never",
     record: Any = None,
+    sharded: bool = False,
     **options: Any,
 ) -> Any:
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=accumulate, **options)
+    if sharded:
+        shard(accelerator)
     loader = DataLoader(TensorDataset(*plain.data()), batch_size=plain.ROWS)
     net, optimizer, loader = accelerator.prepare(model, torch.optim.SGD(model.parameters(), plain.RATE), loader)
     handle = watch(accelerator, net, optimizer, stop_on=stop_on, record=record) if watched else None
@@ -43,6 +48,15 @@ def train(
     if handle is not None:
         handle.close()
     return handle
+
+
+def shard(accelerator: Any) -> None:
+    """Let `prepare` cut the model with FSDP2. Accelerate asks for that on accelerators only; what it then does runs on gloo as well."""
+    accelerator.state.fsdp_plugin = accelerate.FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", transformer_cls_names_to_wrap=["Linear"],
+        reshard_after_forward=True, cpu_ram_efficient_loading=False,
+    )  # fmt: skip
+    accelerator.state.distributed_type = accelerate.DistributedType.FSDP
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +117,17 @@ def test_engines_that_keep_their_gradients_are_refused() -> None:
     accelerator = SimpleNamespace(distributed_type=accelerate.DistributedType.DEEPSPEED)
     with pytest.raises(RuntimeError, match="keeps the gradients in its engine"):
         watch(accelerator, plain.build(), None)
+
+
+def test_fsdp1_is_refused() -> None:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        cut = FullyShardedDataParallel(torch.nn.Linear(2, 2), device_id=torch.device("cpu"))
+        accelerator = SimpleNamespace(distributed_type=accelerate.DistributedType.FSDP)
+        with pytest.raises(RuntimeError, match=r"FSDP1 keeps its parameters in flat buffers .* use `fully_shard`"):
+            watch(accelerator, cut, torch.optim.SGD(cut.parameters(), 0.1))
+    finally:
+        dist.destroy_process_group()
 
 
 def test_an_optimizer_that_is_none_is_refused() -> None:

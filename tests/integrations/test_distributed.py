@@ -24,8 +24,17 @@ from photic.integrations import distributed
 from tests.integrations import distributed_ranks as ranks
 
 SCRIPT = str(Path(ranks.__file__))
-DATA_PARALLEL = [("ddp", 2), ("ddp", 4), ("ddp-no-sync", 2), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)]
+DATA_PARALLEL = [
+    ("ddp", 2),
+    ("ddp", 4),
+    ("ddp-no-sync", 2),
+    ("fsdp2", 2),
+    ("fsdp2", 4),
+    ("fsdp2-no-sync", 2),
+    ("hsdp", 4),
+]
 ALL = [*DATA_PARALLEL, ("tp", 2), ("fsdp2tp", 4)]
+CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 else ()) for case in ALL]
 
 
 def start(mode: str, number: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -47,16 +56,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return {words: results("single", 1, tmp_path_factory.mktemp("single"), *words.split())[0] for words in ("", "sick")}
 
 
-@pytest.mark.parametrize(
-    ("mode", "number"), [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 else ()) for case in ALL]
-)
+@pytest.mark.parametrize(("mode", "number"), CASES)
 def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
     expected = alone[""]
     found = results(mode, number, tmp_path)
     for result in found:
         assert result["faults"] == [] and result["steps"] == expected["steps"] == [0, 8]
         assert len(result["exchanges"]) == result["audits"] == 4  # steps 0, 2, 4 and 8: one vector each
-        if mode != "ddp-no-sync":  # only the first micro-batch's forward is audited
+        if "no-sync" not in mode:  # only the first micro-batch's forward is audited
             assert result["loss"] == pytest.approx(expected["loss"], rel=1e-6)
         for when in ("first", "parameters"):
             assert result[when].keys() == expected[when].keys()
@@ -65,8 +72,16 @@ def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_pat
                 # Weights of 256 elements, each rounded to 6e-8 of itself: an update is known to 4e-9 of its weight.
                 assert result[when][name] == pytest.approx(numbers, rel=loose, abs=4e-9), (when, name)
                 assert result[when][name]["count"] == numbers["count"]
-        for kind in ("sites", "signals") if (mode, number) in DATA_PARALLEL and mode != "ddp-no-sync" else ():
+        for kind in ("sites", "signals") if (mode, number) in DATA_PARALLEL and "no-sync" not in mode else ():
             assert result[kind] == pytest.approx({**expected[kind]}, rel=1e-6), kind
+        assert list(result["matrices"]) == list(expected["matrices"]) and len(expected["matrices"]) == 5
+        for name, facts in expected["matrices"].items():
+            cut = (
+                "tp" in mode
+            )  # then each rank has a sample of the matrix: of 16 row sums that are cut in half, a poor one
+            assert result["matrices"][name][:2] == facts[:2]
+            assert result["matrices"][name][2] == pytest.approx(facts[2], rel=0.02 if cut else 1e-6)
+            assert result["matrices"][name][3] == pytest.approx(facts[3], rel=1.0 if cut else 1e-6)
     assert all(result["findings"] == found[0]["findings"] for result in found)
     assert [result["parameters"] for result in found[1:]] == [found[0]["parameters"]] * (number - 1)
     assert (tmp_path / "run.sqlite").exists()
@@ -80,11 +95,17 @@ def test_every_rank_finds_what_one_process_finds(mode: str, number: int, tmp_pat
         assert [(problem, sites) for problem, _, sites in result["findings"]] == expected
 
 
-@pytest.mark.parametrize(("mode", "number"), [("ddp", 2), ("fsdp2", 2), ("tp", 2)])
-def test_training_is_bit_identical_with_and_without(mode: str, number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "number"), CASES)
+def test_training_is_bit_identical_and_a_sampled_step_costs_one_collective(
+    mode: str, number: int, tmp_path: Path
+) -> None:
+    """Each process group counts what it was asked for: photic's own is the last one, the others are the training's."""
     watched = results(mode, number, tmp_path / "watched")
     plain = results(mode, number, tmp_path / "plain", "plain")
     assert [result["weights"] for result in watched] == [result["weights"] for result in plain]
+    for with_photic, without in zip(watched, plain, strict=True):
+        assert with_photic["collectives"] == [*without["collectives"], with_photic["audits"]]
+        assert with_photic["audits"] == 4 and sum(without["collectives"]) > 0
 
 
 def test_the_noise_is_how_far_the_ranks_own_gradients_lie_apart(tmp_path: Path) -> None:
@@ -109,7 +130,8 @@ def test_the_noise_is_how_far_the_ranks_own_gradients_lie_apart(tmp_path: Path) 
         optimizer.step()
 
 
-def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(number: int, tmp_path: Path) -> None:
     """Each rank trains by itself here, so nobody but photic would wait for the dead one; its patience is 5 seconds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -120,21 +142,21 @@ def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(tmp_path: Path
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
+        "WORLD_SIZE": str(number),
     }
     processes = [
         subprocess.Popen(
             [sys.executable, SCRIPT, "apart", str(tmp_path), "dies"],
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
         )
-        for rank in range(2)
+        for rank in range(number)
     ]  # fmt: skip
-    _, words = processes[0].communicate(timeout=200)
-    processes[1].communicate(timeout=60)
+    words = [process.communicate(timeout=200)[1] for process in processes]
     assert processes[1].returncode == -signal.SIGKILL
-    result = json.loads((tmp_path / "rank0.json").read_text())
-    assert len(result["faults"]) == 1 and "photic stopped watching" in words
-    assert result["steps"] == [0, 2] and time.perf_counter() - start_time < 120
+    for rank in {*range(number)} - {1}:
+        result = json.loads((tmp_path / f"rank{rank}.json").read_text())
+        assert len(result["faults"]) == 1 and "photic stopped watching" in words[rank]
+        assert result["steps"] == [0, 2] and time.perf_counter() - start_time < 120
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ for _ in range(12):
 
 @pytest.fixture
 def open_tab() -> Iterator[Any]:
+    pytest.importorskip(
+        "playwright", exc_type=ImportError
+    )  # of the default environment, not of the one with the trainers
     with tabs() as opened:
         yield opened
 

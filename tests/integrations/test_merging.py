@@ -66,7 +66,7 @@ def test_ranks_with_sequences_of_other_lengths_are_put_together(lengths: tuple[i
 
 
 def test_sequences_for_which_there_is_no_room_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "ROOM", 16)
+    monkeypatch.setattr(merging, "ROOM_FOR_TIMES", 16)
     _, found = merged((900, 900))
     assert found[0].steps[0].loss is not None
     assert all(reading.times is None for reading in found[0].steps[0].sites)

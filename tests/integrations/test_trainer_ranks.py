@@ -1,4 +1,4 @@
-"""Lightning, the Trainer of transformers and Accelerate on two ranks: one verdict, the numbers of a plain loop over all data."""
+"""Lightning, the Trainer of transformers and Accelerate (DDP, FSDP2) on two ranks: one verdict, the numbers of a plain loop over all data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import torch
 from tests.integrations import plain_loop as plain
 
 SCRIPT = str(Path(__file__).with_name("trainer_ranks.py"))
-NEEDS = {"lightning": "lightning.pytorch", "transformers": "transformers", "accelerate": "accelerate"}
+NEEDS = {
+    "lightning": "lightning.pytorch", "transformers": "transformers", "accelerate": "accelerate", "accelerate-fsdp2": "accelerate",
+}  # fmt: skip
 
 
 def results(trainer: str, folder: Path, *words: str) -> list[dict[str, Any]]:
@@ -49,3 +51,14 @@ def test_two_ranks_have_one_verdict_and_the_numbers_of_all_data(trainer: str, st
     expected = {name: value for name, value in plain.numbers(alone.run).items() if not name.endswith("arrives")}
     assert {name: found[0]["numbers"][name] for name in expected} == pytest.approx(expected, rel=1e-4)
     assert {problem for problem, _ in found[0]["findings"]} == {f.problem for f in alone.findings}
+
+
+@pytest.mark.parametrize("trainer", list(NEEDS))
+def test_two_ranks_train_the_same_bits_with_and_without(trainer: str, tmp_path: Path) -> None:
+    for way in ("watched", "plain"):
+        (tmp_path / way).mkdir()
+    watched = results(trainer, tmp_path / "watched")
+    plainly = results(trainer, tmp_path / "plain", "plain")
+    assert all("numbers" in rank for rank in watched) and not any("numbers" in rank for rank in plainly)
+    assert [rank["weights"] for rank in watched] == [rank["weights"] for rank in plainly]
+    assert (plainly[0]["weights"] == plainly[1]["weights"]) == (trainer != "accelerate-fsdp2")  # of FSDP2, shards

@@ -23,6 +23,18 @@ def remarks(sampling: Sampling, *, audits: int) -> list[str]:
     return said
 
 
+def never_stepped(sampling: Sampling) -> str:
+    """Return what is said at the end of a watch without a step: '' if there was no training, or the reason is known."""
+    audit = sampling.audit
+    if audit is None or not audit.heard or sampling.unreadable:
+        return ""
+    return (
+        "photic saw backward passes and no torch optimizer step on the parameters of the model: nothing was watched. What an "
+        "engine does with weights of its own (DeepSpeed, Megatron), or a loop without an optimizer, cannot be seen; "
+        "`photic.check` takes the bare model"
+    )
+
+
 def cost(pace: Pace, steps: int, audits: int) -> str:
     """Return what watching cost."""
     what = "auditing" if pace.glances_unmeasured else "sampling"

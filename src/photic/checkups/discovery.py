@@ -80,8 +80,9 @@ class Discovery:
         if self._strays and self._passers:
             name, count = self._strays.most_common(1)[0]
             return (
-                f"{name} stepped {count} times and holds no parameter of {', '.join(sorted(self._passers))}, which ran: nothing of it "
-                "moves (was the model made, wrapped or replaced after the optimizer?)"
+                f"{name} stepped {count} times and holds no parameter of {', '.join(sorted(self._passers))}, which ran: it moves "
+                "nothing of it (was the model made, wrapped or replaced after the optimizer? Or copies an engine, as DeepSpeed, weights of "
+                "its own into it? Its gradients cannot be read)"
             )
         return ""
 

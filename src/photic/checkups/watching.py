@@ -6,13 +6,12 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import nn
 
-from photic.checkups.accounts import cost, remarks
+from photic.checkups.accounts import cost, never_stepped, remarks
 from photic.checkups.faults import Warned, words
 from photic.checkups.given import listed, models
 from photic.checkups.recording import Recording
@@ -78,7 +77,7 @@ class Watch:
         self._on = False
         self._process = os.getpid()
         self._warned = Warned()
-        self._recording = Recording(record, self._warn, started=started)
+        self._recording = Recording(record, self._warned.say, started=started)
         self.scaled = ScaledSteps(self._ours, self._skip, self._fault)
         try:
             self._begin()
@@ -96,9 +95,9 @@ class Watch:
     def __enter__(self) -> Watch:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # the user has other words to read
+            self._detach()
         self.close()
 
     @property
@@ -170,6 +169,8 @@ class Watch:
 
     def close(self) -> None:
         """Detach; safe to call twice. The record is complete afterwards."""
+        if self._on and self.steps == self._started and (said := never_stepped(self._sampling)):
+            self._warned.say(said, RuntimeError(said))
         self._detach()
         if os.getpid() != self._process:  # of a forked process it is not the record
             return
@@ -192,12 +193,9 @@ class Watch:
     def _audit(self) -> InPlaceAudit | None:
         return self._sampling.audit
 
-    def _warn(self, text: str, error: Exception) -> None:
-        self._warned.say(text, error)
-
     def _fault(self, error: Exception) -> None:
         self.faults.append(words(error))
-        self._warn(f"photic stopped watching after an error of its own: {self.faults[-1]}", error)
+        self._warned.say(f"photic stopped watching after an error of its own: {self.faults[-1]}", error)
         self._detach()
 
     def _detach(self) -> None:

@@ -53,7 +53,9 @@ def timm_model(name: str) -> Any:
     try:
         import timm  # pyright: ignore[reportMissingImports]
     except Exception as error:  # its torchvision may be built for CUDA, which is a RuntimeError
-        raise TargetFailure(f"timm: needs a working timm ({_first_line(error)}); `pip install timm`") from error
+        raise TargetFailure(
+            f"timm: needs a working timm ({_first_line(error)}); `pip install timm`, and a torchvision that was built for this torch"
+        ) from error
     library: Any = timm
     try:
         return library.create_model(name, pretrained=False)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from photic.checkups.discovery import Discovery
@@ -19,13 +17,11 @@ from photic.records.predictions import Prediction
 from photic.records.runs import Run
 from photic.records.stores import StoreReader
 from photic.records.treatments import TreatmentRecord
+from photic.reports.coloured import coloured
 from photic.reports.frame import Frame
 from photic.reports.plain import plain
 from photic.reports.still import still
-from photic.reports.terminal import show
 from photic.reports.view import view_of
-
-_PAGE = '<pre style="white-space:pre;overflow-x:auto;line-height:1.3;font-family:monospace">{code}</pre>'
 
 
 def register(shell: Any) -> None:
@@ -35,7 +31,7 @@ def register(shell: Any) -> None:
         shell.display_formatter.formatters["text/html"].for_type(kind, still)
         shell.display_formatter.formatters["text/plain"].for_type(kind, _text)
     for kind in (Run, Prediction, Dissection):
-        shell.display_formatter.formatters["text/html"].for_type(kind, html)
+        shell.display_formatter.formatters["text/html"].for_type(kind, coloured)
         shell.display_formatter.formatters["text/plain"].for_type(kind, _text)
 
 
@@ -78,13 +74,6 @@ def framed(record: Checkup | TreatmentRecord, *, store: str | Path | None = None
     finally:
         if reader is not None:
             reader.close()
-
-
-def html(record: Any) -> str:
-    """Return what the terminal shows as HTML with colours, without any script."""
-    console = Console(record=True, file=io.StringIO(), width=130, force_jupyter=False, highlight=False)
-    show(record, console)
-    return console.export_html(inline_styles=True, code_format=_PAGE)
 
 
 def _text(record: Any, printer: Any, cycle: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -17,7 +18,8 @@ from photic.records.runs import EdgeReading, ParameterReading, Run, SiteReading,
 
 Exchange = Callable[[Tensor], None]  # sums a float64 vector over the ranks, in place
 Facts = TypeVar("Facts", WeightFacts, UnitFacts)
-ROOM = 1 << 16  # numbers; the vector's length is a power of two from here on
+ROOM = 1 << 13  # numbers; the vector's length is a power of two from here on
+ROOM_FOR_TIMES = 1 << 16  # the same where time steps are read
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,22 @@ def merge(
     sums = _Sums(late)
     marks = _mark([(s.name, s.operation) for s in run.sites], run.edges), _mark(_lengths(run))
     _walk(run, sums, marks, ranks, batches, shards, own_norms)
-    length = max(ROOM, 2 << len(sums.numbers).bit_length())  # on every rank, whatever the lengths of its sequences
+    length = _length(len(sums.numbers), times=bool(late.numbers))
     fits = len(sums.numbers) + len(late.numbers) <= length
     numbers = sums.numbers + (late.numbers if fits else [])
-    vector = torch.zeros(length, dtype=torch.float64)
-    vector[: len(numbers)] = torch.tensor(numbers, dtype=torch.float64)
+    vector = torch.tensor(numbers + [0.0] * (length - len(numbers)), dtype=torch.float64)
     exchange(vector)
     totals = vector.tolist()
     given = _Totals(totals, _Totals(totals[len(sums.numbers) :]) if fits else None)
     return _walk(run, given, marks, ranks, batches, shards, own_norms)
+
+
+def _length(numbers: int, *, times: bool) -> int:
+    """Return the length of the vector: the same on every rank, whatever the lengths of its sequences.
+
+    A power of two, so that ranks that ran different operations mostly agree on it too, and are told so instead of waiting.
+    """
+    return max(ROOM_FOR_TIMES, 2 << numbers.bit_length()) if times else max(ROOM, 1 << (numbers - 1).bit_length())
 
 
 def _mark(*form: object) -> float:
@@ -87,6 +96,8 @@ def _lengths(run: Run) -> list[tuple[int, int]]:
 class _Sums:
     """First walk: collects this rank's numbers; `late` those of time steps, of which ranks may have different ones."""
 
+    ready = False  # whether what is handed out are the sums of all ranks
+
     def __init__(self, late: _Sums | None = None) -> None:
         self.numbers: list[float] = []
         self.late = late
@@ -95,16 +106,21 @@ class _Sums:
         self.numbers.append(value)
         return value
 
+    def totals(self, *values: float) -> Iterable[float]:
+        self.numbers.extend(values)
+        return values
+
     def mean(self, value: float | None, weight: float) -> float | None:
         """A mean with weights; None, where nothing was read or it is not finite, does not count."""
         known = value is not None and math.isfinite(value)
-        self.total(value * weight if value is not None and known else 0.0)
-        self.total(weight if known else 0.0)
+        self.numbers.extend((value * weight, weight) if value is not None and known else (0.0, 0.0))
         return value
 
 
 class _Totals(_Sums):
     """Second walk, in the same order: hands out the sums of all ranks."""
+
+    ready = True
 
     def __init__(self, numbers: list[float], late: _Sums | None = None) -> None:
         super().__init__(late)
@@ -112,6 +128,9 @@ class _Totals(_Sums):
 
     def total(self, value: float) -> float:
         return next(self._rest)
+
+    def totals(self, *values: float) -> Iterable[float]:
+        return islice(self._rest, len(values))
 
     def mean(self, value: float | None, weight: float) -> float | None:
         total, weights = next(self._rest), next(self._rest)
@@ -168,14 +187,17 @@ def _walk(
 def _moments(read: Moments | None, sums: _Sums, weight: float, scale: float) -> Moments | None:
     here = 0.0 if read is None else weight
     m = read or Moments(0, 0.0, 0.0, 0.0)
-    count, finite = sums.total(here * m.count), sums.total(here * (m.count - m.nonfinite))
-    first = sums.total(here * m.mean * scale * (m.count - m.nonfinite))
-    squares = sums.total(here * (m.rms * scale) ** 2 * (m.count - m.nonfinite))
-    largest = sums.mean(None if read is None else m.maximum * scale, 1.0)
-    zeros, subnormals = sums.total(here * m.zeros), sums.total(here * m.subnormals)
-    nonfinite = sums.total(here * m.nonfinite)
-    if largest is None:
+    number, largest = here * (m.count - m.nonfinite), m.maximum * scale
+    known = read is not None and math.isfinite(largest)
+    count, finite, first, squares, largest, ranks, zeros, subnormals, nonfinite = sums.totals(
+        here * m.count, number, m.mean * scale * number, (m.rms * scale) ** 2 * number,
+        largest if known else 0.0, float(known), here * m.zeros, here * m.subnormals, here * m.nonfinite,
+    )  # fmt: skip
+    if not sums.ready:
+        return read
+    if ranks <= 0.0:
         return None
+    largest /= ranks
     rms = math.sqrt(squares / finite) if finite > 0.0 else 0.0
     mean = first / finite if finite > 0.0 else 0.0
     return Moments(round(count), mean, rms, max(largest, rms), round(zeros), round(subnormals), round(nonfinite))
@@ -191,8 +213,7 @@ def _root(value: float | None) -> float | None:
 
 def _summed(sums: _Sums, value: float | None, weight: float) -> float | None:
     """The root of the weighted sum of squares over the ranks that read something; None if nobody did."""
-    total = sums.total(0.0 if value is None else weight * value * value)
-    anyone = sums.total(0.0 if value is None else 1.0)
+    total, anyone = sums.totals(*((0.0, 0.0) if value is None else (weight * value * value, 1.0)))
     return math.sqrt(total) if anyone else None
 
 
@@ -200,15 +221,15 @@ def _parameter(read: ParameterReading, sums: _Sums, weight: float) -> ParameterR
     size, count = weight * read.weight.norm**2, weight * read.weight.count
     values = _moments(read.weight, sums, weight, 1.0)
     assert values is not None
-    return dataclasses.replace(
-        read,
-        weight=values,
-        gradient=_moments(read.gradient, sums, weight, 1.0),
-        update_ratio=_root(sums.mean(_squared(read.update_ratio), size)),
-        unchanged_fraction=sums.mean(read.unchanged_fraction, count),
-        before_clipping=_summed(sums, read.before_clipping, weight),
-        epsilon_share=sums.mean(read.epsilon_share, count),
-    )
+    found = {
+        "weight": values,
+        "gradient": _moments(read.gradient, sums, weight, 1.0),
+        "update_ratio": _root(sums.mean(_squared(read.update_ratio), size)),
+        "unchanged_fraction": sums.mean(read.unchanged_fraction, count),
+        "before_clipping": _summed(sums, read.before_clipping, weight),
+        "epsilon_share": sums.mean(read.epsilon_share, count),
+    }
+    return dataclasses.replace(read, **found) if sums.ready else read
 
 
 def _site(read: SiteReading, sums: _Sums, late: _Sums | None, weight: float, scale: float) -> SiteReading:
@@ -235,7 +256,7 @@ def _means(read: Facts, sums: _Sums) -> Facts:
         else:
             mean = sums.mean(float(value), 1.0)
             found[item.name] = type(value)(round(mean or 0.0) if isinstance(value, int) else mean or 0.0)
-    return dataclasses.replace(read, **found)
+    return dataclasses.replace(read, **found) if sums.ready else read
 
 
 def _times(read: TimeFacts, sums: _Sums, weight: float, scale: float) -> TimeFacts:

@@ -79,8 +79,8 @@ def summary(run: Run, findings: tuple[Finding, ...] = ()) -> dict[str, float]:
     saturated = [s.units.saturated_fraction for s in step.sites if s.units is not None]
     found: dict[str, float] = {
         "loss": math.nan if step.loss is None else step.loss,
-        "gradient_norm/used": math.hypot(*(g.norm for g in gradients)),
-        "gradient_norm/before_clipping": math.hypot(*(r.before_clipping or 0.0 for r in read)),
+        "gradient_norm/used": _norm([g.norm for g in gradients]),
+        "gradient_norm/before_clipping": _norm([r.before_clipping for r in read if r.before_clipping is not None]),
         "gradient/nonfinite": float(sum(g.nonfinite for g in gradients)),
         "gradient/parameters_without": float(len(read) - len(gradients)),
         "weight_norm": math.hypot(*(r.weight.norm for r in read)),
@@ -105,6 +105,11 @@ def summary(run: Run, findings: tuple[Finding, ...] = ()) -> dict[str, float]:
             found |= {"transport/first": arrived[0], "transport/min": min(arrived), "transport/max": max(arrived)}
             found["transport/decades_per_layer"] = math.log10(arrived[-1] / arrived[0]) / (len(arrived) - 1)
     return {f"photic/{name}": value for name, value in found.items()}
+
+
+def _norm(parts: list[float]) -> float:
+    """Of all parts together; where nothing was read there is no norm, and so nothing is sent: not 0."""
+    return math.hypot(*parts) if parts else math.nan
 
 
 def layers(run: Run) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from photic.probes.shards import local
 from photic.records.runs import ColumnFacts, SpreadFacts
 
 EXAMPLES, NUMBERS = 64, 4_096  # of a larger tensor, so many examples and so many numbers of each are read
@@ -14,8 +15,10 @@ def spread_facts(output: Tensor) -> SpreadFacts | None:
     """Return how much the examples [N, ...] differ, and the positions of each in [N, T, D].
 
     None with fewer than two examples, for what is no real floating-point tensor, and where all numbers are 0 or one is
-    not finite.
+    not finite. None as well for a tensor that is cut over ranks: they would have to be asked.
     """
+    if local(output) is not output:
+        return None
     if output.ndim < 2 or output.shape[0] < 2 or output.numel() == 0 or not output.is_floating_point():
         return None
     some = output.detach()[:EXAMPLES]

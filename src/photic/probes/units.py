@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from photic.activations import find
+from photic.probes.shards import local
 from photic.records.runs import UnitFacts
 
 SAMPLE = 4_096  # elements on which slope and quantiles are computed; larger tensors are read with a stride
@@ -34,6 +35,7 @@ def unit_facts(
         dead: given a mask of the units that are dead on the whole batch.
     """
     activation = find(operation, settings)
+    before, after = local(before), local(after)  # of what is cut over ranks, this rank's part
     if activation is None or before.numel() == 0 or before.shape != after.shape or before.is_complex():
         return None
     units = before.shape[axis] if before.ndim else 1

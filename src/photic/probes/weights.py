@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from photic.probes.calls import Call
+from photic.probes.shards import local
 from photic.records.runs import WeightFacts
 
 _CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
@@ -17,28 +18,39 @@ _PRODUCTS = {"matmul", "mm", "bmm"}
 
 
 def weight_facts(call: Call, settings: Mapping[str, float | int | str]) -> WeightFacts | None:
-    """Return the facts of the weight that the call uses; None where it has no single matrix (LSTM, einsum)."""
+    """Return the facts of the weight that the call uses; None where it has no single matrix (LSTM, einsum).
+
+    Of a weight that is cut over ranks (tensor parallelism) this rank's part is read, and nobody asked for the others: its rows
+    are taken as a sample of all rows, its columns as one of all columns. The mean over the ranks is nearly that of the whole.
+    """
     found = _matrix(call)
     if found is None:
         return None
     matrix, bias, receptive, stride_volume = found
     if matrix.numel() == 0 or not matrix.is_floating_point():
         return None
-    wide = matrix.detach().to(torch.float64)
-    fan_out, fan_in = wide.shape
+    fan_out, fan_in = matrix.shape
+    wide = local(matrix.detach()).to(torch.float64)
     row_sum = wide.sum(1)
     flat = wide.reshape(-1)
     mean = float(flat.sum()) / flat.numel()
     mean_square = float(flat.dot(flat)) / flat.numel()
-    offset = None if bias is None else bias.detach().to(torch.float64).reshape(-1)
+    offset = None if bias is None else local(bias.detach()).to(torch.float64).reshape(-1)
+    along = 0.0
+    if offset is not None and offset.numel() in (1, row_sum.numel()):
+        along = float((row_sum * offset).mean())
+    sums = float(row_sum.square().mean())
+    if fan_in != wide.shape[1]:  # each row is cut: its sum is that of so many independent parts
+        parts, common = fan_in / wide.shape[1], (mean * wide.shape[1]) ** 2
+        sums, along = parts * (sums - common) + parts * parts * common, parts * along
     return WeightFacts(
         fan_in=fan_in,
         fan_out=_groups_fan_out(fan_out, settings) * receptive / stride_volume,
         mean=mean,
         variance=max(mean_square - mean * mean, 0.0),
         row_square_sum=mean_square * fan_in,
-        row_sum_square=float(row_sum.square().mean()),
-        row_sum_bias=0.0 if offset is None else float((row_sum * offset).mean()),
+        row_sum_square=sums,
+        row_sum_bias=along,
         bias_square=0.0 if offset is None else float(offset.square().mean()),
         distinct=_distinct(wide),
     )

@@ -18,6 +18,9 @@ class Shown:
     def __str__(self) -> str:
         return self.report()
 
+    def _repr_html_(self) -> str:
+        return str(importlib.import_module("photic.reports.coloured").coloured(self))
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(self.report())
 
