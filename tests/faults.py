@@ -167,7 +167,7 @@ def hooks(fuse: Fuse) -> Iterator[None]:
 
 # Nothing of ours stands above these: they are what hands an error of ours to the watch, or is called by the user.
 GUARDS = {
-    "Watch._stepped", "Watch._stepping", "Watch._ran_once", "Watch._whole", "Watch._fault", "Watch._warn", "Watch._detach",
+    "Watch._stepped", "Watch._stepping", "Watch._ran_once", "Watch._whole", "Watch._fault", "Watch._detach",
     "Watch._stop_sampling", "Watch.close", "Watch.__init__", "Watch.__enter__", "Watch.__exit__", "watch", "listed", "models", "Tracks.__init__",
     "Warned.__init__", "Warned.say", "words", "Pace.__init__", "_Costs.__init__", "Teller.__init__", "Teller.stops", "Turns.__init__",
     "Recording.__init__", "Recording.close", "ScaledSteps.__init__", "ScaledSteps.close", "ScaledSteps.scaler_steps", "ScaledSteps.scaler_stepped",
