@@ -20,6 +20,10 @@ from photic.theory.maps import critical_point
 
 KEY = "xiao2018"
 TITLE = "Dynamical isometry and a mean field theory of CNNs: how to train 10,000-layer vanilla convolutional neural networks"
+FULL = (
+    "10,000 layers, as deep as the paper's, of 16 channels at 4x4, 30 steps on the digits, one seed. The paper's "
+    "are wider and trained to the end on MNIST and CIFAR-10: its data are not here, and its size is a GPU's."
+)
 
 
 def _critical(length: float) -> tuple[float, float]:
