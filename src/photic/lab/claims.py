@@ -75,7 +75,7 @@ class Figure:
     seeds: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Paper:
     """A file of `papers/`: key of references.bib, title, claims, figures by their number in the paper, and what `--full` is."""
 
@@ -104,16 +104,8 @@ def papers() -> tuple[Paper, ...]:
     for info in pkgutil.iter_modules(folder.__path__, prefix="photic.lab.papers."):
         module: Any = importlib.import_module(info.name)
         figures: dict[str, Figure] = getattr(module, "FIGURES", {})
-        found.append(
-            Paper(
-                key=module.KEY,
-                title=module.TITLE,
-                module=info.name,
-                claims=tuple(module.CLAIMS),
-                figures=figures,
-                full=module.FULL,
-            )  # fmt: skip
-        )
+        claims = tuple(module.CLAIMS)
+        found.append(Paper(module.KEY, module.TITLE, info.name, claims, figures, module.FULL))
     return tuple(sorted(found, key=lambda paper: paper.key))
 
 
