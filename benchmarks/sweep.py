@@ -134,7 +134,8 @@ def main() -> None:
 
 
 def _row(width: int, parts: Sequence[Half]) -> dict[str, Any]:
-    stacked, single, stacked_wall, single_wall = (sum(part[i] for part in parts) / 2 for i in range(4))
+    times = [(part.stacked, part.single, part.stacked_wall, part.single_wall) for part in parts]
+    stacked, single, stacked_wall, single_wall = (sum(both) / len(both) for both in zip(*times, strict=True))
     pairs = {kind: [pair for part in parts for pair in part.pairs[kind]] for kind in KINDS}
     return {
         "width": width,
