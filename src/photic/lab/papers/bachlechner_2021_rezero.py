@@ -118,7 +118,9 @@ CLAIMS = (
     Claim(text="And faster than without.", place="section 4; figure 3: 7 to 15 times", experiment=training, number="speed", low=2.0,
           theirs="7 to 15 times", tolerance="at most half the steps to a training loss of 0.5"),
     Claim(text="Fully connected networks of 10,000 layers learn.", place="section 1; section 4", experiment=deepest, number="accuracy", low=0.9,
-          seeds=1, size="full", theirs="trains", tolerance="nine of ten held-back digits after 30 steps"),
+          seeds=1, size="full", theirs="trains", tolerance="nine of ten held-back digits after 30 steps",
+          note="Thirty steps are too few: at Adagrad's 0.01 the first moves 10,000 gates at once and the loss jumps from 2.6 to 63, from where "
+               "it falls to 2.5. A run at 0.003 jumped to 28 and reached 65 % in as many steps; 1,000 blocks reach 97 % at 0.01."),
 )  # fmt: skip
 
 FIGURES = {
