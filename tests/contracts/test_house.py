@@ -115,6 +115,7 @@ from photic.lab.claims import Claim, Numbers, Size
 
 KEY = "hochreiter1998"
 TITLE = "A title"
+FULL = "the quick size is the only one."
 
 def experiment(seed: int, size: Size) -> Numbers:
     """One."""

@@ -137,6 +137,7 @@ def test_every_paper_is_in_the_references_and_owes_place_range_seeds_and_derivat
     assert len({paper.key for paper in found}) == len(found)
     for paper in found:
         assert f"{{{paper.key}," in keys, paper.key
+        assert paper.full.endswith("."), f"{paper.key} does not say what its full size is"
         assert len({claim.text for claim in paper.claims}) == len(paper.claims)
         for claim in paper.claims:
             assert claim.text.endswith(".") and claim.place and claim.tolerance and claim.seeds >= 1

@@ -152,4 +152,6 @@ def _section(paper: PaperResult) -> list[str]:
         lines += ["", f"![{paper.key}, {name}](figures/{paper.key}-figure-{figure}.png)"]
     if paper.seconds:
         lines += ["", f"The quick size took {paper.seconds:.0f} s of one core."]
+    if paper.full:
+        lines += ["", f"The full size: {paper.full}"]
     return [*lines, ""]

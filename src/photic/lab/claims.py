@@ -75,15 +75,16 @@ class Figure:
     seeds: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Paper:
-    """A file of `papers/`: key of references.bib, title, claims, and figures by their number in the paper."""
+    """A file of `papers/`: key of references.bib, title, claims, figures by their number in the paper, and what `--full` is."""
 
     key: str
     title: str
     module: str
     claims: tuple[Claim, ...]
     figures: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
+    full: str = ""
 
 
 def around(value: float, *, relative: float = 0.0, absolute: float = 0.0) -> tuple[float, float]:
@@ -94,15 +95,17 @@ def around(value: float, *, relative: float = 0.0, absolute: float = 0.0) -> tup
 
 @lru_cache(maxsize=1)
 def papers() -> tuple[Paper, ...]:
-    """Return every paper in `photic.lab.papers`, by key. A paper is one file with KEY, TITLE, CLAIMS, perhaps FIGURES."""
+    """Return every paper in `photic.lab.papers`, by key. A paper is one file with KEY, TITLE, CLAIMS, FULL, perhaps FIGURES.
+
+    FULL says in a sentence what `--full` runs, and where that is smaller than the paper's size, why.
+    """
     folder: Any = importlib.import_module("photic.lab.papers")
     found: list[Paper] = []
     for info in pkgutil.iter_modules(folder.__path__, prefix="photic.lab.papers."):
         module: Any = importlib.import_module(info.name)
         figures: dict[str, Figure] = getattr(module, "FIGURES", {})
-        found.append(
-            Paper(key=module.KEY, title=module.TITLE, module=info.name, claims=tuple(module.CLAIMS), figures=figures)
-        )
+        claims = tuple(module.CLAIMS)
+        found.append(Paper(module.KEY, module.TITLE, info.name, claims, figures, module.FULL))
     return tuple(sorted(found, key=lambda paper: paper.key))
 
 

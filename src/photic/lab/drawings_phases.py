@@ -14,6 +14,7 @@ from photic.reports.sweeps import Panel, panel_of
 
 # Diverged is hatched, chance and below is one colour, and what was learned gets the whole scale: light is good, in grey too.
 _CHANCE, _MAP, _DEEPEST = 0.1, "cividis", 1e4
+_NOISE = 0.035  # two standard errors of chance on the 297 held-back digits: sqrt(0.1 x 0.9 / 297) = 1.7 points
 
 
 def trained_depths(parts: Sequence[Numbers], path: Path, *, title: str, critical: float) -> Path:
@@ -36,8 +37,8 @@ def trained_depths(parts: Sequence[Numbers], path: Path, *, title: str, critical
 def draw_sweep(sweep: Sweep, path: Path) -> Path:
     """Draw one panel for each activation, width and optimizer.
 
-    Colour is the held-back accuracy, the mean over seeds; hatched cells are networks that all diverged. The solid line is
-    six depth scales of the correlation, the dashed one the critical weight variance.
+    Colour is the held-back accuracy, the mean over seeds; black cells lie within two standard errors of chance, hatched ones are
+    networks that all diverged. The solid line is six depth scales of the correlation, the dashed one the critical weight variance.
 
     Raises:
         ModuleNotFoundError: without matplotlib.
@@ -45,6 +46,8 @@ def draw_sweep(sweep: Sweep, path: Path) -> Path:
     """
     if not sweep.points:
         raise ValueError("the sweep has no point to draw")
+    from matplotlib.patches import Patch
+
     panels = list(dict.fromkeys(panel_of(point) for point in sweep.points))
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -65,18 +68,23 @@ def draw_sweep(sweep: Sweep, path: Path) -> Path:
         for place in places[: len(panels)]:
             handles, labels = place.get_legend_handles_labels()
             entries |= dict(zip(labels, handles, strict=True))
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", frameon=False, ncols=3, fontsize=8)
+        entries |= {"at chance": Patch(facecolor="black")}
+        if any(point.accuracy == 0.0 for point in sweep.points):
+            entries |= {"diverged": Patch(facecolor="white", edgecolor="#777777", hatch="////", lw=0)}
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", frameon=False, ncols=4, fontsize=8)
         return store(figure, path)
 
 
-def cells(axis: Any, xs: Sequence[float], ys: Sequence[float], table: Sequence[Sequence[float]]) -> Any:
-    """Draw a table over two logarithmic axes and return the mesh; what diverged (accuracy 0) is hatched."""
+def cells(
+    axis: Any, xs: Sequence[float], ys: Sequence[float], table: Sequence[Sequence[float]], *, floor: float = _CHANCE
+) -> Any:
+    """Draw a table over two logarithmic axes and return the mesh; what diverged (accuracy 0) is hatched, below `floor` is black."""
     import matplotlib as mpl
     from matplotlib.patches import Rectangle
 
     colours = mpl.colormaps[_MAP].with_extremes(under="#000000")
     mesh = axis.pcolormesh(
-        edges(xs), edges(ys), table, cmap=colours, vmin=_CHANCE, vmax=1.0, rasterized=True
+        edges(xs), edges(ys), table, cmap=colours, vmin=floor, vmax=1.0, rasterized=True
     )  # fmt: skip
     for row, low, high in zip(table, edges(ys), edges(ys)[1:], strict=False):
         for value, left, right in zip(row, edges(xs), edges(xs)[1:], strict=False):
@@ -129,7 +137,8 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> Any:
     sums: dict[tuple[int, float], list[float]] = {}
     for point in members:
         sums.setdefault((point.depth, point.weight_variance), []).append(point.accuracy)
-    mesh = cells(axis, xs, ys, [[sum(sums[y, x]) / len(sums[y, x]) for x in xs] for y in ys])
+    table = [[sum(sums[y, x]) / len(sums[y, x]) for x in xs] for y in ys]
+    mesh = cells(axis, xs, ys, table, floor=_CHANCE + _NOISE)
     scales = [scale for scale in sweep.theory if scale.activation == panel[0]]
     critical = sweep.critical.get(panel[0])
     if critical is not None and not edges(xs)[0] < critical < edges(xs)[-1]:

@@ -68,7 +68,7 @@ def reproduce(
         seconds += spent if asked == "quick" else 0.0
     progress(f"{paper.key}: done", 1.0)
     results = tuple(judged(paper, claim, seeds or claim.seeds) for claim in paper.claims)
-    return PaperResult(paper.key, paper.title, results, seconds, tuple(paper.figures))
+    return PaperResult(paper.key, paper.title, results, seconds, tuple(paper.figures), paper.full)
 
 
 def judged(paper: Paper, claim: Claim, seeds: int) -> ClaimResult:
@@ -114,8 +114,9 @@ def merged(board: Scoreboard, stored: Scoreboard) -> Scoreboard:
         paper.key: dataclasses.replace(paper, claims=tuple(filled(paper.key, claim) for claim in paper.claims))
         for paper in board.papers
     }
-    known = {paper.key for paper in papers()} | set(renewed)
-    together = {paper.key: paper for paper in stored.papers if paper.key in known} | renewed
+    full = {paper.key: paper.full for paper in papers()}
+    kept = {paper.key: dataclasses.replace(paper, full=full[paper.key]) for paper in stored.papers if paper.key in full}
+    together = kept | renewed
     return Scoreboard(tuple(together[key] for key in sorted(together)), board.facts)
 
 

@@ -55,6 +55,7 @@ class PaperResult:
         claims: in the paper's order.
         seconds: CPU time of the quick size's experiments when they were run; 0 where they were not.
         figures: numbers of the figures that can be drawn.
+        full: what the full size is, and where it is smaller than the paper's, why.
     """
 
     key: str
@@ -62,6 +63,7 @@ class PaperResult:
     claims: tuple[ClaimResult, ...]
     seconds: float = 0.0
     figures: tuple[str, ...] = ()
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True)

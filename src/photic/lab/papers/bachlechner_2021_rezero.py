@@ -15,6 +15,10 @@ from photic.lab.tracing import trace
 
 KEY = "bachlechner2021"
 TITLE = "ReZero is all you need: fast convergence at large depth"
+FULL = (
+    "64 gated blocks for the figure, and one training of 10,000, the paper's deepest; ours are 64 units wide, on "
+    "the digits. Its residual CNNs on CIFAR-10 and its transformers on enwik8 are not run: their data are not here."
+)
 
 
 class Block(nn.Module):
@@ -87,6 +91,19 @@ def training(seed: int, size: Size) -> Numbers:
     return found
 
 
+def deepest(seed: int, size: Size) -> Numbers:
+    """The same with gates: 1,000 blocks, and in the full size 10,000, for 30 steps."""
+    _, (images, labels) = digits()
+    model = _model(10_000 if size == "full" else 1000, True, seed)
+    optimizer = torch.optim.Adagrad(model.parameters(), 0.01)
+    for x, y in batches(30, seed=seed):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return {"accuracy": float((model(images).argmax(1) == labels).double().mean())}
+
+
 CLAIMS = (
     Claim(text="With all gates at 0 the network is the identity and the gradient arrives exactly whole at any depth.", place="section 3, equation 2",
           experiment=start, number="gated", low=1.0 - 1e-6, high=1.0 + 1e-6, theirs="1", tolerance="exact; rounding of a norm"),
@@ -100,6 +117,10 @@ CLAIMS = (
           tolerance="nine of ten held-back digits after 150 steps"),
     Claim(text="And faster than without.", place="section 4; figure 3: 7 to 15 times", experiment=training, number="speed", low=2.0,
           theirs="7 to 15 times", tolerance="at most half the steps to a training loss of 0.5"),
+    Claim(text="Fully connected networks of 10,000 layers learn.", place="section 1; section 4", experiment=deepest, number="accuracy", low=0.9,
+          seeds=1, size="full", theirs="trains", tolerance="nine of ten held-back digits after 30 steps",
+          note="Thirty steps are too few: at Adagrad's 0.01 the first moves 10,000 gates at once and the loss jumps from 2.6 to 63, from where "
+               "it falls to 2.5. A run at 0.003 jumped to 28 and reached 65 % in as many steps; 1,000 blocks reach 97 % at 0.01."),
 )  # fmt: skip
 
 FIGURES = {

@@ -14,6 +14,7 @@ from photic.theory.maps import length_map
 
 KEY = "poole2016"
 TITLE = "Exponential expressivity in deep neural networks through transient chaos"
+FULL = "the quick size is the only one: networks of 1,000 units at the start, where all its claims are."
 _WIDTH = 1000
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +13,17 @@ from torch import Tensor, nn
 
 from photic.activations import find
 from photic.initialisers.drawing import fill_delta_orthogonal, fill_normal
-from photic.lab.claims import Claim, Numbers, Size
+from photic.lab.claims import Claim, Figure, Numbers, Size
 from photic.lab.datasets.digits import batches, digits
+from photic.lab.drawings import curves_over_layers
 from photic.theory.maps import critical_point
 
 KEY = "xiao2018"
 TITLE = "Dynamical isometry and a mean field theory of CNNs: how to train 10,000-layer vanilla convolutional neural networks"
+FULL = (
+    "10,000 layers, as deep as the paper's, of 16 channels at 4x4, 30 steps on the digits, one seed. The paper's "
+    "are wider and trained to the end on MNIST and CIFAR-10: its data are not here, and its size is a GPU's."
+)
 
 
 def _critical(length: float) -> tuple[float, float]:
@@ -35,8 +43,8 @@ def _kernels(count: int, channels: int, variance: float, orthogonal: bool, gener
     return kernels
 
 
-def _carried(depth: int, orthogonal: bool, seed: int) -> dict[str, float]:
-    """Return the gradient's norm below `depth` plain tanh convolutions over that above, and the cosine to it."""
+def _carried(depth: int, orthogonal: bool, seed: int) -> dict[str, Any]:
+    """Return the gradient's norm below `depth` plain tanh convolutions over that above, and on the way down."""
     generator = torch.Generator()
     generator.manual_seed(seed)
     channels = 16
@@ -53,18 +61,26 @@ def _carried(depth: int, orthogonal: bool, seed: int) -> dict[str, float]:
         g = torch.randn(z.shape, generator=generator)
         top = float(g.norm())
         flipped = kernels.flip(3, 4).transpose(1, 2)  # the transposed convolution, circular as well
-        for kernel, h in zip(flipped.flip(0), reversed(inputs), strict=True):
+        course = [1.0]
+        for place, (kernel, h) in enumerate(zip(flipped.flip(0), reversed(inputs), strict=True), 1):
             g = F.conv2d(F.pad(g, (1, 1, 1, 1), mode="circular"), kernel) * (1.0 - torch.tanh(h).square())
+            if place % max(1, depth // 200) == 0:
+                course.append(float(g.double().norm()) / top)
     ratio = float(g.double().norm()) / top
-    return {"ratio": ratio, "log10": math.log10(max(ratio, 1e-40))}
+    return {"ratio": ratio, "log10": math.log10(max(ratio, 1e-40)), "course": course}
 
 
 def ten_thousand(seed: int, size: Size) -> Numbers:
     """Ten thousand plain tanh convolutions of 16 channels at 4x4, delta-orthogonal and Gaussian."""
+    whole, lost = _carried(10_000, True, seed), _carried(10_000, False, seed)
     return {
-        "delta-orthogonal": _carried(10_000, True, seed)["ratio"],
-        "gaussian log10": abs(_carried(10_000, False, seed)["log10"]),
+        "delta-orthogonal": whole["ratio"],
+        "gaussian log10": abs(lost["log10"]),
         "hundred": _carried(100, True, seed)["ratio"],
+        "delta-orthogonal course": whole["course"],
+        "gaussian course": lost["course"],
+        "x": [50 * i for i in range(201)],
+        "theory": [1.0] * 201,
     }
 
 
@@ -98,32 +114,43 @@ class _Deep(nn.Module):
         return F.linear(torch.tanh(h).flatten(1), self.head)
 
 
-def _trained(depth: int, steps: int, orthogonal: bool, seed: int) -> float:
-    """Return the held-back accuracy of a plain tanh CNN after some steps of SGD, at a rate that falls as 1 / depth."""
-    _, (images, labels) = digits()
+def _trained(depth: int, steps: int, orthogonal: bool, seed: int, *, every: int) -> Numbers:
+    """Return the held-back accuracy of a plain tanh CNN in and after some steps of SGD, at a rate that falls as 1 / depth."""
     length = 0.01
     variance, _ = _critical(length)
     generator = torch.Generator()
     generator.manual_seed(seed)
     model = _Deep(_kernels(depth, 16, variance, orthogonal, generator), length, generator)
     optimizer = torch.optim.SGD(model.parameters(), 0.3 / depth, momentum=0.9)
-    for x, y in batches(steps, seed=seed):
+    course = [_accuracy(model)]
+    for step, (x, y) in enumerate(batches(steps, seed=seed), 1):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
+        if step % every == 0:
+            course.append(_accuracy(model))
+    return {"accuracy": course[-1], "course": course, "x": list(range(0, steps + 1, every))}
+
+
+def _accuracy(model: nn.Module) -> float:
+    images, labels = digits()[1]
     with torch.no_grad():
         return float((model(images).argmax(1) == labels).double().mean())
 
 
 def training(seed: int, size: Size) -> Numbers:
     """A plain tanh CNN of 300 layers without skips or normalisation on the digits, 100 steps, both kernels."""
-    found = {"delta-orthogonal": _trained(300, 100, True, seed), "gaussian": _trained(300, 100, False, seed)}
+    found: Numbers = {}
+    for name, orthogonal in (("delta-orthogonal", True), ("gaussian", False)):
+        read = _trained(300, 100, orthogonal, seed, every=10)
+        found[name], found[f"{name} course"], found["x"] = read["accuracy"], read["course"], read["x"]
     return {**found, "gap": found["delta-orthogonal"] - found["gaussian"]}
 
 
 def deepest(seed: int, size: Size) -> Numbers:
     """The same with delta-orthogonal kernels: 1,000 layers, and in the full size 10,000, for 30 steps."""
-    return {"accuracy": _trained(10_000 if size == "full" else 1000, 30, True, seed)}
+    layers = 10_000 if size == "full" else 1000
+    return {**_trained(layers, 30, True, seed, every=5), "layers": layers}
 
 
 CLAIMS = (
@@ -145,3 +172,37 @@ CLAIMS = (
     Claim(text="And so does one of ten thousand layers.", place="abstract; figure 1", experiment=deepest, number="accuracy", low=0.7, seeds=1,
           size="full", theirs="trains", tolerance="held-back digits, 30 steps; chance 10 %"),
 )  # fmt: skip
+
+
+def _trainings(parts: Sequence[Numbers], path: Path) -> Path:
+    """Draw the accuracy over the steps: both kernels at 300 layers, and the deepest network that was trained."""
+    shallow, deep = parts
+    together: Numbers = {"chance theory": [0.1, 0.1], "chance theory x": [0, 100]}
+    for name, part, course in (
+        ("delta", shallow, "delta-orthogonal course"),
+        ("deepest", deep, "course"),
+        ("gaussian", shallow, "gaussian course"),
+    ):
+        together[name], together[f"{name} x"] = part[course], part["x"]
+    return curves_over_layers(
+        [together], path, log=False, title="plain tanh CNNs of 16 channels on the digits, no skips, no normalisation",
+        x="steps of SGD", y="held-back accuracy",
+        lines=(("delta", "300 layers, delta-orthogonal"), ("deepest", f"{deep['layers']:,} layers, delta-orthogonal"),
+               ("gaussian", "300 layers, Gaussian"), ("chance theory", "theory: chance")),
+    )  # fmt: skip
+
+
+def _gradients(parts: Sequence[Numbers], path: Path) -> Path:
+    return curves_over_layers(
+        parts, path, title="plain tanh convolutions of 16 channels at initialisation, chi = 1",
+        x="layers below the top", y="|gradient| / |gradient at the top|",
+        lines=(("delta-orthogonal course", "delta-orthogonal"), ("gaussian course", "Gaussian"), ("theory", "theory: isometry")),
+    )  # fmt: skip
+
+
+FIGURES = {
+    "1": Figure(title="accuracy in training, by depth and kernel", experiments=(training, deepest), draw=_trainings),
+    "gradient": Figure(
+        title="the gradient through ten thousand layers", experiments=(ten_thousand,), draw=_gradients, seeds=2
+    ),
+}

@@ -17,6 +17,9 @@ from photic.theory.laws import batch_norm_gain, linear_batch_norm_gain
 
 KEY = "yang2019"
 TITLE = "A mean field theory of batch normalization"
+FULL = (
+    "the quick size is the only one: 1,000 units at the start, where the theory is. The paper's trainings are not run."
+)
 _RELU, _TANH = find("relu"), find("tanh")
 assert _RELU is not None and _TANH is not None
 
