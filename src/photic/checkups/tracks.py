@@ -30,6 +30,7 @@ class Track:
         dead: for each of the last audits, by site, which units were 0 on every example.
         optimizer: whose; gone when nobody else holds it.
         used: the larger, the later it was asked for.
+        unsure: the last audit showed a warning that is no finding yet.
     """
 
     number: int = 0
@@ -42,6 +43,7 @@ class Track:
     audited: list[int] = field(default_factory=list[int])
     seen: dict[str, int] = field(default_factory=dict[str, int])  # problem -> audits in a row
     findings: tuple[Finding, ...] = ()
+    unsure: bool = False
     dead: deque[Mapping[str, Tensor]] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def take(self, run: Run, dead: Mapping[str, Tensor]) -> None:
@@ -66,13 +68,8 @@ class Track:
         self.findings = tuple(
             f for f in found if self.seen[f.problem] >= 2 or len(self.audited) == 1 or f.severity == "critical"
         )
+        self.unsure = any(f.severity != "info" and f not in self.findings for f in found)
         return gone
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the last audit showed something that is no finding yet."""
-        told = {finding.problem for finding in self.findings}
-        return any(count == 1 and problem not in told for problem, count in self.seen.items())
 
     def share(self, ignore: Collection[str]) -> None:
         """Others own parameters too: what this optimizer does not own is not without an owner."""

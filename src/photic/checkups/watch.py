@@ -35,7 +35,7 @@ def watch(
             are, and are read in an eager pass beside the step.
         optimizer: one or several; None follows every optimizer that owns parameters of the model.
         budget: share of the time that sampling may cost, measured and kept; six audits at steps 0, 2, 8, 32, 128 and
-            512 come on top, so that short runs get their verdict.
+            512 come on top, so that short runs get their verdict, and a second one where one of them warns for the first time.
         every: glance at every step (1), every second (2), ... whatever it costs; 0 as the budget allows.
         record: file to write the course of the run to (SQLite), readable while it runs.
         on_finding: called with each finding and its step, once, when two audits in a row show it.
