@@ -83,7 +83,7 @@ def test_a_glance_leaves_a_gpus_tensors_to_the_gpu(monkeypatch: pytest.MonkeyPat
     glance.install()
     parts = [torch.randn(3, 6, generator=torch.Generator().manual_seed(k)) * (k + 1) for k in range(2)]
     for part in parts:
-        assert glance.launch(glance._readers[1][0].place, part.to(DEVICE))
+        assert glance.launch(next(iter(glance._readers.values()))[1].place, part.to(DEVICE))
         glance.counts[1][0] += part.numel()
     read, whole = glance.moments(1)[0], reference(torch.cat(parts).numpy())
     assert read is not None and not faults

@@ -164,7 +164,7 @@ def test_what_did_not_run_is_none_and_a_fault_is_handed_over() -> None:
     glance.install()
     model[0](torch.randn(2, 3))
     assert glance.moments(0)[1] is None and glance.moments(1)[0] is None
-    glance._readers[0][0].row = "no address"  # type: ignore[assignment]
+    glance._readers[id(model[0])][0].row = "no address"  # type: ignore[assignment]
     model[0](torch.randn(2, 3))
     glance.remove()
     assert len(faults) == 1

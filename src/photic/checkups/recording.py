@@ -96,6 +96,10 @@ class Recording:
             if store is not None:
                 store.row("loss", step, [value])
 
+    def wants_magnitudes(self, step: int) -> bool:
+        """Whether the histograms of a glance at this step would be kept: in steps that grow by a fifth."""
+        return self._store is not None and step >= self._next_histogram
+
     def glance(self, glance: Glance, step: int, norms: ParameterNorms | None = None) -> None:
         """Write what a glance read, and the norms of the parameters' gradients."""
         with self._guarded() as store:
@@ -110,9 +114,11 @@ class Recording:
         self._fact(store, "modules", glance.names)
         for which, name in ((0, "signal"), (1, "gradient")):
             store.row(f"glance/{name}", step, glance.sizes(which).tolist())
-            if step >= self._next_histogram:
+            if glance.counting and step >= self._next_histogram:
                 store.row(f"histogram/{name}", step, glance.histogram(which))
-        if step >= self._next_histogram:  # in steps that grow by a fifth: 76 rows in a million steps
+        if (
+            glance.counting and step >= self._next_histogram
+        ):  # in steps that grow by a fifth: 76 rows in a million steps
             self._next_histogram = 1.2 * step + 1.0
 
     def skipped(self, step: int, count: int) -> None:

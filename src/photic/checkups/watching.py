@@ -215,7 +215,8 @@ class Watch:
 
     def _prepare(self, kind: Kind) -> None:
         """Put up what the next step needs."""
-        self._kind = kind
+        if kind == "glance":
+            self._sampling.glance.count_magnitudes(self._recording.wants_magnitudes(self.steps))
         self._sampling.prepare(kind)
         self._kind = self._sampling.kind
         if (self._kind != "nothing" or self._sampling.last) and self._stepping not in before_steps.listeners:

@@ -20,11 +20,8 @@ from photic.probes.transforms import inside_transform
 from photic.records.histograms import packed
 from photic.records.moments import Moments
 
-_TINY = 0x00800000
-_LOW, _HIGH = -math.inf, math.inf
 _FLOAT32, _COMPILED = torch.float32, cpu_pass()
-_PASS: Any = None if _COMPILED is None else _COMPILED.np_pass.pass_float32
-_EVERY = 16  # the histogram counts one cache line in so many
+_PASS: Any = None if _COMPILED is None else _COMPILED.np_pass.glance_float32
 
 
 def leaves_of(model: nn.Module) -> list[nn.Module]:
@@ -63,7 +60,6 @@ class Glance:
 
     def __init__(self, model: nn.Module, names: dict[int, str], fault: Callable[[Exception], None]) -> None:
         self.leaves = leaves_of(model)
-        self._places = {id(module): k for k, module in enumerate(self.leaves)}
         self._outermost = _outermost(model)
         self.names = [names.get(id(module), "") for module in self.leaves]
         self.fault = fault
@@ -78,11 +74,21 @@ class Glance:
         self._up = ExitStack()
         self._attached = False
         tables = ((self.signals, self.histograms[0]), (self.gradients, self.histograms[1]))
-        self._readers = [
-            [_Reader(self, self.counts[w], k, table[k], lines[k], w * count + k) for k in range(count)]
+        signals, gradients = (
+            [_Reader(self, self.counts[w], k, table[k], lines[k], w * count + k) for k in range(len(self.leaves))]
             for w, (table, lines) in enumerate(tables)
-        ]
+        )
+        self._readers = {id(m): pair for m, pair in zip(self.leaves, zip(signals, gradients, strict=True), strict=True)}
         self.on = False
+        self.counting = True
+
+    def count_magnitudes(self, counting: bool) -> None:
+        """Say whether the histograms are wanted of what is read from now on: a third of the cost of a large tensor."""
+        if counting != self.counting:
+            self.counting = counting
+            for pair in self._readers.values():
+                for reader in pair:
+                    reader.histogram = int(reader.lines.ctypes.data) if counting else 0
 
     def install(self) -> None:
         """Attach the hooks and forget what was read before."""
@@ -103,21 +109,21 @@ class Glance:
 
     def _ran(self, module: nn.Module, given: Any, output: Any) -> None:
         """Read an output and listen to its gradient; all calls of a module in a step are taken together."""
-        k = self._places.get(id(module))
-        if k is None or not (module.training or self._outermost[id(module)].training):  # an evaluation is no training
+        readers = self._readers.get(id(module))
+        if readers is None or not (module.training or self._outermost[id(module)].training):  # an evaluation is none
             return
         try:
             if type(output) is not Tensor:
                 output = _first(output)
             if type(output) is not Tensor or not output.requires_grad or inside_transform():
                 return
-            self._readers[0][k](output)
+            reader, echo = readers
+            reader(output)
             node = output.grad_fn
             if node is None:  # a parameter handed through
                 return
             # A node's pre-hook is set in C, at a third of the cost of a tensor hook, and hears the same: the whole
             # gradient of this output, before whatever happens to the value in place afterwards.
-            echo = self._readers[1][k]
             node.register_prehook(echo.heard)
             echo.number = output.output_nr
         except Exception as error:
@@ -209,12 +215,12 @@ class _Reader:
 
     def __call__(self, values: Tensor) -> None:
         try:
-            count = values.numel()
-            before = self.table.copy() if self.counts[self.k] else None
-            if values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous() and _PASS is not None:
-                _PASS(values.data_ptr(), count, _TINY, _LOW, _HIGH, _EVERY, self.row, self.histogram)
+            count, counts, k = values.numel(), self.counts, self.k
+            before = self.table.copy() if counts[k] else None
+            if _PASS is not None and values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous():
+                _PASS(values.data_ptr(), count, self.row, self.histogram)
             elif values.is_cuda and self.glance.launch(self.place, values.detach()):
-                self.counts[self.k] += count
+                counts[k] += count
                 return
             else:
                 self._slowly(values.detach())
@@ -222,13 +228,17 @@ class _Reader:
                 before[rows.LARGEST] = max(before[rows.LARGEST], self.table[rows.LARGEST])
                 self.table[rows.LARGEST] = 0.0
                 self.table += before
-            self.counts[self.k] += count
+            counts[k] += count
         except Exception as error:
             self.glance.fault(error)
 
     def _slowly(self, values: Tensor) -> None:
         plain = values.is_cpu and type(values) is Tensor and values.layout is torch.strided and not values.is_neg()
-        if plain and _COMPILED is not None and _COMPILED.read(values, self.row, every=_EVERY, histogram=self.histogram):
+        if (
+            plain
+            and _COMPILED is not None
+            and _COMPILED.read(values, self.row, every=rows.EVERY * bool(self.histogram), histogram=self.histogram)
+        ):
             return
         read = moments(values)
         finite = read.count - read.nonfinite

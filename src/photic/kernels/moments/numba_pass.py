@@ -10,10 +10,11 @@ import numpy as np
 from numba import carray, float32, float64, int32, njit, types, uint16  # pyright: ignore
 from numba.extending import intrinsic  # pyright: ignore
 
-from photic.kernels.moments.rows import BINS, LARGEST, NONFINITE, OUTSIDE, SQUARES, SUBNORMALS, SUM, WIDTH, ZEROS
+from photic.kernels.moments.rows import BINS, EVERY, LARGEST, NONFINITE, OUTSIDE, SQUARES, SUBNORMALS, SUM, WIDTH, ZEROS
 
 _LINE = 16  # float32 numbers in a cache line
 _BLOCK = 1024  # stays in the first cache; sums of a block run in float32, those over blocks in float64
+_NORMAL = 0x00800000  # the smallest normal float32
 _INFINITE = 0x7F800000  # positive floats are ordered as their bits are
 _SAFE_LOW, _SAFE_HIGH = 0x26901D7D, 0x58635FA9  # 1e-15 and 1e15: a block's squares fit into float32
 _REORDERED = {"reassoc", "contract", "nsz"}  # sums may run in lanes; nan and infinity keep their meaning
@@ -116,6 +117,27 @@ def pass_float32(
     out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
     if every > 0:
         _count_exponents(bits, every, carray(_at(histogram, types.int64), BINS))
+
+
+@njit("void(uint64, int64, uint64, uint64)", fastmath=_REORDERED, nogil=True, cache=True)
+def glance_float32(address: Any, count: Any, result: Any, histogram: Any) -> None:
+    """The same as a glance asks for it, some hundred times a step: each argument less is a tenth of a microsecond.
+
+    No exponents are counted where `histogram` is 0: that is a third of the pass.
+    """
+    values = carray(_at(address, float32), count)
+    bits = carray(_at(address, int32), count)
+    out = carray(_at(result, float64), WIDTH)
+    out[:] = 0.0
+    largest = int32(0)
+    low, high = float32(-np.inf), float32(np.inf)
+    for start in range(0, count, _BLOCK):
+        stop = min(count, start + _BLOCK)
+        largest = max(largest, _block(values[start:stop], bits[start:stop], int32(_NORMAL), low, high, out))
+    carray(_at(result + 8 * LARGEST, int32), 1)[0] = largest
+    out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
+    if histogram != 0:
+        _count_exponents(bits, EVERY, carray(_at(histogram, types.int64), BINS))
 
 
 @njit(
