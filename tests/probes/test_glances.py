@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -168,6 +169,40 @@ def test_what_did_not_run_is_none_and_a_fault_is_handed_over() -> None:
     model[0](torch.randn(2, 3))
     glance.remove()
     assert len(faults) == 1
+
+
+def test_what_a_module_hands_on_is_told_of_both() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.0), nn.Identity(), nn.Tanh(), nn.Identity(), nn.Linear(8, 2))
+    glance = Glance(model, module_names(model), raised)
+    glance.install()
+    reads = seeded(lambda: torch.randn(4, 8))
+    model(reads).square().sum().backward()
+    for which in (0, 1):
+        read = glance.moments(which)
+        assert read[0] == read[1] == read[2] and read[3] == read[4] and read[0] != read[3]
+        assert np.array_equal(glance.histograms[which][0], glance.histograms[which][2])
+        sizes = glance.sizes(which)
+        assert sizes[0] == sizes[2] != sizes[3]
+    glance.remove()
+
+
+def test_what_was_changed_in_place_on_the_way_is_read_anew() -> None:
+    class Changing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.same, self.head = nn.Linear(8, 8), nn.Identity(), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.same(self.layer(x).mul_(3.0)))
+
+    model = seeded(Changing)
+    glance = Glance(model, module_names(model), raised)
+    glance.install()
+    model(seeded(lambda: torch.randn(4, 8))).sum().backward()
+    glance.remove()
+    layer, same, _ = glance.sizes(0)
+    assert same == pytest.approx(3.0 * layer, rel=1e-6)
+    assert glance.sizes(1)[0] == pytest.approx(3.0 * glance.sizes(1)[1], rel=1e-6)
 
 
 def test_a_module_that_runs_twice_in_a_step_is_read_as_one() -> None:
