@@ -29,7 +29,7 @@ class Alarm:
     def rings(self, glance: Glance) -> bool:
         """Return whether what was read should be looked at; waits for a GPU."""
         signals, gradients = glance.sizes(0), glance.sizes(1)
-        if np.isinf(signals).any() or np.isinf(gradients).any():
+        if (signals == np.inf).any() or (gradients == np.inf).any():
             return True
         shares = _shares(gradients)
         if self._usual is None or len(self._usual) != len(shares):
@@ -45,5 +45,5 @@ def _shares(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithms of the norms beside their median; -inf of a gradient that is 0."""
     with np.errstate(divide="ignore"):
         logarithms = np.log(gradients)
-    told = logarithms[np.isfinite(logarithms)]
-    return logarithms - np.median(told) if told.size else logarithms
+    told = np.sort(logarithms[np.isfinite(logarithms)])
+    return logarithms - told[len(told) // 2] if told.size else logarithms
