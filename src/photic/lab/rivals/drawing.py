@@ -21,10 +21,11 @@ def draw(tallies: Sequence[Tally], path: Path) -> Path:
             (line,) = axis.plot([across, across], [named, found], lw=1, alpha=0.5)
             axis.plot(across, found, "o", ms=7, color=line.get_color())
             axis.plot(across, named, "_", ms=12, mew=2, color=line.get_color())
-            right = across > 50
+            variant = "," in tally.tool  # beside the tool itself: higher up, so that the two names do not meet
+            right = across > 50 or variant
             axis.annotate(
-                tally.tool, (across, named), (-9 if right else 9, -3), textcoords="offset points",
-                ha="right" if right else "left", color=line.get_color(),
+                tally.tool.replace(", ", ",\n"), (across, named + 0.6 * (found - named) if variant else named),
+                (-9 if right else 9, -3), textcoords="offset points", ha="right" if right else "left", color=line.get_color(),
             )  # fmt: skip
         axis.set(xlim=(-4, 104), ylim=(0, 104))
         axis.set_xlabel("healthy cases that are flagged, %")
