@@ -140,7 +140,7 @@ def kernels(fuse: Fuse) -> Iterator[None]:
     from photic.probes import glances
 
     read = guarded(fuse, "moments", compiled.moments, ours_only=False)
-    passed = guarded(fuse, "pass", numba_pass.pass_float32, ours_only=False)
+    passed = guarded(fuse, "pass", numba_pass.glance_float32, ours_only=False)
     with set_to(moments, "_fastest", lambda: read), set_to(glances, "_PASS", passed):
         yield
 

@@ -47,7 +47,7 @@ def run(folder: Path, nth: int, sticky: bool) -> tuple[int, str, str, bool]:
     child = subprocess.Popen(
         [sys.executable, "-m", "photic", "run", "--serve", "script.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -87,7 +87,9 @@ def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_pat
     assert (tmp_path / "run.sqlite").exists()
 
 
-@pytest.mark.parametrize(("mode", "number"), [("ddp", 2), ("fsdp2", 2), ("hsdp", 4)])
+@pytest.mark.parametrize(
+    ("mode", "number"), [("ddp", 2), ("fsdp2", 2), pytest.param("hsdp", 4, marks=pytest.mark.slow)]
+)
 def test_every_rank_finds_what_one_process_finds(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
     expected = [(problem, sites) for problem, _, sites in alone["sick"]["findings"]]
     assert expected[0][0] == "vanishing-gradient"
@@ -95,7 +97,10 @@ def test_every_rank_finds_what_one_process_finds(mode: str, number: int, tmp_pat
         assert [(problem, sites) for problem, _, sites in result["findings"]] == expected
 
 
-@pytest.mark.parametrize(("mode", "number"), CASES)
+@pytest.mark.parametrize(
+    ("mode", "number"),
+    [pytest.param(*case, marks=() if case in (("ddp", 2), ("tp", 2)) else pytest.mark.slow) for case in ALL],
+)
 def test_training_is_bit_identical_and_a_sampled_step_costs_one_collective(
     mode: str, number: int, tmp_path: Path
 ) -> None:

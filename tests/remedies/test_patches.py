@@ -242,7 +242,11 @@ print(float(loss))
     ("remedy", "style"),
     [
         *(("tanh-activation", style) for style in SOURCES),
-        *(("centred-logistic", style) for style in ("functional", "modules in a factory", "inherited", "a sequential")),
+        ("centred-logistic", "functional"),
+        *(
+            pytest.param("centred-logistic", style, marks=pytest.mark.slow)
+            for style in ("modules in a factory", "inherited", "a sequential")
+        ),
     ],
 )
 def test_the_applied_patch_gives_a_file_that_trains(

@@ -65,7 +65,7 @@ def cured(name: str, monkeypatch: pytest.MonkeyPatch, *given: Any, **options: An
         ("relu-recurrence-half", "identity-recurrence"),
         ("half-tiny-loss", "bfloat16"),
         ("post-norm-16-no-warm-up", "pre-norm"),
-        ("post-norm-16-no-warm-up", "deepnorm"),
+        pytest.param("post-norm-16-no-warm-up", "deepnorm", marks=pytest.mark.slow),
         ("residual-without-norm", "skip-init"),
         ("residual-without-norm", "rms-normalisation"),
         ("sigmoid-convolutions", "batch-normalisation"),
