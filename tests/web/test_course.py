@@ -102,3 +102,16 @@ def test_uneven_readings_are_explained_and_the_losses_stand_in_their_columns(ope
     even = shown(open_tab, tmp_path / "page.html", network(tmp_path / "even.sqlite", [0, 2, 4]))
     assert "readings, at steps" not in even.text()
     even.page.close()
+
+
+def test_a_store_of_any_name_is_shown(tmp_path: Path) -> None:
+    from photic.cli.main import run
+
+    store, target = tmp_path / "training.log", tmp_path / "report.html"
+    with StoreWriter(store) as writer:
+        writer.fact("modules", ["a", "b"])
+        writer.row("glance/gradient", 0, [1.0, 2.0])
+    assert run(["report", str(store), "--html", str(target)]) == 0
+    assert "glance/gradient" in target.read_text()
+    (tmp_path / "none.log").write_text("no store")
+    assert run(["report", str(tmp_path / "none.log"), "--html", str(target)]) == 3
