@@ -56,8 +56,16 @@ def vanishing_in_time(
             f"it keeps {number(each)} per time step, so that {int(reached)} steps are reached; what came before cannot be learned."
         ),
         advice="Is the last step the end of the sequence, or padding? Then read the last real one (pack the sequences). "
-        f'If early steps matter: `photic.initialise(model, "chrono", longest={steps})` for LSTM and GRU, orthogonal '
-        "recurrent weights for a plain RNN, attention, or shorter sequences.",
+        f"If early steps matter: {_remedies(site.operation, steps)}, attention, or shorter sequences.",
         confidence=0.9 if stuck else 0.7,
         sources=("hochreiter1998", "pascanu2013", "tallec2018"),
     )
+
+
+def _remedies(operation: str, steps: int) -> str:
+    """Return what makes this kind of recurrence remember."""
+    gates = f'`photic.initialise(model, "chrono", longest={steps})`'
+    plain = "a gate in place of the plain recurrence (LSTM, GRU), orthogonal or identity recurrent weights"
+    if operation.startswith("rnn"):
+        return plain
+    return gates if operation in ("lstm", "gru") else f"{gates} for LSTM and GRU, else {plain}"
