@@ -171,7 +171,7 @@ GUARDS = {
     "Watch._stop_sampling", "Watch.close", "Watch.__init__", "Watch.__enter__", "Watch.__exit__", "watch", "listed", "models", "Tracks.__init__",
     "Warned.__init__", "Warned.say", "words", "Pace.__init__", "_Costs.__init__", "Teller.__init__", "Teller.stops", "Turns.__init__",
     "Recording.__init__", "Recording.close", "ScaledSteps.__init__", "ScaledSteps.close", "ScaledSteps.scaler_steps", "ScaledSteps.scaler_stepped",
-    "Sampling.__init__", "Sampling.entering", "Sampling.leaving", "Sampling.forward_begins", "_Until.__call__",
+    "Sampling.__init__", "Entries.__init__", "Alarm.__init__", "Sampling.entering", "Sampling.leaving", "Sampling.forward_begins", "_Until.__call__",
     "Sampling.stop", "Sampling._take_down", "Sampling._end_last", "Sampling._pause",
     "Sampling._resume", "Regions.__init__", "Regions.close", "Regions.crossed", "Patched.leave", "_Between.__call__",
     "Glance.remove", "Glance.detach", "InPlaceAudit.close", "InPlaceAudit._missed", "InPlaceAudit._mute", "InPlaceAudit._let_pass",

@@ -35,8 +35,11 @@ class _Moment:
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """Tell all listeners; before a step one may return other (args, kwargs), which the next ones and the step get."""
         changed = None
-        if _is_inner(optimizer):
-            return None
+        try:
+            if _is_inner(optimizer):
+                return None
+        except Exception:  # heard twice is better than an error in the user's step
+            pass
         self.running += 1
         try:
             for listener in self.listeners:
