@@ -16,6 +16,7 @@ from photic.lab.examples import deep_sigmoid
 from photic.probes.audit import measure
 from photic.records import documents
 from photic.remedies.carry_out import carry_out
+from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from photic.remedies.treat import Treatment, treat
@@ -155,8 +156,20 @@ def test_training_is_the_same_for_control_and_remedy_but_for_the_remedy() -> Non
 
 
 def test_too_few_batches_are_refused_with_what_to_do() -> None:
+    x, y = zoo.vectors()
     with pytest.raises(ValueError, match="at least two batches"):
-        treat(zoo.Mlp, [zoo.vectors()], F.cross_entropy, optimizer=sgd)
+        treat(zoo.Mlp, [(x, y[:3])], F.cross_entropy, optimizer=sgd)
+    with pytest.raises(ValueError, match="at least two batches"):
+        treat(zoo.Mlp, [(x[:7], y[:7])], F.cross_entropy, optimizer=sgd)
+
+
+def test_of_one_batch_a_quarter_is_held_back() -> None:
+    x, y = zoo.vectors()
+    material = Material.collect(zoo.Mlp, [(x, y)], F.cross_entropy, sgd, steps=5)
+    ((trained, _),) = material.training
+    held_back = torch.cat([batch[0] for batch in material.held_back])
+    assert len(held_back) == len(x) // 4
+    assert torch.equal(torch.cat([trained, held_back]), x)
 
 
 def test_endless_batches_are_taken_as_needed() -> None:

@@ -49,14 +49,17 @@ class Material:
 
     @classmethod
     def collect(cls, build: Any, batches: Any, loss: LossFunction | None, optimizer: Any, *, steps: int) -> Material:
-        """Take at most `steps` batches to train on and up to 8 to hold back; a fifth where there are few.
+        """Take at most `steps` batches to train on and up to 8 to hold back; a fifth where there are few, of one batch a quarter.
 
         Raises:
-            ValueError: if there are fewer than two batches.
+            ValueError: if there is no batch, or a single one that cannot be cut along its first axis.
         """
         source = as_batches(batches)
         with seeded(0):
             taken = list(itertools.islice(source(), steps + HELD_BACK))
+        if len(taken) == 1 and len(quarters := pieces(taken[0], 4)) > 1:
+            rest = sum(tensors_in(piece)[0].shape[0] for piece in quarters[:-1])
+            taken = [_rows(taken[0], 0, rest), quarters[-1]]
         if len(taken) < 2:
             raise ValueError(
                 f"expected at least two batches, one of which is held back to judge the cure; got {len(taken)}. "
