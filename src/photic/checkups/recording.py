@@ -112,13 +112,12 @@ class Recording:
 
     def _glance(self, store: StoreWriter, glance: Glance, step: int) -> None:
         self._fact(store, "modules", glance.names)
+        counted = glance.counting and step >= self._next_histogram
         for which, name in ((0, "signal"), (1, "gradient")):
             store.row(f"glance/{name}", step, glance.sizes(which).tolist())
-            if glance.counting and step >= self._next_histogram:
+            if counted:
                 store.row(f"histogram/{name}", step, glance.histogram(which))
-        if (
-            glance.counting and step >= self._next_histogram
-        ):  # in steps that grow by a fifth: 76 rows in a million steps
+        if counted:  # in steps that grow by a fifth: 76 rows in a million steps
             self._next_histogram = 1.2 * step + 1.0
 
     def skipped(self, step: int, count: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.optimizers import adaptive, setting
@@ -57,6 +59,12 @@ def matrix_updates(graph: Graph) -> list[float]:
         for parameter, reading in held
         if len(parameter.shape) > 1 and parameter.trainable and reading.update_ratio is not None
     ]
+
+
+def median_update(graph: Graph) -> float:
+    """Return the median of the finite ones among them; 0 where none is known."""
+    known = sorted(value for value in matrix_updates(graph) if math.isfinite(value))
+    return known[len(known) // 2] if known else 0.0
 
 
 def rescued(graph: Graph, arrival: float) -> bool:

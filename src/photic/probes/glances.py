@@ -131,7 +131,8 @@ class Glance:
                 return
             reader, echo = readers
             reader(output)
-            self._latest = weakref.ref(output), output._version, readers
+            if output.is_cpu:  # rows on a GPU are fetched later than they are shared
+                self._latest = weakref.ref(output), output._version, readers
             node = output.grad_fn
             if node is None:  # a parameter handed through
                 return

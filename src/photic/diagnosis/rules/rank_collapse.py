@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import arriving, learns, matrix_updates, rescued, shrinking
+from photic.diagnosis.learning import arriving, learns, median_update, rescued, shrinking
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
@@ -155,8 +153,7 @@ def _fallen(graph: Graph, profile: Profile, training: Training | None) -> Findin
         return None  # a gradient that fades says more
     if (shrinking(graph) or 1.0) < 0.5 or graph.run.facts.get("optimizer") == "assumed":
         return None  # weight decay: `stalled-training` says so
-    moved = sorted(filter(math.isfinite, matrix_updates(graph.first)))
-    if moved and moved[len(moved) // 2] >= 0.5:
+    if median_update(graph.first) >= 0.5:
         return None  # one step replaces the weights: `learning-rate-too-large` says so
     graph, last = graph.first, graph.last
     layers = graph.layers()

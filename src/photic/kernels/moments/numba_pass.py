@@ -93,6 +93,22 @@ def _count_exponents(bits: Any, every: Any, histogram: Any) -> None:
             histogram[(line[i] >> 23) & 255] += 1
 
 
+@njit(inline="always")
+def _all_blocks(address: Any, count: Any, tiny: Any, low: Any, high: Any, result: Any) -> Any:
+    """Write the sums of `count` float32 and return their bits."""
+    values = carray(_at(address, float32), count)
+    bits = carray(_at(address, int32), count)
+    out = carray(_at(result, float64), WIDTH)
+    out[:] = 0.0
+    largest = int32(0)
+    for start in range(0, count, _BLOCK):
+        stop = min(count, start + _BLOCK)
+        largest = max(largest, _block(values[start:stop], bits[start:stop], tiny, low, high, out))
+    carray(_at(result + 8 * LARGEST, int32), 1)[0] = largest
+    out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
+    return bits
+
+
 @njit(
     "void(uint64, int64, int64, float32, float32, int64, uint64, uint64)", fastmath=_REORDERED, nogil=True, cache=True
 )
@@ -105,16 +121,7 @@ def pass_float32(
     lies below `low` or above `high`. With `every` > 0 the exponents of one cache line in so many are added to
     BINS int64 at `histogram`.
     """
-    values = carray(_at(address, float32), count)
-    bits = carray(_at(address, int32), count)
-    out = carray(_at(result, float64), WIDTH)
-    out[:] = 0.0
-    largest = int32(0)
-    for start in range(0, count, _BLOCK):
-        stop = min(count, start + _BLOCK)
-        largest = max(largest, _block(values[start:stop], bits[start:stop], int32(tiny), low, high, out))
-    carray(_at(result + 8 * LARGEST, int32), 1)[0] = largest
-    out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
+    bits = _all_blocks(address, count, int32(tiny), low, high, result)
     if every > 0:
         _count_exponents(bits, every, carray(_at(histogram, types.int64), BINS))
 
@@ -125,17 +132,7 @@ def glance_float32(address: Any, count: Any, result: Any, histogram: Any) -> Non
 
     No exponents are counted where `histogram` is 0: that is a third of the pass.
     """
-    values = carray(_at(address, float32), count)
-    bits = carray(_at(address, int32), count)
-    out = carray(_at(result, float64), WIDTH)
-    out[:] = 0.0
-    largest = int32(0)
-    low, high = float32(-np.inf), float32(np.inf)
-    for start in range(0, count, _BLOCK):
-        stop = min(count, start + _BLOCK)
-        largest = max(largest, _block(values[start:stop], bits[start:stop], int32(_NORMAL), low, high, out))
-    carray(_at(result + 8 * LARGEST, int32), 1)[0] = largest
-    out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
+    bits = _all_blocks(address, count, int32(_NORMAL), float32(-np.inf), float32(np.inf), result)
     if histogram != 0:
         _count_exponents(bits, EVERY, carray(_at(histogram, types.int64), BINS))
 
