@@ -20,7 +20,15 @@ from photic.checkups.watching import Watch
 from tests import zoo
 from tests.zoo import seeded
 
-BACKENDS = ["aot_eager", pytest.param("inductor", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="g++"))]
+BACKENDS = [
+    "aot_eager",
+    pytest.param(
+        "inductor",
+        marks=pytest.mark.skipif(
+            shutil.which("g++") is None, reason="the inductor needs a C++ compiler, and g++ is not here"
+        ),
+    ),
+]
 
 
 class Net(nn.Module):
@@ -161,7 +169,7 @@ def test_what_is_read_beside_is_what_an_audit_reads_in_place() -> None:
     assert ours.steps[0].parameters[0].before_clipping == pytest.approx(theirs.steps[0].parameters[0].before_clipping)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="g++")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the inductor needs a C++ compiler, and g++ is not here")
 def test_two_hundred_steps_of_the_inductor_are_the_same_bits() -> None:
     plain, counted, _ = train(wrapped, "inductor", steps=200)
     watched, recounted, watch = train(wrapped, "inductor", steps=200, attach="after")

@@ -62,7 +62,7 @@ def test_the_verdict_stays(name: str, variant: str) -> None:
     case: Case = CASES[name]
     alter = VARIANTS[variant]
     if alter(case.build(0)) is None:
-        pytest.skip("does not apply")
+        pytest.skip("the case has nothing that this variant changes")
     if (name, variant) == ("decay-too-strong", "width x 4"):
         pytest.skip("a wide network overshoots at this rate before its weights decay; docs/judging.md lists it")
     altered = dataclasses.replace(case, build=lambda seed: alter(case.build(seed)))  # type: ignore[arg-type, return-value]
