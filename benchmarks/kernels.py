@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from photic.kernels.moments import numba_pass, torch_passes
+from photic.kernels.moments import numba_pass, team, torch_passes
 
 SIZES = {"4 k": 1 << 12, "128 k": 1 << 17, "1 M": 1 << 20, "16 M, beyond the cache": 1 << 24}
 
@@ -23,9 +22,8 @@ def rates(size: int) -> dict[str, float]:
     address, histogram = int(row.ctypes.data), int(bins.ctypes.data)
 
     def one_pass(every: int) -> Callable[[], None]:
-        return lambda: numba_pass.pass_float32(
-            x.data_ptr(), size, 0x00800000, -math.inf, math.inf, every, address, histogram
-        )
+        run = team.pass_float32 if torch.get_num_threads() > 1 else numba_pass.pass_float32
+        return lambda: run(x.data_ptr(), size, 0x00800000, every, address, histogram)
 
     actions: dict[str, Callable[[], object]] = {
         "streaming read (torch.sum)": lambda: x.sum(),
@@ -69,8 +67,9 @@ def gpu_rates(size: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--threads", type=int, default=1, help="of torch; above 1 its team reads")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     results = {name: rates(size) for name, size in SIZES.items()}
     if torch.cuda.is_available():
         results |= {f"{name}, on the GPU:": gpu_rates(size) for name, size in {**SIZES, "256 M": 1 << 28}.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from photic.kernels.moments import moments, torch_passes
+from photic.kernels.moments import compiled, moments, torch_passes
 from photic.kernels.moments.reference import moments as reference
+from photic.kernels.moments.rows import BINS, LARGEST, SQUARES, WIDTH
 from photic.records.moments import Moments, combined
 
 FLOATS = st.one_of(
@@ -106,3 +107,41 @@ def test_combined_moments_are_those_of_the_concatenation() -> None:
     assert joined.norm == pytest.approx(whole.norm, rel=1e-6)
     assert joined.mean == pytest.approx(whole.mean, abs=1e-6 * whole.rms)
     assert (joined.count, joined.maximum) == (whole.count, whole.maximum)
+
+
+TEAM_SIZES = (1, 2, 3, 7)
+
+
+@pytest.fixture(params=TEAM_SIZES)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 1023, 1024, 1025, 5000, (1 << 16) + 1, 200_003])
+@pytest.mark.parametrize("every", [0, 16])
+def test_a_team_reads_what_one_thread_reads(threads: int, count: int, every: int) -> None:
+    team = pytest.importorskip("photic.kernels.moments.team")
+    values = torch.randn(count, generator=torch.Generator().manual_seed(count))
+    values[::97], values[::531], values[-1] = 0.0, math.nan, 1e-42
+    found = np.full((2, WIDTH), 7.0), np.ones((2, BINS), np.int64)
+    for way, run in enumerate((compiled.np_pass.pass_float32, team.pass_float32)):
+        row, histogram = found[0][way].ctypes.data, found[1][way].ctypes.data
+        run(values.data_ptr(), count, 0x00800000, every, row, histogram)
+    one, many = found[0][:, :6]
+    assert many == pytest.approx(one, rel=1e-12, abs=1e-12 * one[SQUARES])
+    assert list(many[LARGEST:]) == list(one[LARGEST:])  # maximum, zeros, subnormals, non-finite
+    assert np.array_equal(found[1][0], found[1][1])
+
+
+def test_large_tensors_are_read_by_the_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = pytest.importorskip("photic.kernels.moments.team")
+    counts: list[int] = []
+    plain = team.pass_float32
+    monkeypatch.setattr(team, "pass_float32", lambda *given: (counts.append(given[1]), plain(*given)))
+    large = torch.randn(team.FEW)
+    assert moments(large).rms == pytest.approx(float(large.double().square().mean().sqrt()), rel=1e-6)
+    assert moments(large[:-1]).count == team.FEW - 1
+    assert counts == [team.FEW]

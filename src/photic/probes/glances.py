@@ -23,6 +23,8 @@ from photic.records.moments import Moments
 
 _FLOAT32, _COMPILED = torch.float32, cpu_pass()
 _PASS: Any = None if _COMPILED is None else _COMPILED.np_pass.glance_float32
+_TEAM: Any = None if _COMPILED is None else _COMPILED.team  # for what is large, where torch has threads that it can use
+_FEW: float = math.inf if _TEAM is None else _TEAM.FEW
 
 
 def leaves_of(model: nn.Module) -> list[nn.Module]:
@@ -242,7 +244,10 @@ class _Reader:
             count, counts, k = values.numel(), self.counts, self.k
             before = self.table.copy() if counts[k] else None
             if _PASS is not None and values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous():
-                _PASS(values.data_ptr(), count, self.row, self.histogram)
+                if count < _FEW:
+                    _PASS(values.data_ptr(), count, self.row, self.histogram)
+                else:
+                    _TEAM.glance_float32(values.data_ptr(), count, self.row, self.histogram)
             elif values.is_cuda and self.glance.launch(self.place, values.detach()):
                 counts[k] += count
                 return

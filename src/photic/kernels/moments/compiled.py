@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import Any
 
@@ -15,8 +14,11 @@ from photic.kernels.moments import torch_passes
 from photic.kernels.moments.rows import WIDTH, dense, summary
 from photic.records.moments import Moments
 
+try:
+    from photic.kernels.moments import team
+except Exception:  # torch does not use libgomp here: one thread reads
+    team = None
 _TINY = {dtype: int(np.float32(torch.finfo(dtype).tiny).view(np.int32)) for dtype in (torch.float32, torch.float16)}
-_INFINITY = math.inf
 _own = threading.local()
 
 
@@ -39,7 +41,7 @@ def moments(tensor: Tensor) -> Moments:
     row, address = _row()
     if dtype is torch.float64:
         held = dense(values)
-        np_pass.pass_float64(held.data_ptr(), count, -_INFINITY, _INFINITY, address)
+        np_pass.pass_float64(held.data_ptr(), count, address)
     elif not read(values, address):
         return torch_passes.moments(tensor)
     return summary(row.tolist(), count, exact=dtype is torch.float64)
@@ -59,7 +61,10 @@ def read(values: Tensor, row: int, *, every: int = 0, histogram: int = 0) -> boo
         return False
     run = np_pass.pass_bfloat16 if dtype is torch.bfloat16 else np_pass.pass_float32
     tiny = _TINY[torch.float16 if dtype is torch.float16 else torch.float32]
-    run(held.data_ptr(), held.numel(), tiny, -_INFINITY, _INFINITY, every, row, histogram or row)
+    count = held.numel()
+    if team is not None and count >= team.FEW and run is np_pass.pass_float32:
+        run = team.pass_float32
+    run(held.data_ptr(), count, tiny, every, row, histogram or row)
     return True
 
 

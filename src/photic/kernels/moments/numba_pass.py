@@ -10,18 +10,18 @@ import numpy as np
 from numba import carray, float32, float64, int32, njit, types, uint16  # pyright: ignore
 from numba.extending import intrinsic  # pyright: ignore
 
-from photic.kernels.moments.rows import BINS, EVERY, LARGEST, NONFINITE, OUTSIDE, SQUARES, SUBNORMALS, SUM, WIDTH, ZEROS
+from photic.kernels.moments.rows import BINS, EVERY, LARGEST, NONFINITE, SQUARES, SUBNORMALS, SUM, WIDTH, ZEROS
 
 _LINE = 16  # float32 numbers in a cache line
 _BLOCK = 1024  # stays in the first cache; sums of a block run in float32, those over blocks in float64
-_NORMAL = 0x00800000  # the smallest normal float32
+NORMAL = 0x00800000  # the smallest normal float32
 _INFINITE = 0x7F800000  # positive floats are ordered as their bits are
 _SAFE_LOW, _SAFE_HIGH = 0x26901D7D, 0x58635FA9  # 1e-15 and 1e15: a block's squares fit into float32
-_REORDERED = {"reassoc", "contract", "nsz"}  # sums may run in lanes; nan and infinity keep their meaning
+REORDERED = {"reassoc", "contract", "nsz"}  # sums may run in lanes; nan and infinity keep their meaning
 
 
 @intrinsic
-def _at(_: Any, address: Any, dtype: Any) -> Any:
+def at(_: Any, address: Any, dtype: Any) -> Any:
     """Make a typed pointer of an address: no array object per tensor."""
     pointer = types.CPointer(dtype.dtype)
 
@@ -32,10 +32,10 @@ def _at(_: Any, address: Any, dtype: Any) -> Any:
 
 
 @njit(inline="always")
-def _carefully(values: Any, bits: Any, low: Any, high: Any, out: Any) -> Any:
+def _carefully(values: Any, bits: Any, out: Any) -> Any:
     """A block that holds nan, infinities, or magnitudes whose squares float32 cannot hold; returns the largest bits."""
     total = squares = 0.0
-    nonfinite = outside = 0
+    nonfinite = 0
     largest = int32(0)
     for i in range(values.size):
         magnitude = bits[i] & int32(0x7FFFFFFF)
@@ -46,16 +46,14 @@ def _carefully(values: Any, bits: Any, low: Any, high: Any, out: Any) -> Any:
         value = float64(values[i])
         total += value
         squares += value * value
-        outside += (value < low) | (value > high)
     out[SUM] += total
     out[SQUARES] += squares
     out[NONFINITE] += nonfinite
-    out[OUTSIDE] += outside
     return largest
 
 
 @njit(inline="always")
-def _block(values: Any, bits: Any, tiny: Any, low: Any, high: Any, out: Any) -> Any:
+def _block(values: Any, bits: Any, tiny: Any, out: Any) -> Any:
     """Add a block to `out` and return the bits of its largest finite magnitude."""
     largest = int32(0)
     zeros = int32(0)
@@ -68,7 +66,7 @@ def _block(values: Any, bits: Any, tiny: Any, low: Any, high: Any, out: Any) -> 
     out[ZEROS] += zeros
     out[SUBNORMALS] += below - zeros
     if largest >= int32(_SAFE_HIGH) or largest < int32(_SAFE_LOW):
-        return _carefully(values, bits, low, high, out)
+        return _carefully(values, bits, out)
     total = float32(0.0)
     squares = float32(0.0)
     for i in range(values.size):
@@ -77,16 +75,12 @@ def _block(values: Any, bits: Any, tiny: Any, low: Any, high: Any, out: Any) -> 
         squares += value * value
     out[SUM] += total
     out[SQUARES] += squares
-    if low > -np.inf or high < np.inf:
-        outside = int32(0)
-        for i in range(values.size):
-            outside = int32(outside + ((values[i] < low) | (values[i] > high)))
-        out[OUTSIDE] += outside
     return largest
 
 
 @njit(inline="always")
-def _count_exponents(bits: Any, every: Any, histogram: Any) -> None:
+def count_exponents(bits: Any, every: Any, histogram: Any) -> None:
+    """Count the exponents of one cache line in `every`."""
     for start in range(0, bits.size, _LINE * every):
         line = bits[start : start + _LINE]
         for i in range(line.size):
@@ -94,58 +88,49 @@ def _count_exponents(bits: Any, every: Any, histogram: Any) -> None:
 
 
 @njit(inline="always")
-def _all_blocks(address: Any, count: Any, tiny: Any, low: Any, high: Any, result: Any) -> Any:
+def all_blocks(address: Any, count: Any, tiny: Any, result: Any) -> Any:
     """Write the sums of `count` float32 and return their bits."""
-    values = carray(_at(address, float32), count)
-    bits = carray(_at(address, int32), count)
-    out = carray(_at(result, float64), WIDTH)
+    values = carray(at(address, float32), count)
+    bits = carray(at(address, int32), count)
+    out = carray(at(result, float64), WIDTH)
     out[:] = 0.0
     largest = int32(0)
     for start in range(0, count, _BLOCK):
         stop = min(count, start + _BLOCK)
-        largest = max(largest, _block(values[start:stop], bits[start:stop], tiny, low, high, out))
-    carray(_at(result + 8 * LARGEST, int32), 1)[0] = largest
-    out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
+        largest = max(largest, _block(values[start:stop], bits[start:stop], tiny, out))
+    carray(at(result + 8 * LARGEST, int32), 1)[0] = largest
+    out[LARGEST] = carray(at(result + 8 * LARGEST, float32), 1)[0]
     return bits
 
 
-@njit(
-    "void(uint64, int64, int64, float32, float32, int64, uint64, uint64)", fastmath=_REORDERED, nogil=True, cache=True
-)
-def pass_float32(
-    address: Any, count: Any, tiny: Any, low: Any, high: Any, every: Any, result: Any, histogram: Any
-) -> None:
+@njit("void(uint64, int64, int64, int64, uint64, uint64)", fastmath=REORDERED, nogil=True, cache=True)
+def pass_float32(address: Any, count: Any, tiny: Any, every: Any, result: Any, histogram: Any) -> None:
     """Write the sums of `count` float32 at `address` to WIDTH float64 at `result`, which it overwrites.
 
-    `tiny` are the bits of the smallest normal number of the dtype that the values came from. OUTSIDE counts what
-    lies below `low` or above `high`. With `every` > 0 the exponents of one cache line in so many are added to
-    BINS int64 at `histogram`.
+    `tiny` are the bits of the smallest normal number of the dtype that the values came from. With `every` > 0 the
+    exponents of one cache line in so many are added to BINS int64 at `histogram`.
     """
-    bits = _all_blocks(address, count, int32(tiny), low, high, result)
+    bits = all_blocks(address, count, int32(tiny), result)
     if every > 0:
-        _count_exponents(bits, every, carray(_at(histogram, types.int64), BINS))
+        count_exponents(bits, every, carray(at(histogram, types.int64), BINS))
 
 
-@njit("void(uint64, int64, uint64, uint64)", fastmath=_REORDERED, nogil=True, cache=True)
+@njit("void(uint64, int64, uint64, uint64)", fastmath=REORDERED, nogil=True, cache=True)
 def glance_float32(address: Any, count: Any, result: Any, histogram: Any) -> None:
     """The same as a glance asks for it, some hundred times a step: each argument less is a tenth of a microsecond.
 
     No exponents are counted where `histogram` is 0: that is a third of the pass.
     """
-    bits = _all_blocks(address, count, int32(_NORMAL), float32(-np.inf), float32(np.inf), result)
+    bits = all_blocks(address, count, int32(NORMAL), result)
     if histogram != 0:
-        _count_exponents(bits, EVERY, carray(_at(histogram, types.int64), BINS))
+        count_exponents(bits, EVERY, carray(at(histogram, types.int64), BINS))
 
 
-@njit(
-    "void(uint64, int64, int64, float32, float32, int64, uint64, uint64)", fastmath=_REORDERED, nogil=True, cache=True
-)
-def pass_bfloat16(
-    address: Any, count: Any, tiny: Any, low: Any, high: Any, every: Any, result: Any, histogram: Any
-) -> None:
+@njit("void(uint64, int64, int64, int64, uint64, uint64)", fastmath=REORDERED, nogil=True, cache=True)
+def pass_bfloat16(address: Any, count: Any, tiny: Any, every: Any, result: Any, histogram: Any) -> None:
     """The same for bfloat16, which is the upper half of a float32: widened block by block."""
-    short = carray(_at(address, uint16), count)
-    out = carray(_at(result, float64), WIDTH)
+    short = carray(at(address, uint16), count)
+    out = carray(at(result, float64), WIDTH)
     out[:] = 0.0
     bits = np.empty(_BLOCK, np.int32)
     values = bits.view(np.float32)
@@ -154,22 +139,22 @@ def pass_bfloat16(
         half = short[start : min(count, start + _BLOCK)]
         for i in range(half.size):
             bits[i] = int32(half[i]) << int32(16)
-        largest = max(largest, _block(values[: half.size], bits[: half.size], int32(tiny), low, high, out))
+        largest = max(largest, _block(values[: half.size], bits[: half.size], int32(tiny), out))
         if every > 0:
-            _count_exponents(bits[: half.size], every, carray(_at(histogram, types.int64), BINS))
-    carray(_at(result + 8 * LARGEST, int32), 1)[0] = largest
-    out[LARGEST] = carray(_at(result + 8 * LARGEST, float32), 1)[0]
+            count_exponents(bits[: half.size], every, carray(at(histogram, types.int64), BINS))
+    carray(at(result + 8 * LARGEST, int32), 1)[0] = largest
+    out[LARGEST] = carray(at(result + 8 * LARGEST, float32), 1)[0]
 
 
-@njit("void(uint64, int64, float64, float64, uint64)", fastmath=_REORDERED, nogil=True, cache=True)
-def pass_float64(address: Any, count: Any, low: Any, high: Any, result: Any) -> None:
+@njit("void(uint64, int64, uint64)", fastmath=REORDERED, nogil=True, cache=True)
+def pass_float64(address: Any, count: Any, result: Any) -> None:
     """The same for float64, without a histogram; squares are scaled where they would leave float64's range."""
-    values = carray(_at(address, float64), count)
-    bits = carray(_at(address, types.int64), count)
-    out = carray(_at(result, float64), WIDTH)
+    values = carray(at(address, float64), count)
+    bits = carray(at(address, types.int64), count)
+    out = carray(at(result, float64), WIDTH)
     out[:] = 0.0
     largest = 0.0
-    zeros = below = nonfinite = outside = 0
+    zeros = below = nonfinite = 0
     for i in range(count):
         magnitude = bits[i] & 0x7FFFFFFFFFFFFFFF
         zeros += magnitude == 0
@@ -178,7 +163,6 @@ def pass_float64(address: Any, count: Any, low: Any, high: Any, result: Any) -> 
             nonfinite += 1
         else:
             largest = max(largest, abs(values[i]))
-            outside += (values[i] < low) | (values[i] > high)
     scale = largest if largest > 0.0 and not (1e-140 < largest < 1e140) else 1.0
     total = squares = 0.0
     for i in range(count):
@@ -193,4 +177,3 @@ def pass_float64(address: Any, count: Any, low: Any, high: Any, result: Any) -> 
     out[ZEROS] = zeros
     out[SUBNORMALS] = below - zeros
     out[NONFINITE] = nonfinite
-    out[OUTSIDE] = outside

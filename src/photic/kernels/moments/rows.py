@@ -10,7 +10,7 @@ from torch import Tensor
 from photic.records.moments import Moments
 
 # By position: sums run over finite elements, LARGEST is the largest finite magnitude.
-SUM, SQUARES, LARGEST, ZEROS, SUBNORMALS, NONFINITE, OUTSIDE = range(7)
+SUM, SQUARES, LARGEST, ZEROS, SUBNORMALS, NONFINITE = range(6)
 WIDTH = 8
 EVERY = 16  # a glance's histogram counts one cache line in so many
 BINS = 256  # a histogram of float32 exponents: bin b counts magnitudes in [2^(b - 127), 2^(b - 126))
