@@ -1,12 +1,20 @@
-"""Verdicts that must not change: every case of the clinic, written, scaled or seeded otherwise."""
+"""Verdicts that must not change: every case of the clinic, written, scaled or seeded otherwise.
+
+Cases come in the order of their names' hashes, so that what `--minutes` leaves undone is a random part.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import json
+import math
 import multiprocessing
+import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 from photic.lab.clinic.case import Case, cases
@@ -17,64 +25,72 @@ from photic.lab.clinic.verify import stored, trained
 SEEDS = range(4)
 
 
-def judged(job: tuple[str, str, int]) -> dict[str, Any] | None:
-    """Return the verdicts of a case and of its variant at one seed; None where the variant does not apply."""
-    name, variant, seed = job
+def judged(job: tuple[str, tuple[str, ...], int]) -> list[dict[str, Any]]:
+    """Return a row for each comparison of a case: with its variants at each seed, and with itself at other seeds."""
+    name, variants, seeds = job
     case = next(case for case in cases() if case.name == name)
-    own = examine(case, seed=seed)
-    if variant == "seed":
-        return {
-            "case": name,
-            "variant": f"seed {seed}",
-            "seed": seed,
-            "label": case.label,
-            "own": examine(case).problems,
-            "found": own.problems,
-        }
+    own = {seed: examine(case, seed=seed).problems for seed in range(seeds)}
+    rows = [
+        {"case": name, "variant": f"seed {seed}", "seed": seed, "label": case.label, "own": own[0], "found": own[seed]}
+        for seed in range(1, seeds)
+        if "seed" in variants
+    ]
+    for variant, seed in itertools.product(variants, range(seeds)):
+        if variant != "seed":
+            row = altered(case, variant, seed, own[seed])
+            rows += [] if row is None else [row]
+    return rows
+
+
+def altered(case: Case, variant: str, seed: int, own: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the verdicts of a case and of its variant; None where the variant does not apply."""
     if VARIANTS[variant](case.build(seed)) is None:
         return None
 
     def build(at: int) -> Any:
         return VARIANTS[variant](case.build(at))
 
-    altered = dataclasses.replace(case, build=build)
-    other = examine(altered, seed=seed)
+    twin = dataclasses.replace(case, build=build)
+    other = examine(twin, seed=seed)
     found = (other.failed,) if other.failed else other.problems
     outcomes: list[float] = []
-    if found[:1] != own.problems[:1]:
+    if found[:1] != own[:1]:
         try:
-            outcomes = [trained(case, seed)[0], trained(altered, seed)[0]]
-        except (
-            RuntimeError,
-            TypeError,
-        ):  # what is no part of the network cannot be altered: a plain list of layers in float64
-            return None
+            outcomes = [trained(case, seed)[0], trained(twin, seed)[0]]
+        except (RuntimeError, TypeError):
+            return None  # what is no part of the network cannot be altered: a plain list of layers in float64
     return {
-        "case": name, "variant": variant, "seed": seed, "label": case.label, "own": own.problems, "found": found,
+        "case": case.name, "variant": variant, "seed": seed, "label": case.label, "own": own, "found": found,
         "outcomes": outcomes,
     }  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one line a comparison")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--variants", default="", help="names, separated by commas; all without it")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start no further case after so long")
+    parser.add_argument("--table", type=Path, help="print the table of a file that --json wrote, and do nothing else")
     arguments = parser.parse_args()
+    if arguments.table:
+        print_table([json.loads(line) for line in arguments.table.read_text().splitlines()])
+        return
     known = stored()
-    chosen: list[Case] = [case for case in cases() if case.name in known and known[case.name].holds]
-    jobs = [
-        (case.name, variant, seed)
-        for case, variant, seed in itertools.product(chosen, VARIANTS, range(arguments.seeds))
-        if not arguments.variants or variant in arguments.variants.split(",")
-    ]
-    if not arguments.variants or "seed" in arguments.variants.split(","):
-        jobs += [(case.name, "seed", seed) for case, seed in itertools.product(chosen, range(1, arguments.seeds))]
+    chosen = [case.name for case in cases() if case.name in known and known[case.name].holds]
+    chosen.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+    variants = tuple(arguments.variants.split(",")) if arguments.variants else (*VARIANTS, "seed")
+    until = time.monotonic() + 60.0 * arguments.minutes
     rows: list[dict[str, Any]] = []
-    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        for row in pool.imap(judged, jobs, chunksize=8):
-            if row is not None:
+    jobs = iter([(name, variants, arguments.seeds) for name in chosen])
+    with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(judged, job) for job in itertools.islice(jobs, arguments.processes)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            if time.monotonic() < until:
+                waiting |= {pool.submit(judged, job) for job in itertools.islice(jobs, len(done))}
+            for row in itertools.chain.from_iterable(future.result() for future in done):
                 rows.append(row)
                 if arguments.json:
                     print(json.dumps(row), flush=True)
