@@ -1,7 +1,12 @@
-"""Engines that keep the gradients, as DeepSpeed does: that is said, and no zero of them is reported. Stand-ins: they do not install here."""
+"""Engines that keep the gradients, as DeepSpeed does: that is said, and no zero of them is reported.
+
+Stand-ins show it where no engine is installed; DeepSpeed itself is there in `dev.py test --integrations`."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +137,82 @@ def test_photic_run_says_that_it_saw_no_training(tmp_path: Path) -> None:
     assert (
         "holds no parameter of Sequential, which ran" in said and "copies an engine" in said and "healthy" not in said
     )
+
+
+DEEPSPEED = """
+import os, sys
+import torch, deepspeed
+from torch import nn
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+settings = {
+    "train_micro_batch_size_per_gpu": 16,
+    "optimizer": {"type": "SGD", "params": {"lr": 0.1}},
+    "zero_optimization": {"stage": STAGE},
+    "zero_allow_untested_optimizer": True,
+    "zero_force_ds_cpu_optimizer": False,
+}
+engine, optimizer, _, _ = deepspeed.initialize(
+    model=model, model_parameters=model.parameters(), dist_init_required=True, config=settings
+)
+
+
+def train():
+    torch.manual_seed(1)
+    for _ in range(6):
+        x, y = torch.randn(16, 8), torch.randint(4, (16,))
+        loss = nn.functional.cross_entropy(engine(x), y)
+        engine.backward(loss)
+        engine.step()
+        print("loss", loss.item().hex())
+"""
+
+
+def in_deepspeed(folder: Path, stage: int, rest: str, *before: str) -> tuple[int, str]:
+    """Run a script of DeepSpeed on the CPU, alone in its group; return its exit code and all that it printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    (folder / "train.py").write_text(DEEPSPEED.replace("STAGE", str(stage)) + rest)
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    done = subprocess.run(
+        [sys.executable, *before, "train.py"], capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, **alone, "DS_ACCELERATOR": "cpu"},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+def test_deepspeed_trains_as_without_us_and_is_told_that_nothing_can_be_read(stage: int, tmp_path: Path) -> None:
+    if importlib.util.find_spec("deepspeed") is None:
+        pytest.skip("DeepSpeed is not installed: `dev.py test --integrations` builds it where it can")
+    plain_code, alone = in_deepspeed(tmp_path, stage, "train()\nsys.exit(7)\n")
+    code, said = in_deepspeed(tmp_path, stage, "train()\nsys.exit(7)\n", "-m", "photic", "run", "--fail-on", "warning")
+    losses = [line for line in alone.splitlines() if line.startswith("loss")]
+    assert plain_code == code == 7 and len(losses) == 6, alone[-2000:]
+    assert [line for line in said.splitlines() if line.startswith("loss")] == losses
+    words = " ".join(said.split())
+    assert "nothing was watched: RuntimeError: DeepSpeedEngine keeps the gradients in its engine" in words
+    assert "critical" not in words and "healthy" not in words
+
+
+def test_deepspeeds_engine_and_optimizer_are_refused(tmp_path: Path) -> None:
+    if importlib.util.find_spec("deepspeed") is None:
+        pytest.skip("DeepSpeed is not installed: `dev.py test --integrations` builds it where it can")
+    rest = """
+import photic
+from photic.integrations import distributed
+
+for watch, given in ((photic.watch, (engine,)), (photic.watch, (model, optimizer)), (distributed.watch, (engine,))):
+    try:
+        watch(*given)
+    except (RuntimeError, TypeError) as error:
+        print("refused", type(error).__name__, error)
+train()
+"""
+    code, said = in_deepspeed(tmp_path, 2, rest)
+    refused = [line for line in said.splitlines() if line.startswith("refused")]
+    assert code == 0 and said.count("loss ") == 6, said[-2000:]
+    assert len(refused) == 3 and all("use DDP or FSDP2" in line for line in refused), refused
+    assert "got DeepSpeedZeroOptimizer" in refused[1]

@@ -17,6 +17,7 @@ from torch.nn.modules import module as torch_module
 from torch.utils.hooks import RemovableHandle
 
 from photic.checkups.faults import words
+from photic.checkups.readable import raise_if_kept
 from photic.checkups.watching import Watch
 from photic.probes.compiled import Regions, entering_module, original, unwarned
 from photic.probes.steps import after_steps
@@ -175,8 +176,10 @@ class Discovery:
         try:
             models = self._models(optimizer)
             if not models:  # another optimizer, or a model that was never called as a module
+                others = list(self._candidates().values())
                 self._strays[type(optimizer).__name__] += 1
-                self._passers |= {type(module).__name__ for module in self._candidates().values()}
+                self._passers |= {type(module).__name__ for module in others}
+                raise_if_kept(others)
                 return
             self._forget()
             after_steps.remove(self._stepped)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
-
-def listed(given: Any, kind: type) -> list[Any]:
-    """Return one thing of a kind, several, or None, as a list."""
-    return [] if given is None else [given] if isinstance(given, kind) else list(given)
+_OTHER = (
+    "; of a wrapper give the optimizer inside, and of an engine that steps on copies of its own (DeepSpeed, Megatron) "
+    "nothing can be read: use DDP or FSDP2"
+)
 
 
 def models(given: Any) -> list[nn.Module]:
@@ -18,10 +20,26 @@ def models(given: Any) -> list[nn.Module]:
     Raises:
         TypeError, ValueError: if something else was, or nothing.
     """
-    roots = listed(given, nn.Module)
-    for root in roots:
-        if not isinstance(root, nn.Module):
-            raise TypeError(f"expected torch.nn.Modules to watch, got {type(root).__name__}")
+    roots = _listed(given, nn.Module, "torch.nn.Modules to watch")
     if not roots:
         raise ValueError("expected at least one model to watch, got none")
     return roots
+
+
+def optimizers(given: Any) -> list[torch.optim.Optimizer]:
+    """Return the optimizers that were given: one, several or none.
+
+    Raises:
+        TypeError: if something else was.
+    """
+    return _listed(given, torch.optim.Optimizer, "a torch.optim.Optimizer, several of them or None", _OTHER)
+
+
+def _listed(given: Any, kind: type, wanted: str, advice: str = "") -> list[Any]:
+    """Return one thing of a kind, several, or None, as a list; refuse anything else."""
+    one = given is not None and (isinstance(given, kind) or not isinstance(given, Iterable))
+    found: list[Any] = [] if given is None else [given] if one else list(given)
+    for thing in found:
+        if not isinstance(thing, kind):
+            raise TypeError(f"expected {wanted}, got {type(thing).__name__}{advice}")
+    return found

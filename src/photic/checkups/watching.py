@@ -13,7 +13,7 @@ from torch import nn
 
 from photic.checkups.accounts import cost, never_stepped, remarks
 from photic.checkups.faults import Warned, words
-from photic.checkups.given import listed, models
+from photic.checkups.given import models, optimizers
 from photic.checkups.recording import Recording
 from photic.checkups.scaled_steps import ScaledSteps
 from photic.checkups.stopping import OnFinding, Stop, Teller
@@ -65,7 +65,7 @@ class Watch:
         self.on_audit, self.on_glance, self.on_stranger = on_audit, on_glance, on_stranger
         self.steps = started  # steps that were made before the watch began
         self._started = started
-        self._tracks = Tracks(listed(optimizer, torch.optim.Optimizer), started)
+        self._tracks = Tracks(optimizers(optimizer), started)
         self.combine: Callable[[Run], Run] = lambda run: run  # with what other ranks read
         self.trainer_tells = False  # the optimizer's step begins before the backward: see `gradients_are_whole`
         self._kind: Kind = "nothing"
