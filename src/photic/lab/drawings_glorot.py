@@ -143,7 +143,9 @@ def error_curves(parts: Sequence[Numbers], path: Path, *, theirs: Mapping[str, f
         axis.axhline(100 * 5 / 6, color="#888888", lw=0.8, ls=":", label="chance")
         axis.set_xlabel("updates (batches of 10, online)")
         axis.set_ylabel("test error, %")
-        title = "Shapeset-3x2, five layers of 300 units (paper: 1,000 units, 5 million updates)"
+        width = found["width"]
+        smaller = " (paper: 1,000 units, 5 million updates)" if width < 1000 else ""
+        title = f"Shapeset-3x2, five layers of {width:,} units{smaller}"
         seeds = (
             f"{len(parts)} seeds: mean and range"
             if len(parts) > 1

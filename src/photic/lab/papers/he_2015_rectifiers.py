@@ -100,7 +100,7 @@ def _rule(fan_in: int, _: int, *, slope: float) -> float:
     return 2.0 / ((1.0 + slope**2) * fan_in)
 
 
-def training(seed: int, size: Size) -> Numbers:
+def training(seed: int, size: Size, device: str = "cpu") -> Numbers:
     """ReLU networks of width 128 on the digits, SGD 0.002 with momentum: 14, 22 and 30 layers, He and Xavier."""
     steps = 1500
     _, held_back = digits()
@@ -110,7 +110,7 @@ def training(seed: int, size: Size) -> Numbers:
             Plain("relu", depth, 128, 64, 10, variance, optimizer="momentum", learning_rate=0.002, seed=seed)
             for variance in (2.0, 1.0)
         ]
-        trained = train(pair, batches(steps, seed=seed))
+        trained = train(pair, batches(steps, seed=seed), device=device)
         for name, accuracy, losses in zip(
             ("he", "xavier"), accuracies(pair, trained, held_back), trained.losses, strict=True
         ):

@@ -114,43 +114,43 @@ class _Deep(nn.Module):
         return F.linear(torch.tanh(h).flatten(1), self.head)
 
 
-def _trained(depth: int, steps: int, orthogonal: bool, seed: int, *, every: int) -> Numbers:
+def _trained(depth: int, steps: int, orthogonal: bool, seed: int, *, every: int, device: str) -> Numbers:
     """Return the held-back accuracy of a plain tanh CNN in and after some steps of SGD, at a rate that falls as 1 / depth."""
     length = 0.01
     variance, _ = _critical(length)
     generator = torch.Generator()
     generator.manual_seed(seed)
-    model = _Deep(_kernels(depth, 16, variance, orthogonal, generator), length, generator)
+    model = _Deep(_kernels(depth, 16, variance, orthogonal, generator), length, generator).to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.3 / depth, momentum=0.9)
-    course = [_accuracy(model)]
+    course = [_accuracy(model, device)]
     for step, (x, y) in enumerate(batches(steps, seed=seed), 1):
         optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
+        F.cross_entropy(model(x.to(device)), y.to(device)).backward()
         optimizer.step()
         if step % every == 0:
-            course.append(_accuracy(model))
+            course.append(_accuracy(model, device))
     return {"accuracy": course[-1], "course": course, "x": list(range(0, steps + 1, every))}
 
 
-def _accuracy(model: nn.Module) -> float:
+def _accuracy(model: nn.Module, device: str) -> float:
     images, labels = digits()[1]
     with torch.no_grad():
-        return float((model(images).argmax(1) == labels).double().mean())
+        return float((model(images.to(device)).argmax(1).cpu() == labels).double().mean())
 
 
-def training(seed: int, size: Size) -> Numbers:
+def training(seed: int, size: Size, device: str = "cpu") -> Numbers:
     """A plain tanh CNN of 300 layers without skips or normalisation on the digits, 100 steps, both kernels."""
     found: Numbers = {}
     for name, orthogonal in (("delta-orthogonal", True), ("gaussian", False)):
-        read = _trained(300, 100, orthogonal, seed, every=10)
+        read = _trained(300, 100, orthogonal, seed, every=10, device=device)
         found[name], found[f"{name} course"], found["x"] = read["accuracy"], read["course"], read["x"]
     return {**found, "gap": found["delta-orthogonal"] - found["gaussian"]}
 
 
-def deepest(seed: int, size: Size) -> Numbers:
+def deepest(seed: int, size: Size, device: str = "cpu") -> Numbers:
     """The same with delta-orthogonal kernels: 1,000 layers, and in the full size 10,000, for 30 steps."""
-    layers = 10_000 if size == "full" else 1000
-    return {**_trained(layers, 30, True, seed, every=5), "layers": layers}
+    layers = 1000 if size == "quick" else 10_000
+    return {**_trained(layers, 30, True, seed, every=5, device=device), "layers": layers}
 
 
 CLAIMS = (
