@@ -151,7 +151,7 @@ CLAIMS = (
           place="equations 10 and 14", experiment=convolutions, number="he circular log2", seeds=8, low=_SHIFT - _LOG2, high=_SHIFT + _LOG2,
           theirs="ratio 1", tolerance=_TOLERANCE + "; circular padding, where the theory is exact"),
     Claim(text="Xavier's variance 1 / n loses a factor 1 / sqrt(2) per layer.", place="section 2.2, comparison with Xavier",
-          experiment=convolutions, seeds=8, number="xavier circular log2", theirs="2^-14 over 28 layers", tolerance=_TOLERANCE,
+          experiment=convolutions, seeds=8, number="xavier circular log2", tolerance=_TOLERANCE,
           **dict(zip(("low", "high"), around(-14.0 + _SHIFT, absolute=_LOG2), strict=True))),
     Claim(text="With zero padding the borders take some more, whatever the weights.", place="section 2.2 (not in the paper)",
           experiment=convolutions, number="he zeros log2", seeds=8, low=_SHIFT - 0.67 - _LOG2, high=_SHIFT - 0.67 + _LOG2,

@@ -20,8 +20,8 @@ from photic.theory.laws import dropout_correlation, dropout_length
 KEY = "schoenholz2017"
 TITLE = "Deep information propagation"
 FULL = (
-    "at the start 1,000 units at either size; trained networks are 64 units wide and up to 64 layers deep, on the "
-    "digits. The paper trained wider and deeper ones on MNIST and CIFAR-10, whose data are not here."
+    "the quick size is the only one: at the start 1,000 units; trained networks are 64 units wide and up to 64 "
+    "layers deep, on the digits. The paper's own trainings are not run: their data are not here."
 )
 _TANH = find("tanh")
 _WIDTH = 1000

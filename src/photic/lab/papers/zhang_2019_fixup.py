@@ -18,7 +18,8 @@ KEY = "zhang2019"
 TITLE = "Fixup initialization: residual learning without normalization"
 FULL = (
     "64 blocks of two layers for the figure, and one training of 5,000, the paper's 10,000 layers; ours are 64 "
-    "units wide, on the digits. Its CIFAR-10, ImageNet and translation are not run: their data are not here."
+    "units wide, on the digits. Its image classification and machine translation are not run: their data are not "
+    "here."
 )
 
 
