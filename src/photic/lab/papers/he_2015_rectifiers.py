@@ -197,7 +197,7 @@ def _figure(parts: Sequence[Numbers], path: Path, *, depth: int) -> Path:
         *((f"he {depth} losses", "He, n Var[w] = 2"), (f"xavier {depth} losses", "Xavier, n Var[w] = 1")),
         ("theory", "theory: knows nothing, ln 10"),
     )
-    title = f"{depth} ReLU layers of 128 on the digits"
+    title = f"{depth} ReLU layers of 128 on the digits, one seed"
     return curves_over_layers(parts, path, lines=lines, title=title, x="steps", y="training loss, nats", log=False)
 
 

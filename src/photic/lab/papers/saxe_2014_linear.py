@@ -162,8 +162,8 @@ _LINES = tuple(
 FIGURES = {
     "3": Figure(
         title="the course of each mode", experiments=(modes,),
-        draw=partial(curves_over_layers, title="strengths of four modes, learned by gradient descent", x="time", y="strength", log=False,
-                     lines=_LINES),
+        draw=partial(curves_over_layers, title="strengths of four modes, learned by gradient descent", x="time: updates times rate",
+                     y="strength", log=False, lines=_LINES),
     ),
     "6": Figure(
         title="steps to learn, over depth", experiments=(learning_times,),

@@ -194,7 +194,7 @@ def _trainings(parts: Sequence[Numbers], path: Path) -> Path:
 
 def _gradients(parts: Sequence[Numbers], path: Path) -> Path:
     return curves_over_layers(
-        parts, path, title="plain tanh convolutions of 16 channels at initialisation, chi = 1",
+        parts, path, title="plain tanh convolutions of 16 channels at initialisation, chi = 1; below 1e-43 float32 ends",
         x="layers below the top", y="|gradient| / |gradient at the top|",
         lines=(("delta-orthogonal course", "delta-orthogonal"), ("gaussian course", "Gaussian"), ("theory", "theory: isometry")),
     )  # fmt: skip
