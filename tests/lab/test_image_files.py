@@ -73,8 +73,8 @@ def test_table_1_is_trained_on_the_users_own_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PHOTIC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(glorot_table, "_UPDATES", {"quick": 40, "full": 200})
-    monkeypatch.setattr(glorot_table, "_WIDTH", 16)
+    monkeypatch.setitem(glorot_table.SIZES, "quick", {"updates": 40, "width": 16})
+    monkeypatch.setitem(glorot_table.SIZES, "full", {"updates": 200, "width": 16})
     (tmp_path / "mnist").mkdir()
     written(tmp_path / "mnist")
     assert run(["reproduce", "glorot2010", "--data", str(tmp_path), "--json"]) == 0

@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-Size = Literal["quick", "full"]
+Size = Literal["quick", "full", "paper"]
 Numbers = dict[str, Any]  # plain numbers, words, and lists of them: what JSON keeps
-Experiment = Callable[[int, Size], Numbers]
+Experiment = Callable[[int, Size], Numbers]  # one that trains also takes `device`
 Over = Literal["mean", "median", "smallest", "largest"]
 
 
@@ -31,7 +31,7 @@ class Claim:
         theirs: what the paper prints.
         seeds: how many seeds.
         over: how the seeds are put together.
-        size: `full` where the quick size cannot show it.
+        size: `quick`, or `full` where the quick size cannot show it.
         note: why it does not hold, or what to know about the number.
     """
 

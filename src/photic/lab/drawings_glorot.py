@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from photic.lab.claims import Numbers
-from photic.lab.drawings import COLOURS, MARKS
+from photic.lab.drawings import COLOURS, MARKS, few_digits, thousands
 from photic.reports.canvas import canvas, store
 
 _TITLES = {
@@ -95,6 +95,7 @@ def percentiles(parts: Sequence[Numbers], path: Path, *, courses: Sequence[str])
                 axis.plot(read["updates"], spreads, lw=1.2, label=f"layer {layer + 1}", **looks)
             axis.axhline(1.0, color="#888888", lw=0.6, ls=":")
             axis.set_ylim(0.0, 1.05)
+            thousands(axis.xaxis)
             axis.set_title(_TITLES[name], loc="left")
             axis.set_ylabel("98th percentile of |activation|\n(markers), deviation (lines)", fontsize=8)
         axes[-1][0].set_xlabel("updates (batches of 10, online)")
@@ -116,7 +117,12 @@ def weight_gradients(parts: Sequence[Numbers], path: Path, *, courses: Sequence[
                     label=f"layer {layer + 1}",
                 )  # fmt: skip
             axis.set_yscale("log")
-            axis.set_title(f"{_TITLES[name]}; lines: mean of 9", loc="left", fontsize=9)
+            axis.yaxis.set_minor_formatter(
+                lambda value, _: f"{value:.0e}".replace("e-0", "e-") if few_digits(value) else ""
+            )
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
+            thousands(axis.xaxis)
+            axis.set_title(f"{_TITLES[name]}; lines: running mean of 9 readings (points)", loc="left", fontsize=9)
             axis.set_ylabel("rms of d cost / d weight")
         axes[-1][0].set_xlabel("updates (batches of 10, online)")
         handles, labels = axes[0][0].get_legend_handles_labels()
@@ -141,9 +147,12 @@ def error_curves(parts: Sequence[Numbers], path: Path, *, theirs: Mapping[str, f
             low, high = ([pick(each) for each in zip(*every, strict=True)] for pick in (min, max))
             axis.fill_between(found["updates"], low, high, color=COLOURS[index], alpha=0.2, lw=0)
         axis.axhline(100 * 5 / 6, color="#888888", lw=0.8, ls=":", label="chance")
+        thousands(axis.xaxis)
         axis.set_xlabel("updates (batches of 10, online)")
         axis.set_ylabel("test error, %")
-        title = "Shapeset-3x2, five layers of 300 units (paper: 1,000 units, 5 million updates)"
+        width = found["width"]
+        smaller = " (paper: 1,000 units, 5 million updates)" if width < 1000 else ""
+        title = f"Shapeset-3x2, five layers of {width:,} units{smaller}"
         seeds = (
             f"{len(parts)} seeds: mean and range"
             if len(parts) > 1

@@ -25,10 +25,12 @@ def trained_depths(parts: Sequence[Numbers], path: Path, *, title: str, critical
     table = [[sum(t[i][j] for t in tables) / len(tables) for j in range(len(xs))] for i in range(len(ys))]
     with canvas(rows=1, columns=1, width=6.4, height=4.0) as (figure, axes):
         axis = axes[0][0]
-        mesh = cells(axis, xs, ys, table)
+        mesh = cells(axis, xs, ys, table, floor=_CHANCE + _NOISE)
         theory(axis, xs, found["six scales"], critical)
         axes_of(axis, xs, ys)
-        axis.set_title(title + f"\nmean of {len(parts)} seeds; black: chance and below", loc="left", fontsize=9)
+        axis.set_title(
+            title + f"\nmean of {len(parts)} seeds; black: within the noise of chance", loc="left", fontsize=9
+        )
         figure.colorbar(mesh, ax=axis, label="held-back accuracy", extend="min")
         figure.legend(loc="outside lower center", frameon=False, ncols=3, fontsize=8)
         return store(figure, path)
@@ -76,7 +78,7 @@ def draw_sweep(sweep: Sweep, path: Path) -> Path:
 
 
 def cells(
-    axis: Any, xs: Sequence[float], ys: Sequence[float], table: Sequence[Sequence[float]], *, floor: float = _CHANCE
+    axis: Any, xs: Sequence[float], ys: Sequence[float], table: Sequence[Sequence[float]], *, floor: float
 ) -> Any:
     """Draw a table over two logarithmic axes and return the mesh; what diverged (accuracy 0) is hatched, below `floor` is black."""
     import matplotlib as mpl
@@ -146,5 +148,5 @@ def _panel(axis: Any, sweep: Sweep, panel: Panel) -> Any:
     theory(axis, [s.weight_variance for s in scales], [6.0 * s.correlation_scale for s in scales], critical)
     axes_of(axis, xs, ys)
     none = "" if critical is not None else "; no stable critical point"
-    axis.set_title(f"{panel[0]}, width {panel[1]}, {panel[2]} {panel[3]:g}{none}", loc="left", fontsize=9)
+    axis.set_title(f"{panel[0]}, width {panel[1]}, {panel[2]} at {panel[3]:g}{none}", loc="left", fontsize=9)
     return mesh

@@ -14,7 +14,7 @@ from photic.lab import cache
 from photic.lab.claims import Numbers, Size
 from photic.lab.datasets.image_files import cifar10, mnist
 from photic.lab.error_rates import best_group
-from photic.lab.online import network, train
+from photic.lab.online import SIZES, network, train
 
 CONFIGURATIONS = {
     "Sigmoid": ("sigmoid", "standard"),
@@ -33,8 +33,7 @@ WHERE = {
     "MNIST": (mnist, ("", "mnist", "MNIST/raw")),
     "CIFAR-10": (cifar10, ("", "cifar-10-batches-bin", "cifar10")),
 }
-_UPDATES: dict[Size, int] = {"quick": 10_000, "full": 60_000}
-_BATCH, _WIDTH, _RATE = 10, 300, 0.03
+_BATCH, _RATE = 10, 0.03
 Progress = Callable[[str, float], None]
 
 
@@ -60,11 +59,13 @@ class Column:
     width: int
 
 
-def columns(folder: Path, *, size: Size, seeds: int = 1, progress: Progress = lambda _, __: None) -> list[Column]:
+def columns(
+    folder: Path, *, size: Size, seeds: int = 1, device: str = "cpu", progress: Progress = lambda _, __: None
+) -> list[Column]:
     """Train the five networks of table 1 on each data set whose files lie in `folder`, or take them from the cache.
 
     Five hidden layers of 300 units, SGD at 0.03 on batches of 10, pixels in [-1, 1]; 10,000 updates, 60,000 in the full
-    size. The paper chose the learning rate of each on held-out images; here all have one.
+    size, trained on `device`. The paper chose the learning rate of each on held-out images; here all have one.
 
     Raises:
         FileNotFoundError: if the folder has neither; the message says which files belong where.
@@ -78,16 +79,20 @@ def columns(folder: Path, *, size: Size, seeds: int = 1, progress: Progress = la
             "Nothing is downloaded."
         )
     found: list[Column] = []
+    updates, width = SIZES[size]["updates"], SIZES[size]["width"]
     jobs = len(read) * len(CONFIGURATIONS)
     for name, parts in read.items():
         ours: dict[str, float] = {}
         for configuration in CONFIGURATIONS:
             progress(f"{name}: {configuration}", (len(found) * len(CONFIGURATIONS) + len(ours)) / jobs)
-            errors = [_error(name, parts, configuration, _UPDATES[size], seed) for seed in range(seeds)]
+            errors = [
+                _error(name, parts, configuration, updates=updates, width=width, seed=seed, device=device)
+                for seed in range(seeds)
+            ]
             ours[configuration] = 100.0 * sum(errors) / seeds
         tests = len(parts[3])
         found.append(
-            Column(name, ours, tuple(best_group(ours, tests)), PRINTED[name], tests, _UPDATES[size], _WIDTH)
+            Column(name, ours, tuple(best_group(ours, tests)), PRINTED[name], tests, updates, width)
         )  # fmt: skip
     progress("done", 1.0)
     return found
@@ -109,7 +114,14 @@ def _found(folder: Path, dataset: str) -> tuple[Tensor, Tensor, Tensor, Tensor] 
 
 
 def _error(
-    dataset: str, parts: tuple[Tensor, Tensor, Tensor, Tensor], configuration: str, updates: int, seed: int
+    dataset: str,
+    parts: tuple[Tensor, Tensor, Tensor, Tensor],
+    configuration: str,
+    *,
+    updates: int,
+    width: int,
+    seed: int,
+    device: str,
 ) -> float:
     images, labels, tests, answers = parts
     content = hashlib.sha256()
@@ -117,21 +129,22 @@ def _error(
         content.update(part.numpy().tobytes())
     question = {
         "content": content.hexdigest(), "configuration": configuration, "updates": updates, "seed": seed,
-        "width": _WIDTH, "rate": _RATE,
+        "width": width, "rate": _RATE, "device": torch.device(device).type,
     }  # fmt: skip
     key = cache.key("photic.lab.glorot_table", question)
 
     def run() -> Numbers:
         activation, weights = CONFIGURATIONS[configuration]
-        model = network(activation, weights, width=_WIDTH, depth=5, seed=seed, inputs=images.shape[1], outputs=10)
+        model = network(activation, weights, width=width, depth=5, seed=seed, inputs=images.shape[1], outputs=10)
+        model.to(device)
         draw = torch.Generator().manual_seed(seed)
         left = updates
         while left:
             order = torch.randperm(len(labels), generator=draw)[: _BATCH * min(left, max(1, len(labels) // _BATCH))]
             whole = order[: max(_BATCH, len(order) // _BATCH * _BATCH)]
-            train(model, images[whole], labels[whole], rate=_RATE)
+            train(model, images[whole].to(device), labels[whole].to(device), rate=_RATE)
             left -= -(-len(whole) // _BATCH)
         with torch.no_grad():
-            return {"error": float((model(tests).argmax(1) != answers).double().mean())}
+            return {"error": float((model(tests.to(device)).argmax(1).cpu() != answers).double().mean())}
 
     return float(cache.kept(cache.folder() / "papers" / f"table-1-{dataset}-{configuration}-{key}.json", run)["error"])

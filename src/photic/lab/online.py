@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from photic.lab import cache
-from photic.lab.claims import Numbers
+from photic.lab.claims import Numbers, Size
 from photic.lab.datasets.shapeset import shapeset
 from photic.lab.tracing import plain, trace
 
@@ -24,6 +24,11 @@ SLOPES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {  # of the value th
     nn.Sigmoid: lambda h: h * (1.0 - h),
     nn.Tanh: lambda h: 1.0 - h.square(),
     nn.Softsign: lambda h: (1.0 - h.abs()).square(),
+}
+SIZES: dict[Size, dict[str, int]] = {
+    "quick": {"updates": 10_000, "every": 500, "width": 300},
+    "full": {"updates": 60_000, "every": 1500, "width": 300},
+    "paper": {"updates": 5_000_000, "every": 20_000, "width": 1000},  # section 2.3
 }
 _PROBED, _TESTED = 300, 3000  # images: the paper reads its activations on 300
 
@@ -52,6 +57,7 @@ def course(
     depth: int = 5,
     width: int = 300,
     rate: float = 0.03,
+    device: str = "cpu",
 ) -> Numbers:
     """Return what a training of SGD on batches of 10 shows, from the cache or run now.
 
@@ -59,29 +65,30 @@ def course(
     images: `means` and `deviations` of the activations, `percentiles` (the 98th of |activation|), and
     `weight gradients` (root mean square, by photic's audit). `histograms`: of the last activations, 101 bins from -1 to 1.
 
-    Each course is kept by itself, so that a long reproduction goes on where it stopped.
+    Each course is kept by itself, so that a long reproduction goes on where it stopped. Images and initial values are drawn
+    on the CPU, the same for every `device`.
     """
     question = {
         "activation": activation, "weights": weights, "seed": seed, "updates": updates, "every": every,
-        "depth": depth, "width": width, "rate": rate,
+        "depth": depth, "width": width, "rate": rate, "device": torch.device(device).type,
     }  # fmt: skip
     name = f"online-{activation}-{weights}-{depth}-{updates}-{seed}-{cache.key('photic.lab.online', question)}.json"
 
     def run() -> Numbers:
-        model = network(activation, weights, width=width, depth=depth, seed=seed)
-        return _trained(model, seed=seed, updates=updates, every=every, rate=rate)
+        model = network(activation, weights, width=width, depth=depth, seed=seed).to(device)
+        return _trained(model, seed=seed, updates=updates, every=every, rate=rate, device=device)
 
     return cache.kept(cache.folder() / "papers" / name, run)
 
 
-def _trained(model: nn.Sequential, *, seed: int, updates: int, every: int, rate: float) -> Numbers:
-    test, answers = images(_TESTED, 1000 + seed)
+def _trained(model: nn.Sequential, *, seed: int, updates: int, every: int, rate: float, device: str) -> Numbers:
+    test, answers = (part.to(device) for part in images(_TESTED, 1000 + seed))
     found: Numbers = {"updates": list(range(0, updates + 1, every))}
     for name in ("errors", "means", "deviations", "percentiles", "weight gradients"):
         found[name] = []
     for start in found["updates"]:
-        layers = _layers(model, test)
-        found["errors"].append(float((layers[-1].argmax(1) != answers).double().mean()))
+        layers = [layer.cpu() for layer in _layers(model, test)]
+        found["errors"].append(float((layers[-1].argmax(1) != answers.cpu()).double().mean()))
         hidden = [h[:_PROBED] for h in layers[:-1]]
         found["means"].append([float(h.mean()) for h in hidden])
         found["deviations"].append([float(h.std()) for h in hidden])
@@ -89,8 +96,9 @@ def _trained(model: nn.Sequential, *, seed: int, updates: int, every: int, rate:
         read = trace(model, (test[:_PROBED], answers[:_PROBED]))
         found["weight gradients"].append(read.weight_gradients[:-1])
         if start < updates:
-            train(model, *images(10 * every, 1_000_000 * (seed + 1) + start), rate=rate)
-    found["histograms"] = [_histogram(h[:_PROBED]) for h in _layers(model, test)[:-1]]
+            pixels, labels = images(10 * every, 1_000_000 * (seed + 1) + start)
+            train(model, pixels.to(device), labels.to(device), rate=rate)
+    found["histograms"] = [_histogram(h[:_PROBED].cpu()) for h in _layers(model, test)[:-1]]
     return found
 
 
@@ -118,7 +126,7 @@ def train(model: nn.Sequential, pixels: Tensor, labels: Tensor, *, rate: float) 
             for linear, curve in zip(linears[:-1], curves, strict=True):
                 signals.append(curve(linear(signals[-1])))
             error = torch.softmax(linears[-1](signals[-1]), 1)
-            error[torch.arange(len(y)), y] -= 1.0
+            error[torch.arange(len(y), device=y.device), y] -= 1.0
             step = -rate / len(y)
             for place in range(len(linears) - 1, -1, -1):
                 weight, h = linears[place].weight, signals[place]

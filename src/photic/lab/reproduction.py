@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import inspect
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from photic.lab import cache
 from photic.lab.claims import Claim, Experiment, Numbers, Paper, Size, papers
@@ -26,54 +28,76 @@ def _silent(_: str, __: float) -> None:
     return
 
 
-def place(paper: Paper, experiment: Experiment, seed: int, size: Size) -> Path:
-    """Return where the numbers of one experiment are kept."""
-    question = {"experiment": experiment.__name__, "seed": seed, "size": size}
+def trains(experiment: Experiment) -> bool:
+    """Tell whether the experiment takes a device to train on; what only measures runs on the CPU."""
+    return "device" in inspect.signature(experiment).parameters
+
+
+def place(paper: Paper, experiment: Experiment, seed: int, size: Size, device: str = "cpu") -> Path:
+    """Return where the numbers of one experiment are kept; those of another kind of device lie elsewhere."""
+    kind = torch.device(device).type if trains(experiment) else "cpu"
+    question = {"experiment": experiment.__name__, "seed": seed, "size": size, "device": kind}
     name = f"{paper.key}-{experiment.__name__}-{size}-{seed}-{cache.key(paper.module, question)}.json"
     return cache.folder() / "papers" / name
 
 
-def numbers(paper: Paper, experiment: Experiment, seed: int, size: Size) -> Numbers:
+def numbers(paper: Paper, experiment: Experiment, seed: int, size: Size, device: str = "cpu") -> Numbers:
     """Return the numbers of one experiment, from the cache or computed now; `cpu_seconds` says what they cost."""
 
     def compute() -> Numbers:
         start = time.process_time()
-        found = experiment(seed, size)
+        where: dict[str, Any] = {"device": device} if trains(experiment) else {}
+        found = experiment(seed, size, **where)
         return {**found, "cpu_seconds": time.process_time() - start}
 
-    return cache.kept(place(paper, experiment, seed, size), compute)
+    return cache.kept(place(paper, experiment, seed, size, device), compute)
 
 
 def reproduce(
-    paper: Paper, *, size: Size = "quick", seeds: int | None = None, progress: Progress = _silent
+    paper: Paper,
+    *,
+    size: Size = "quick",
+    seeds: int | None = None,
+    device: str = "cpu",
+    progress: Progress = _silent,
 ) -> PaperResult:
     """Run what is not in the cache yet and judge every claim.
 
-    Claims that only the full size can show are judged when `size` is `full`, or when their experiments were run
-    before; else they stay open (`measured` None). A run that was stopped goes on where it stopped.
+    Claims that only the full size can show are judged when `size` is `full` or `paper` (then at the paper's own), or when
+    their experiments were run before; else they stay open (`measured` None). A run that was stopped goes on where it stopped.
 
     Args:
+        size: `paper` is another one than `full` for glorot2010 alone.
         seeds: how many seeds each claim gets; by default its own number.
+        device: where experiments that train do so.
         progress: told what is run, and the share that is done.
     """
     jobs: dict[tuple[str, int, Size], tuple[Experiment, int, Size]] = {}
     for claim in paper.claims:
-        if claim.size == "quick" or size == "full":
+        asked = _asked(claim, size)
+        if asked == "quick" or size != "quick":
             for seed in range(seeds or claim.seeds):
-                jobs[claim.experiment.__name__, seed, claim.size] = (claim.experiment, seed, claim.size)
+                jobs[claim.experiment.__name__, seed, asked] = (claim.experiment, seed, asked)
     seconds = 0.0
     for index, (experiment, seed, asked) in enumerate(jobs.values()):
         progress(f"{paper.key}: {experiment.__name__.replace('_', ' ')}, seed {seed}", index / len(jobs))
-        spent = float(numbers(paper, experiment, seed, asked)["cpu_seconds"])
+        spent = float(numbers(paper, experiment, seed, asked, device)["cpu_seconds"])
         seconds += spent if asked == "quick" else 0.0
     progress(f"{paper.key}: done", 1.0)
-    results = tuple(judged(paper, claim, seeds or claim.seeds) for claim in paper.claims)
+    results = tuple(
+        judged(paper, claim, seeds or claim.seeds, size=_asked(claim, size), device=device) for claim in paper.claims
+    )
     return PaperResult(paper.key, paper.title, results, seconds, tuple(paper.figures), paper.full)
 
 
-def judged(paper: Paper, claim: Claim, seeds: int) -> ClaimResult:
-    """Return the claim with what the cache holds of it."""
-    found = [cache.read(place(paper, claim.experiment, seed, claim.size)) for seed in range(seeds)]
+def _asked(claim: Claim, size: Size) -> Size:
+    """Return the size that a claim is run at: its own, or the paper's in the place of our full one."""
+    return "paper" if size == "paper" and claim.size == "full" else claim.size
+
+
+def judged(paper: Paper, claim: Claim, seeds: int, *, size: Size | None = None, device: str = "cpu") -> ClaimResult:
+    """Return the claim with what the cache holds of it, by default at the claim's own size."""
+    found = [cache.read(place(paper, claim.experiment, seed, size or claim.size, device)) for seed in range(seeds)]
     open_result = ClaimResult(
         claim.text, claim.place, claim.theirs, claim.low, claim.high, claim.tolerance, seeds,
         size=claim.size, note=claim.note, over=claim.over,

@@ -144,7 +144,9 @@ def outputs(
     return torch.baddbmm(biases[-1], h, weights[-1])
 
 
-def train(networks: Sequence[Plain], batches: Iterable[Batch], *, dtype: torch.dtype = torch.float32) -> Trained:
+def train(
+    networks: Sequence[Plain], batches: Iterable[Batch], *, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Trained:
     """Train networks of one shape on the same batches, each as if it were alone: plain cross-entropy.
 
     A network that diverges stays nan and disturbs no other. Losses equal those of training alone up to the rounding
@@ -152,6 +154,7 @@ def train(networks: Sequence[Plain], batches: Iterable[Batch], *, dtype: torch.d
 
     Args:
         dtype: of weights and signals; the initial values are the float32 ones in either.
+        device: where they are trained; the initial values are drawn on the CPU.
 
     Raises:
         ValueError: if the networks do not fit into one stack.
@@ -161,15 +164,15 @@ def train(networks: Sequence[Plain], batches: Iterable[Batch], *, dtype: torch.d
         raise ValueError(f"a stack has networks of one shape, got {len(shapes)}: {sorted(shapes)[:3]}")
     drawn = [initial(network) for network in networks]
     layers = range(len(drawn[0][0]))
-    weights = [torch.stack([w[layer] for w, _ in drawn]).to(dtype).requires_grad_() for layer in layers]
-    biases = [torch.stack([b[layer] for _, b in drawn])[:, None].to(dtype).requires_grad_() for layer in layers]
+    weights = [torch.stack([w[layer] for w, _ in drawn]).to(device, dtype).requires_grad_() for layer in layers]
+    biases = [torch.stack([b[layer] for _, b in drawn])[:, None].to(device, dtype).requires_grad_() for layer in layers]
     optimizer = make_optimizer(networks[0], [*weights, *biases])
     function = curve(networks[0].activation)
     losses: list[Tensor] = []
     for x, y in batches:
         optimizer.zero_grad()
-        logits = outputs(weights, biases, function, x.to(dtype))
-        targets = y.expand(len(networks), -1)
+        logits = outputs(weights, biases, function, x.to(device, dtype))
+        targets = y.to(device).expand(len(networks), -1)
         each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape).mean(1)
         each.sum().backward()
         optimizer.step()
@@ -180,8 +183,7 @@ def train(networks: Sequence[Plain], batches: Iterable[Batch], *, dtype: torch.d
 def accuracies(networks: Sequence[Plain], trained: Trained, batch: Batch) -> Tensor:
     """Return the share [S] of examples that each network names rightly; a diverged network gets what nan gets: 0."""
     with torch.no_grad():
-        logits = outputs(
-            trained.weights, trained.biases, curve(networks[0].activation), batch[0].to(trained.weights[0].dtype)
-        )
+        inputs = batch[0].to(trained.weights[0])  # its device and dtype
+        logits = outputs(trained.weights, trained.biases, curve(networks[0].activation), inputs).cpu()
     right = (logits.argmax(2) == batch[1]) & logits.isfinite().all(2)
     return right.double().mean(1)

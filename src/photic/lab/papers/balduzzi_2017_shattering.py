@@ -16,8 +16,8 @@ from photic.theory.laws import shattering
 KEY = "balduzzi2017"
 TITLE = "The shattered gradients problem: if resnets are the answer, then what is the question?"
 FULL = (
-    "the quick size is the only one: its claims are about networks at the start. The paper's trainings on CIFAR-10 "
-    "are not run: its data are not here."
+    "the quick size is the only one: its claims are about networks at the start. The paper's trainings with "
+    "looks-linear weights are not run: their data are not here."
 )
 _WIDTH, _NETWORKS, _DEPTHS = 400, 24, (1, 2, 3, 5, 7, 10, 15, 20)
 Forward = Callable[[Tensor, Sequence[Tensor]], Tensor]

@@ -16,8 +16,8 @@ from photic.lab.drawings import curves_over_layers
 KEY = "de2020"
 TITLE = "Batch normalization biases residual blocks towards the identity function in deep networks"
 FULL = (
-    "the quick size is the only one: 128 blocks on the digits. The paper's ResNets on CIFAR-10 and ImageNet are not "
-    "run: their data are not here."
+    "the quick size is the only one: 128 blocks on the digits. The paper's trainings, of up to a thousand layers, "
+    "are not run: their data are not here."
 )
 
 

@@ -17,8 +17,8 @@ from photic.theory.memory import forget_retention
 KEY = "jozefowicz2015"
 TITLE = "An empirical exploration of recurrent network architectures"
 FULL = (
-    "the quick size is the only one: one recurrent layer of 48 or 128 units. The paper's search over ten thousand "
-    "architectures and its language models are not run."
+    "the quick size is the only one: one recurrent layer of 48 or 128 units. The paper's search over more than "
+    "ten thousand architectures is not run."
 )
 
 

@@ -17,8 +17,8 @@ from photic.theory.memory import uniform_spectral_radius
 KEY = "pascanu2013"
 TITLE = "On the difficulty of training recurrent neural networks"
 FULL = (
-    "the quick size is the only one: its claims are about matrices and one wall. The paper's polyphonic music and "
-    "text are not run: their data are not here."
+    "the quick size is the only one: its claims are about matrices and one wall. The paper's trainings on data "
+    "are not run: their data are not here."
 )
 _HIDDEN, _STEPS = 128, 100
 

@@ -22,8 +22,8 @@ from photic.theory.spectra import gaussian_product_edge, squared_singular_value_
 KEY = "pennington2017"
 TITLE = "Resurrecting the sigmoid in deep learning through dynamical isometry: theory and practice"
 FULL = (
-    "the quick size is the only one: Jacobians of 400 units, trainings of 64 layers of 64 units on the digits. The "
-    "paper's trainings on CIFAR-10 are not run: its data are not here."
+    "the quick size is the only one: Jacobians of 400 units, trainings of 64 layers of 64 units on the digits. "
+    "The paper's own trainings are not run: their data are not here."
 )
 _WIDTH = 400
 

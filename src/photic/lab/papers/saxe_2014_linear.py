@@ -17,8 +17,8 @@ from photic.theory.spectra import gaussian_product_edge
 KEY = "saxe2014"
 TITLE = "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks"
 FULL = (
-    "the quick size is the only one: linear networks of 32 units on the digits, Jacobians of 200. The paper's "
-    "trainings on MNIST are not run: its data are not here."
+    "the quick size is the only one: linear networks of 32 units on the digits, Jacobians of 200. The paper's own "
+    "trainings on images are not run: their data are not here."
 )
 
 
@@ -162,8 +162,8 @@ _LINES = tuple(
 FIGURES = {
     "3": Figure(
         title="the course of each mode", experiments=(modes,),
-        draw=partial(curves_over_layers, title="strengths of four modes, learned by gradient descent", x="time", y="strength", log=False,
-                     lines=_LINES),
+        draw=partial(curves_over_layers, title="strengths of four modes, learned by gradient descent", x="time: updates times rate",
+                     y="strength", log=False, lines=_LINES),
     ),
     "6": Figure(
         title="steps to learn, over depth", experiments=(learning_times,),

@@ -20,8 +20,8 @@ from photic.theory.laws import dropout_correlation, dropout_length
 KEY = "schoenholz2017"
 TITLE = "Deep information propagation"
 FULL = (
-    "at the start 1,000 units at either size; trained networks are 64 units wide and up to 64 layers deep, on the "
-    "digits. The paper trained wider and deeper ones on MNIST and CIFAR-10, whose data are not here."
+    "the quick size is the only one: at the start 1,000 units; trained networks are 64 units wide and up to 64 "
+    "layers deep, on the digits. The paper's own trainings are not run: their data are not here."
 )
 _TANH = find("tanh")
 _WIDTH = 1000
@@ -113,7 +113,7 @@ _VARIANCES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 _DEPTHS = (4, 8, 16, 32, 64)
 
 
-def training(seed: int, size: Size) -> Numbers:
+def training(seed: int, size: Size, device: str = "cpu") -> Numbers:
     """Tanh networks of width 64 on the digits over fan_in Var[w] and depth: which of them train, against 6 xi_c."""
     assert _TANH is not None
     _, held_back = digits()
@@ -122,7 +122,7 @@ def training(seed: int, size: Size) -> Numbers:
     inside, outside = list[float](), list[float]()
     for depth in _DEPTHS:
         nets = [Plain("tanh", depth, 64, 64, 10, v, 0.05, learning_rate=0.01, seed=seed) for v in _VARIANCES]
-        row = accuracies(nets, train(nets, batches(600, seed=seed)), held_back).tolist()
+        row = accuracies(nets, train(nets, batches(600, seed=seed), device=device), held_back).tolist()
         table.append(row)
         for accuracy, scale in zip(row, scales, strict=True):
             if depth <= 3.0 * scale:

@@ -16,7 +16,7 @@ KEY = "wang2022deepnet"
 TITLE = "DeepNet: scaling transformers to 1,000 layers"
 FULL = (
     "the quick size is the only one: encoders of 32 and 48 layers of 32 units on a task of our own. The paper's "
-    "1,000 layers translate; its data are not here, and its size is a cluster's."
+    "networks of up to 1,000 layers and its translation are not run: their data are not here."
 )
 _WIDTH = 32
 

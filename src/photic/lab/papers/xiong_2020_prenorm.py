@@ -15,8 +15,8 @@ from photic.probes.audit import measure
 KEY = "xiong2020"
 TITLE = "On layer normalization in the transformer architecture"
 FULL = (
-    "the quick size is the only one: encoders of up to 32 layers at the start. The paper's translation and BERT are "
-    "not run: their data are not here."
+    "the quick size is the only one: encoders of up to 32 layers at the start. The paper's trainings are not run: "
+    "their data are not here."
 )
 _WIDTH, _TOKENS = 64, 16
 

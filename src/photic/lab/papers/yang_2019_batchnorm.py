@@ -121,7 +121,7 @@ CLAIMS = (
 FIGURES = {
     "2": Figure(
         title="the gradient with BatchNorm, layer by layer", experiments=(relu,), seeds=3,
-        draw=partial(curves_over_layers, title="linear, BatchNorm, ReLU, width 1,000", x="layer",
+        draw=partial(curves_over_layers, title="linear, BatchNorm, ReLU, width 1,000: the three scales coincide", x="layer",
                      y="|gradient| / |gradient at the top layer|",
                      lines=(("0.1 norms", "fan_in Var[w] = 0.1"), ("2.0 norms", "fan_in Var[w] = 2"), ("10.0 norms", "fan_in Var[w] = 10"),
                             ("theory", "theory: sqrt(pi / (pi - 1)) per layer"))),

@@ -16,8 +16,8 @@ from photic.theory.laws import relu_correlation
 KEY = "zhang2022tat"
 TITLE = "Deep learning without shortcuts: shaping the kernel with tailored rectifiers"
 FULL = (
-    "the quick size is the only one: plain networks of 100 layers on the digits. The paper's convolutional ones on "
-    "ImageNet, with K-FAC, are not run: neither is here."
+    "the quick size is the only one: plain networks of 100 layers on the digits. The paper's deep networks on "
+    "ImageNet, with K-FAC and without, are not run: neither the data nor K-FAC are here."
 )
 
 
