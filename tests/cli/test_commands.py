@@ -136,6 +136,7 @@ def test_a_forward_that_raises_shows_the_network_up_to_there(folder: Path, say: 
         ("nets.py:raising", "KeyError: 'weights are missing'"),
         ("bad_import.py:x", "No module named 'nowhere_to_be_found'"),
         ("nets.py", "expected FILE.py:NAME"),
+        ("nets.py", "photic run nets.py"),
         ("no.such.module:x", "there is no module"),
     ],
 )

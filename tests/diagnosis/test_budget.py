@@ -69,3 +69,39 @@ def test_a_deep_transformer_is_read_block_by_block() -> None:
     assert [block.path for block in unfolded(transformer(norm_first=True).blocks)] == [
         "0", "1.layers.0", "1.layers.1", "1.layers.2", "2",
     ]  # fmt: skip
+
+
+class Scaled(nn.Module):
+    """Residual blocks whose sum, skip and all, is multiplied by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.below = nn.Linear(8, 32)
+        self.branches = nn.ModuleList(nn.Sequential(nn.Linear(32, 32), nn.SiLU(), nn.Linear(32, 32)) for _ in range(16))
+        self.above = nn.Linear(32, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.below(x)
+        for branch in self.branches:
+            x = self.factor * (x + branch(x))
+        return self.above(x)
+
+
+def test_where_everything_fades_the_main_path_still_takes_the_skips() -> None:
+    batch = seeded(lambda: (torch.randn(32, 8), torch.randn(32, 4)))
+    profile = depth_profile(photic.measure(seeded(lambda: Scaled(0.5)), batch, F.mse_loss))
+    assert profile is not None
+    assert not [line.site for line in profile.budget if line.kind == "activation"]
+    assert math.prod(line.gain for line in profile.budget if line.operation == "mul") == pytest.approx(0.5**16)
+
+
+@pytest.mark.parametrize(("factor", "sick"), [(0.5, True), (1.0, False)])
+def test_a_factor_on_the_skips_is_named_and_not_the_branches(factor: float, sick: bool) -> None:
+    batch = seeded(lambda: (torch.randn(32, 8), torch.randn(32, 4)))
+    findings = photic.check(seeded(lambda: Scaled(factor)), [batch], F.mse_loss).findings
+    assert bool(findings) == sick
+    if sick:
+        assert findings[0].problem == "vanishing-gradient"
+        assert findings[0].sites == tuple(f"/mul#{block}" for block in range(1, 17))
+        assert "16 factors of 0.5" in findings[0].reason and "c * f(x)" in findings[0].advice

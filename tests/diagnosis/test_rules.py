@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from photic.diagnosis.diagnose import diagnose
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rules
+from photic.diagnosis.rules.saturated_activation import saturated_activation
 from photic.probes.audit import measure
 from photic.records.findings import Diagnosis, Finding
 from photic.theory.network import predict_run
@@ -120,6 +123,26 @@ def test_gates_and_outputs_may_saturate() -> None:
             return self.head(torch.sigmoid(self.gate(x)) * self.value(x))
 
     assert diagnosis_of(zoo.seeded(Gated), zoo.vectors(), F.cross_entropy).healthy
+
+
+@pytest.mark.parametrize(
+    ("last", "chance", "severity"),
+    [
+        (2.3, 2.3, "critical"),
+        (0.3, 2.3, "critical"),
+        (1e-3, 2.3, "info"),
+        (1e-3, None, "info"),
+        (0.2, None, "critical"),
+    ],
+)
+def test_units_that_are_sure_of_themselves_where_the_loss_is_nearly_0_are_no_disease(
+    last: float, chance: float | None, severity: str
+) -> None:
+    build, *rest = zoo.SICK["sigmoid-large-weights"][1:]
+    run = measure(zoo.seeded(build), *rest)
+    losses = tuple(3.0 + (last - 3.0) * step / 9 for step in range(10))
+    found = saturated_activation(Graph.of(run), Training(losses, 3.0, last, 10, chance))
+    assert found is not None and found.severity == severity
 
 
 @pytest.mark.parametrize(

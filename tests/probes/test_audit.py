@@ -247,6 +247,25 @@ def test_a_forward_that_raises_gives_the_run_up_to_there() -> None:
     assert run.stopped.startswith("RuntimeError in 2") and run.unseen[0].what == "2"
 
 
+class Two(nn.Module):
+    """Takes two inputs."""
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return left @ right
+
+
+def test_a_call_that_does_not_fit_says_how_it_was_made_and_what_was_expected() -> None:
+    one = torch.ones(3, 3, requires_grad=True)
+    alone = measure(Two(), (one, one), F.mse_loss)
+    assert "the model was called with a tensor (3, 3)" in alone.stopped and "((x1, x2), targets)" in alone.stopped
+    assert not measure(Two(), ((one, one), one), F.mse_loss).stopped
+    of_the_network = measure(nn.Linear(3, 3), one, lambda net, x: net(x).mean())
+    assert "loss(output, targets) with a tensor (3, 3) and None" in of_the_network.stopped
+    assert "photic run" in of_the_network.stopped
+    inside = measure(nn.Linear(3, 3), (torch.ones(3, 4), one), F.mse_loss)
+    assert inside.stopped and "called" not in inside.stopped
+
+
 @pytest.mark.parametrize("scale", [1e-5, 65536.0])
 def test_gains_do_not_depend_on_the_scale_of_the_loss(scale: float) -> None:
     plain = measure(seeded(DeepSigmoid), digits_like(), F.cross_entropy)

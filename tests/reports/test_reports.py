@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from photic.checkups.check import check
 from photic.records.findings import Checkup
+from photic.records.profiles import BudgetLine, JoinPart
 from photic.reports.bars import bar, decades, sparkline
 from photic.reports.blocks import View
 from photic.reports.figure import draw
@@ -56,6 +57,28 @@ def test_a_long_network_is_folded_and_unfolded() -> None:
     long = check(zoo.seeded(lambda: zoo.Mlp(depth=60, width=16)), [zoo.vectors()], F.cross_entropy, steps=0)
     assert "are not shown; --all shows them" in plain(long)
     assert "/sigmoid#33" in plain(long, view=View(everything=True))
+
+
+def test_what_is_left_out_is_said_and_small_numbers_are_no_zeros() -> None:
+    long = check(zoo.seeded(lambda: zoo.Mlp(depth=60, width=16)), [zoo.vectors()], F.cross_entropy, steps=0)
+    assert "... 13 more, --all shows them" in plain(long)
+    assert "... 13 more" not in plain(long, view=View(everything=True))
+    profile = long.diagnosis.profile
+    assert profile is not None
+    faint = dataclasses.replace(profile.layers[0], signal_mean=-0.0, signal_deviation=3.4e-7)
+    profile = dataclasses.replace(profile, layers=(faint, *profile.layers[1:]))
+    text = plain(dataclasses.replace(long, diagnosis=dataclasses.replace(long.diagnosis, profile=profile)))
+    assert "3.4e-07" in text
+
+
+def test_a_join_of_many_parts_shows_the_largest(checkup: Checkup) -> None:
+    profile = checkup.diagnosis.profile
+    assert profile is not None
+    parts = tuple(JoinPart(f"cell#{k}", k / 10, None, None, k == 0) for k in range(9))
+    join = BudgetLine("memory", "join", "join", 2.0, 0.0, "", parts)
+    profile = dataclasses.replace(profile, budget=(join, *profile.budget))
+    text = plain(dataclasses.replace(checkup, diagnosis=dataclasses.replace(checkup.diagnosis, profile=profile)))
+    assert "skip 0 + cell#8 0.8" in text and "cell#1 " not in text and "4 smaller ones" in text
 
 
 def test_the_still_picture_loads_nothing_runs_nothing_and_escapes_names(checkup: Checkup) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from photic.checkups.accounts import cost, never_stepped, remarks
+from photic.checkups.endings import close_at_exit
 from photic.checkups.faults import Warned, words
 from photic.checkups.given import models, optimizers
 from photic.checkups.recording import Recording
@@ -88,6 +89,7 @@ class Watch:
         self._sampling.take(self.roots)
         self._recording.open()
         self._on = True
+        close_at_exit(self)
         after_steps.add(self._stepped)
         self.scaled.open()
         self._prepare("audit")
@@ -111,9 +113,9 @@ class Watch:
         return tuple(finding for track in self._tracks.values() for finding in track.findings)
 
     @property
-    def healthy(self) -> bool:
-        """True when no finding is a warning or worse."""
-        return all(finding.severity == "info" for finding in self.findings)
+    def healthy(self) -> bool | None:
+        """True when no finding is a warning or worse; None, which is no yes, as long as nothing was read."""
+        return all(finding.severity == "info" for finding in self.findings) if self._tracks.audits else None
 
     @property
     def overhead(self) -> float:
@@ -155,8 +157,7 @@ class Watch:
 
     def extend(self, others: Sequence[nn.Module]) -> None:
         """Watch further models from the next step on: one that was made later, the other half of a GAN."""
-        known = {id(root) for root in self.roots}
-        new = [model for model in others if id(model) not in known]
+        new = [model for model in others if all(model is not root for root in self.roots)]
         if not new or not self._on:
             return
         try:

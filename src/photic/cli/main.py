@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
 
         return in_a_child(list(arguments))
     try:
-        result: Any = app()(_guarded(arguments), exit_on_error=False, print_error=True, result_action="return_value")
+        result: Any = app()(guarded(arguments), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return USAGE
     except Failure as failure:
@@ -71,7 +71,7 @@ _TRUSTING = (
 _WITH_VALUE = {"--budget", "--fail-on", "--stop-on", "--ignore", "--record", "--html"}
 
 
-def _guarded(arguments: Sequence[str]) -> list[str]:
+def guarded(arguments: Sequence[str]) -> list[str]:
     """Put `--` before the script of `photic run`, so that its options are not taken for ours."""
     given = list(arguments)
     if given[:1] != ["run"] or "--help" in given[1:2]:

@@ -66,8 +66,9 @@ def load(text: str, *, shape: str = "", seed: int = 0, weights: Path | None = No
     else:
         file, separator, name = text.rpartition(":")
         if not separator or not name or not file:
+            script = f". To watch a training script, unchanged: photic run {text}" if text.endswith(".py") else ""
             raise TargetFailure(
-                f"expected FILE.py:NAME, package.module:NAME or hf:ID, got {text!r}; for example model.py:build"
+                f"expected FILE.py:NAME, package.module:NAME or hf:ID, got {text!r}; for example model.py:build{script}"
             )
         module = _import(file)
         given = _attribute(module, file, name)

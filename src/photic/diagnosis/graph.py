@@ -94,35 +94,31 @@ class Graph:
 
         It is the widest path: the one whose smallest contribution is largest, so a skip is followed past a branch that
         passes nothing. It ends at a site that the batch enters, or at an embedding; only without such a one elsewhere.
+        Where the gradient fades all the way down, the last contribution is the smallest one of every path: of paths that are
+        as wide as each other it is the one with the largest product of the shares that it brings where contributions meet.
         """
-        widths = self._widths()
-        carrying = [site.order for site in self.run.sites if self.gradient_norm(site.order) is not None]
-        if not carrying:
-            return []
-        path = [max(carrying)]
-        while True:
-            below = [
-                (min(_size(reading), widths[source]), _size(reading), source)
-                for source, reading in self.feeders.get(path[-1], [])
-                if source >= 0 and reading.gradient_norm is not None
-            ]
-            if not below:
-                return path
-            path.append(max(below)[2])
-
-    def _widths(self) -> dict[int, float]:
-        """Return for each site the smallest contribution on the widest path from it down to the input."""
-        widths: dict[int, float] = {}
+        meeting: defaultdict[int, float] = defaultdict(float)
         for site in self.run.sites:
-            feeders = self.feeders.get(site.order, [])
-            below = [
-                min(_size(reading), widths[source])
-                for source, reading in feeders
-                if source >= 0 and reading.gradient_norm is not None
-            ]
+            for source, reading in self.feeders.get(site.order, []):
+                meeting[source] += max(_size(reading), 0.0)
+        widths: dict[int, float] = {}
+        shares: dict[int, float] = {}  # logarithms
+        best: dict[int, int] = {}
+        for site in self.run.sites:
+            feeders, below = self.feeders.get(site.order, []), []
+            for source, reading in feeders:
+                if source >= 0 and reading.gradient_norm is not None:
+                    size = _size(reading)
+                    share = math.log(size / meeting[source]) if 0.0 < size < math.inf else -math.inf
+                    below.append((min(size, widths[source]), shares[source] + share, size, source))
             entered = any(source < 0 for source, _ in feeders) or site.kind == "weight"
-            widths[site.order] = max(below) if below else (math.inf if entered else -1.0)
-        return widths
+            widths[site.order], shares[site.order] = math.inf if entered else -1.0, 0.0
+            if below:
+                widths[site.order], shares[site.order], _, best[site.order] = max(below)
+        path = [site.order for site in self.run.sites if self.gradient_norm(site.order) is not None][-1:]
+        while path and path[-1] in best:
+            path.append(best[path[-1]])
+        return path
 
     def layers(self) -> list[int]:
         """Return the weight sites of the model that are trained, in order of execution.

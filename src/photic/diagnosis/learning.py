@@ -21,6 +21,17 @@ def learns(training: Training | None, share: float = 0.9) -> bool:
     return training.last < share * training.first and all(training.last < 0.98 * known for known in ignorant)
 
 
+def solved(training: Training | None) -> bool:
+    """Whether the loss fell to a fiftieth of what it was, and below a twentieth of chance or of the targets' mean, where known.
+
+    What looks ill in such a network, units that are sure of themselves, is how it ended, not what stops it. The two numbers are
+    ours: far below what any sick network of the clinic comes to.
+    """
+    if training is None or not learns(training, 0.02):
+        return False
+    return all(training.last < 0.05 * known for known in (training.chance, training.constant) if known is not None)
+
+
 def arriving(training: Training | None) -> bool:
     """Whether the loss began far above that of chance and comes down so fast that what is learned cannot be seen yet.
 

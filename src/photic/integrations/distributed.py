@@ -69,7 +69,7 @@ class RankWatch:
         return self.watch.findings
 
     @property
-    def healthy(self) -> bool:
+    def healthy(self) -> bool | None:
         """True when no finding is a warning or worse."""
         return self.watch.healthy
 

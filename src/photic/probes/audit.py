@@ -110,7 +110,7 @@ def _audit(
         except Exception as error:  # the user's forward: a partial run is worth more than none
             if _raised_by(error) == batches.__file__:  # our own word on the batch or the loss, not a failing network
                 raise
-            stopped = _stopped(recorder, error)
+            stopped = _stopped(recorder, error) + batches.called(model, inputs, output, targets, error)
         if value is not None and loss is not None and isinstance(output, Tensor):
             neutral = _neutral(output, targets, loss)
         if value is not None and value.requires_grad:

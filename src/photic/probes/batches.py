@@ -42,6 +42,33 @@ def call(model: nn.Module, inputs: Any) -> Any:
     return model(inputs)
 
 
+def called(model: nn.Module, inputs: Any, output: Any, targets: Any, error: Exception) -> str:
+    """Return how photic called what raised an error, where that may be the reason; '' elsewhere.
+
+    It may be for a loss that got no targets, and for a signature that does not take what it was given. Without an output
+    the error came from the model.
+    """
+    if output is not None and (targets is None or isinstance(error, TypeError)):
+        return (
+            f"; the loss was called as loss(output, targets) with {_kind(output)} and {_kind(targets)}. A loss that calls the "
+            "network itself goes into the forward of a module that returns it, or watch the script: `photic run train.py`"
+        )
+    if output is None and isinstance(error, TypeError) and f"{type(model).__name__}.forward()" in str(error):
+        return (
+            f"; the model was called with {_kind(inputs)}. A batch is (inputs, targets): several inputs go into a tuple of "
+            "their own, ((x1, x2), targets), or into a dict, which is given by name"
+        )
+    return ""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)}"
+    if isinstance(value, (tuple, list, Mapping)):
+        return f"a {type(value).__name__} of {len(cast(Any, value))}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def scalar_loss(output: Any, targets: Any, loss: LossFunction | None, step: int) -> Tensor:
     """Return the loss of one step as a tensor with one element.
 

@@ -15,6 +15,7 @@ from photic.records.runs import Run
 from photic.reports.bars import bar, decades, sparkline
 
 FEWEST_BLOCKS, MOST_BLOCKS = 4, 40
+MOST_PARTS = 5  # of a join: a recurrence hands its memory to every step
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,13 @@ def show_joins(profile: Profile, console: Console, view: View, *, most: int = 12
     if not joins or len(joins) > most:
         joins = [] if not joins else [joins[0], *joins[1 : -1 : max(1, len(joins) // most)], joins[-1]]
     for line in joins:
+        ranked = sorted(line.parts, key=lambda part: (not part.on_path, -part.norm))
         parts = [
             f"{'skip' if part.on_path else part.site} {part.norm:.3g}"
             + (f" ({100.0 * part.share:.1f} %)" if part.share is not None else "")
-            for part in sorted(line.parts, key=lambda part: not part.on_path)
-        ]
-        branch = next((part.cosine for part in line.parts if not part.on_path), None)
+            for part in ranked[:MOST_PARTS]
+        ] + ([f"{len(ranked) - MOST_PARTS} smaller ones"] if len(ranked) > MOST_PARTS else [])
+        branch = next((part.cosine for part in ranked if not part.on_path), None)
         angle = "" if branch is None else f", cosine of the branch {branch:.2f}"
         console.print(Text(f"{line.site}: {' + '.join(parts)} -> x {line.gain:.3g}{angle}", style="dim"))
 

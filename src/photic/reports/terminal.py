@@ -129,6 +129,8 @@ def show_sites(run: Run, profile: Profile | None, console: Console, view: View =
         if len(shown) > MOST_LINES:
             shown = shown[: MOST_LINES // 2] + shown[-MOST_LINES // 2 :]
     left_out = len(inside) - len(shown)
+    if not shown:
+        return
     signals = [readings[site.order].signal for site in shown]
     gradients = [readings[site.order].gradient for site in shown]
     signal_span = decades([None if signal is None else signal.rms for signal in signals])
@@ -173,19 +175,21 @@ def _shares(profile: Profile | None) -> dict[str, float]:
 
 def show_layers(profile: Profile, console: Console, view: View = WHOLE) -> None:
     """Print the layers: what stands after each activation, transport measured and predicted, and the update."""
-    lines = [line for line in profile.layers if view.holds(line.site)]
+    lines, gap = [line for line in profile.layers if view.holds(line.site)], 0
     if len(lines) > MOST_LINES and not view.everything:
-        lines = lines[: MOST_LINES // 2] + lines[-MOST_LINES // 2 :]
+        gap, lines = len(lines) - MOST_LINES, lines[: MOST_LINES // 2] + lines[-MOST_LINES // 2 :]
     table = Table(
         box=None, padding=(0, 1), header_style="dim", title=f"layers, gradient relative to {profile.top or 'the top'}"
     )
     for title in ("layer", "mean", "deviation", "gradient", "predicted", "band", "update / weight", "reached"):
         table.add_column(title, justify="left" if title == "layer" else "right", overflow="fold")
-    for line in lines:
+    for place, line in enumerate(lines):
+        if gap and place == MOST_LINES // 2:
+            table.add_row(f"... {gap} more, --all shows them")
         table.add_row(
             escape(line.site),
-            _short_number(line.signal_mean, "{:.2f}"),
-            _short_number(line.signal_deviation, "{:.2f}"),
+            _value(line.signal_mean),
+            _value(line.signal_deviation),
             _short_number(line.transport, "{:.2e}"),
             _short_number(line.predicted, "{:.2e}"),
             _band(line),
@@ -197,6 +201,11 @@ def show_layers(profile: Profile, console: Console, view: View = WHOLE) -> None:
 
 def _short_number(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
+
+
+def _value(value: float | None) -> str:
+    """Return two decimals, or two digits of what they would hide: a signal that fades is not 0.00."""
+    return _short_number(value, "{:.2f}" if value is None or abs(value) >= 0.01 or value == 0.0 else "{:.1e}")
 
 
 def _band(line: LayerLine) -> str:

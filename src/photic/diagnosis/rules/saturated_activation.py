@@ -7,10 +7,13 @@ import math
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, solved
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
+from photic.records.vocabulary import Severity
+
+_SEVERITY: dict[bool, Severity] = {False: "warning", True: "critical"}
 
 
 @rule(sources=("glorot2010", "xu2016"))
@@ -26,8 +29,9 @@ def saturated_activation(
     whatever the loss is.
 
     False alarms: gates (a sigmoid whose output multiplies something) and outputs (nothing is learned above them)
-    are meant to saturate; a network seen to learn with fewer than `severe` of them saturated is only told so. Flat
-    halves of ReLU are the business of `dead-units`.
+    are meant to saturate; a network seen to learn with fewer than `severe` of them saturated is only told so, and so is
+    one whose loss came down to nearly nothing: units become sure of themselves in the end. Flat halves of ReLU are the
+    business of `dead-units`.
     """
     guilty: list[tuple[int, float]] = []
     for site in graph.run.sites:
@@ -49,7 +53,7 @@ def saturated_activation(
     cause = _cause(graph, first)
     return Finding(
         problem="saturated-activation",
-        severity="critical" if worst >= severe else "info" if learns(training) else "warning",
+        severity="info" if solved(training) or (learns(training) and worst < severe) else _SEVERITY[worst >= severe],
         sites=tuple(graph.site(index).name for index, _ in guilty),
         where=site.where,
         evidence=(

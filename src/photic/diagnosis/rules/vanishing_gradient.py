@@ -111,11 +111,13 @@ def _typical(lines: list[BudgetLine], kind: str) -> float:
 
 
 def _cause(graph: Graph, shrinking: list[BudgetLine]) -> list[str]:
-    """Return the sites that take the gradient: one that takes half of it, weights too small, or the kind that takes most."""
+    """Return the sites that take the gradient: what takes half of it, weights too small, or the kind that takes most."""
     worst = min(shrinking, key=lambda line: line.gain)
     total = sum(-math.log(max(line.gain, 1e-300)) for line in shrinking)
     if -math.log(max(worst.gain, 1e-300)) > 0.5 * total and len(shrinking) > 3:
         return [worst.site]
+    if taking := _taking(shrinking):
+        return [line.site for line in reversed(taking)]  # in order of execution
     weak = [graph.site(index).name for index, ratio in scales(graph).items() if ratio < _SHORT]
     if 2 * len(weak) >= len([line for line in shrinking if line.kind == "weight"]) > 0:
         return weak  # what the activation takes, weights of the right size give back
@@ -127,6 +129,32 @@ def _cause(graph: Graph, shrinking: list[BudgetLine]) -> list[str]:
     return sorted((line.site for line in shrinking if line.kind == kind), key=lambda name: order[name])
 
 
+def _taking(shrinking: list[BudgetLine]) -> list[BudgetLine]:
+    """Return the lines of the arithmetic (a factor, a mean) that takes more than half, if it is one operation, met twice or more.
+
+    Weights and activations are judged together, since one can give back what the other takes; nobody gives this back.
+    """
+    taken: Counter[str] = Counter()
+    for line in shrinking:
+        taken[line.operation] += int(-1e6 * math.log(max(line.gain, 1e-300)))
+    operation, most = taken.most_common(1)[0]
+    lines = [line for line in shrinking if line.operation == operation]
+    plain = all(line.kind not in ("weight", "activation", "normalisation") for line in lines)
+    return lines if plain and len(lines) > 1 and 2 * most > taken.total() else []
+
+
+def _factor(graph: Graph, taking: list[BudgetLine]) -> float | None:
+    """Return the constant that each of them multiplies by (the mean of them, if they differ); None if it is not one."""
+    found: list[float] = []
+    for line in taking:
+        site = graph.run.site(line.site)
+        other = site.settings.get("other")
+        if site.operation not in ("mul", "div") or not isinstance(other, (int, float)) or not other:
+            return None
+        found.append(abs(float(other)) if site.operation == "mul" else 1.0 / abs(float(other)))
+    return math.exp(sum(map(math.log, found)) / len(found)) if found else None
+
+
 def _reason(graph: Graph, profile: Profile, shrinking: list[BudgetLine], arrival: float, lowest: str) -> str:
     acting = [line for line in shrinking if line.kind == "activation"]
     weighing = [line for line in shrinking if line.kind == "weight"]
@@ -136,6 +164,11 @@ def _reason(graph: Graph, profile: Profile, shrinking: list[BudgetLine], arrival
         return f"{worst.site} ({worst.operation}) passes no gradient at all; none arrives at {lowest or 'the lowest layer'}."
     if worst.share > 0.5 and len(shrinking) > 3:
         return f"{worst.site} ({worst.operation}) alone passes only {percent(worst.gain)} of the gradient; {ending}."
+    if taking := _taking(shrinking):
+        factor, sites = _factor(graph, taking), listed([line.site for line in reversed(taking)])
+        what = f"{taking[0].operation} operations" if factor is None else f"factors of {number(factor)}"
+        each = _typical(taking, taking[0].kind)
+        return f"Each of the {len(taking)} {what} on the main path ({sites}) passes {percent(each)} of the gradient; {ending}."
     if not acting or not weighing:
         names = listed([line.site for line in shrinking])
         each = math.exp(sum(math.log(max(line.gain, 1e-300)) for line in shrinking) / len(shrinking))
@@ -176,6 +209,12 @@ def _why_weight(graph: Graph, weighing: list[BudgetLine]) -> str:
 
 def _advice(graph: Graph, shrinking: list[BudgetLine]) -> str:
     acting = [line for line in shrinking if line.kind == "activation"]
+    taking = _taking(shrinking)
+    if taking and _factor(graph, taking) is not None:
+        return (
+            "Take the factor off the way that the gradient comes down: leave it out, or scale the branch alone, x + c * f(x) "
+            "instead of c * (x + f(x))."
+        )
     if not acting:
         return (
             "Initialise the weights so that fan_in * Var[w] = 1 (Xavier), or add residual connections or normalisation."
