@@ -54,7 +54,7 @@ TABLES = {
     "invariance": Table(
         "judging.md#what-must-not-change-a-verdict",
         "the same case, written otherwise",
-        "first finding unchanged in 1,544 of 1,544 comparisons with a scaled loss",
+        "first finding unchanged in 2,998 of 3,008 comparisons with a scaled loss",
     ),
     "kernels": Table(
         "watching.md",
