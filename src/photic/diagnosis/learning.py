@@ -25,7 +25,7 @@ def solved(training: Training | None) -> bool:
     """Whether the loss fell to a fiftieth of what it was, and below a twentieth of chance or of the targets' mean, where known.
 
     What looks ill in such a network, units that are sure of themselves, is how it ended, not what stops it. The two numbers are
-    ours: far below what any sick network of the clinic comes to.
+    ours: a network that came so far needs no cure.
     """
     if training is None or not learns(training, 0.02):
         return False

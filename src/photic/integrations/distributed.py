@@ -102,7 +102,7 @@ class RankWatch:
 
     def _exchange(self, vector: Tensor) -> None:
         start = time.perf_counter()
-        work = dist.all_reduce(vector, group=self._group, async_op=True)
+        work: Any = dist.all_reduce(vector, group=self._group, async_op=True)
         while not work.is_completed():  # gloo's own wait burns the processor that a slower rank may need
             time.sleep(_NAP)
         work.wait()

@@ -117,4 +117,4 @@ def glance_float32(address: int, count: int, result: int, histogram: int) -> Non
     _pass(address, count, NORMAL, EVERY if histogram else 0, result, histogram, _PART)
 
 
-_PART = int(_part.address)
+_PART: int = _part.address  # pyright: ignore[reportAssignmentType]
