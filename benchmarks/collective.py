@@ -140,7 +140,7 @@ def main() -> None:
         return
     for row in rows:
         print(
-            f"{row['ranks']} ranks, {LAYERS} layers, {row['numbers']:,.0f} numbers in one all_reduce per audit ({row['audits']} audits), "
+            f"{row['ranks']} ranks, {LAYERS} layers, {row['numbers']:,.0f} numbers in one exchange per audit ({row['audits']} audits), "
             "medians of the slowest rank:\n"
             f"  the exchange        {row['collective_ms']:7.2f} ms wall ({row['collective_best_ms']:.2f} to "
             f"{row['collective_worst_ms']:.2f}; the middle rank {row['collective_middle_rank_ms']:.2f}), "

@@ -78,7 +78,7 @@ TABLES = {
     "collective": Table(
         "cookbook/distributed.md",
         "a bare all_reduce of as many zeros",
-        "0.7 ms of a processor with 2 ranks, 1.8 ms with 4; 0.97 and 0.67 of a bare one's wall time",
+        "0.7 ms with 2 ranks, 1.9 ms with 4 on two cores; 0.77 and 0.38 of a bare one's time",
     ),
     "faults": Table("trust.md", "the same training unwatched", "1,815 faults injected, none reached the training"),
     "soak": Table("watching.md", newest="1,000,000 steps: 507.6 MB after 2,000 of them, 508.6 MB at the end"),

@@ -19,12 +19,12 @@ from torch.utils.hooks import RemovableHandle
 from photic.checkups.readable import raise_if_kept
 from photic.checkups.stopping import OnFinding, Stop
 from photic.checkups.watching import Watch
+from photic.integrations.exchange import add_up
 from photic.integrations.merging import merge
 from photic.probes.shards import local, shards
 from photic.records.findings import Finding
 from photic.records.runs import Run
 
-_NAP = 4e-4  # seconds between two looks at an exchange
 _UNREGISTERED = re.compile(r"(.*)\.<unregistered [\dx]*>")
 
 
@@ -102,10 +102,7 @@ class RankWatch:
 
     def _exchange(self, vector: Tensor) -> None:
         start = time.perf_counter()
-        work: Any = dist.all_reduce(vector, group=self._group, async_op=True)
-        while not work.is_completed():  # gloo's own wait burns the processor that a slower rank may need
-            time.sleep(_NAP)
-        work.wait()
+        add_up(vector, self._group)
         self.exchanges.append(time.perf_counter() - start)
 
 
