@@ -34,7 +34,7 @@ DATA_PARALLEL = [
     ("hsdp", 4),
 ]
 ALL = [*DATA_PARALLEL, ("tp", 2), ("fsdp2tp", 4)]
-CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 else ()) for case in ALL]
+CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 or "no-sync" in case[0] else ()) for case in ALL]
 
 
 def start(mode: str, number: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
