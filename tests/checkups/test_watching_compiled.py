@@ -20,15 +20,9 @@ from photic.checkups.watching import Watch
 from tests import zoo
 from tests.zoo import seeded
 
-BACKENDS = [
-    "aot_eager",
-    pytest.param(
-        "inductor",
-        marks=pytest.mark.skipif(
-            shutil.which("g++") is None, reason="the inductor needs a C++ compiler, and g++ is not here"
-        ),
-    ),
-]
+with_inductor = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="the inductor needs a C++ compiler, and g++ is not here"
+)
 
 
 class Net(nn.Module):
@@ -126,12 +120,15 @@ def same(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("how", [wrapped, in_place, in_parts])
+@pytest.mark.parametrize(  # one way is enough with the slow compiler
+    ("how", "backend"),
+    [
+        *((how, "aot_eager") for how in (wrapped, in_place, in_parts)),
+        pytest.param(wrapped, "inductor", marks=with_inductor),
+    ],
+)
 @pytest.mark.parametrize("attach", ["after", "before"])
 def test_no_bit_no_graph_and_no_break_more(how: Any, backend: str, attach: str) -> None:
-    if backend == "inductor" and (how is not wrapped):
-        pytest.skip("one way is enough with the slow compiler")
     plain, counted, _ = train(how, backend)
     watched, recounted, watch = train(how, backend, attach=attach, budget=1.0)
     assert watch is not None and watch.faults == []
@@ -169,7 +166,7 @@ def test_what_is_read_beside_is_what_an_audit_reads_in_place() -> None:
     assert ours.steps[0].parameters[0].before_clipping == pytest.approx(theirs.steps[0].parameters[0].before_clipping)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="the inductor needs a C++ compiler, and g++ is not here")
+@with_inductor
 def test_two_hundred_steps_of_the_inductor_are_the_same_bits() -> None:
     plain, counted, _ = train(wrapped, "inductor", steps=200)
     watched, recounted, watch = train(wrapped, "inductor", steps=200, attach="after")

@@ -183,10 +183,15 @@ def in_deepspeed(folder: Path, stage: int, rest: str, *before: str) -> tuple[int
     return done.returncode, done.stdout + done.stderr
 
 
+with_deepspeed = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None,
+    reason="DeepSpeed is not installed: `dev.py test --integrations` builds it where it can",
+)
+
+
+@with_deepspeed
 @pytest.mark.parametrize("stage", [0, 3])
 def test_deepspeed_trains_as_without_us_and_is_told_that_nothing_can_be_read(stage: int, tmp_path: Path) -> None:
-    if importlib.util.find_spec("deepspeed") is None:
-        pytest.skip("DeepSpeed is not installed: `dev.py test --integrations` builds it where it can")
     plain_code, alone = in_deepspeed(tmp_path, stage, "train()\nsys.exit(7)\n")
     code, said = in_deepspeed(tmp_path, stage, "train()\nsys.exit(7)\n", "-m", "photic", "run", "--fail-on", "warning")
     losses = [line for line in alone.splitlines() if line.startswith("loss")]
@@ -197,9 +202,8 @@ def test_deepspeed_trains_as_without_us_and_is_told_that_nothing_can_be_read(sta
     assert "critical" not in words and "healthy" not in words
 
 
+@with_deepspeed
 def test_deepspeeds_engine_and_optimizer_are_refused(tmp_path: Path) -> None:
-    if importlib.util.find_spec("deepspeed") is None:
-        pytest.skip("DeepSpeed is not installed: `dev.py test --integrations` builds it where it can")
     rest = """
 import photic
 from photic.integrations import distributed

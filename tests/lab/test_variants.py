@@ -17,6 +17,11 @@ from photic.lab.clinic.variants import VARIANTS, larger, wider
 CASES = {case.name: case for case in cases()}
 SAMPLE = ("sigmoid-10-digits", "sigmoid-10-digits-cured", "tanh-large-weights", "decay-too-strong", "rate-typed-wrong")
 
+OVERSHOOTS = pytest.mark.xfail(
+    strict=True,
+    reason="four times as wide it overshoots at this rate before its weights decay: docs/judging.md lists it",
+)
+
 
 @pytest.mark.parametrize("variant", ["loss x 1000", "loss / 1000", "inside another module", "activations as calls"])
 @pytest.mark.parametrize("name", ["sigmoid-10-digits", "decay-too-strong", "rate-typed-wrong"])
@@ -56,15 +61,18 @@ def test_hidden_layers_are_four_times_as_wide_with_weights_of_the_same_gain(name
     assert held == {id(p) for p in setup.model.parameters()}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        pytest.param(name, variant, marks=OVERSHOOTS if (name, variant) == ("decay-too-strong", "width x 4") else ())
+        for name in SAMPLE
+        for variant in VARIANTS
+    ],
+)
 def test_the_verdict_stays(name: str, variant: str) -> None:
     case: Case = CASES[name]
     alter = VARIANTS[variant]
-    if alter(case.build(0)) is None:
-        pytest.skip("the case has nothing that this variant changes")
-    if (name, variant) == ("decay-too-strong", "width x 4"):
-        pytest.skip("a wide network overshoots at this rate before its weights decay; docs/judging.md lists it")
+    assert alter(case.build(0)) is not None
     altered = dataclasses.replace(case, build=lambda seed: alter(case.build(seed)))  # type: ignore[arg-type, return-value]
     other = examine(altered)
     assert not other.failed and other.problems[:1] == examine(case).problems[:1]

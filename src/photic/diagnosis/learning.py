@@ -72,10 +72,10 @@ def matrix_updates(graph: Graph) -> list[float]:
     ]
 
 
-def median_update(graph: Graph) -> float:
-    """Return the median of the finite ones among them; 0 where none is known."""
+def median_update(graph: Graph) -> float | None:
+    """Return the median of the finite ones among them; None where none is known."""
     known = sorted(value for value in matrix_updates(graph) if math.isfinite(value))
-    return known[len(known) // 2] if known else 0.0
+    return known[len(known) // 2] if known else None
 
 
 def rescued(graph: Graph, arrival: float) -> bool:

@@ -70,7 +70,7 @@ class RankWatch:
 
     @property
     def healthy(self) -> bool | None:
-        """True when no finding is a warning or worse."""
+        """True when no finding is a warning or worse; None as long as nothing was read."""
         return self.watch.healthy
 
     @property

@@ -7,7 +7,7 @@ import math
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, matrix_updates, uphill
+from photic.diagnosis.learning import learns, matrix_updates, median_update, uphill
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
@@ -66,10 +66,8 @@ def _overshoots(
         return None
     climbs = all(value > growth * first for value in end)
     jumps = max(finite[:6]) > 3.0 * first and sum(end) / len(end) > 0.9 * first
-    late = sorted(matrix_updates(graphs[-1]))
     swings = (
-        bool(late)
-        and late[len(late) // 2] >= step
+        (median_update(graphs[-1]) or 0.0) >= step
         and min(finite[1:-1], default=first) < 0.7 * first
         and not learns(training)
         and sum(end) / len(end) > 0.7 * first
@@ -108,11 +106,12 @@ def _wild(graph: Graph, training: Training, half: float = 0.5) -> Finding | None
     up, known = uphill(graph)
     if training.last < -abs(training.first) or 2 * up > known > 0:
         return None  # no bound below, or uphill: `diverging`
-    first, last = (sorted(filter(math.isfinite, matrix_updates(g))) for g in (graph.first, graph.last))
-    middle = last[len(last) // 2] if last else 0.0
-    if first and first[len(first) // 2] >= 1.0 and not learns(training) and _usual(graph):
-        return _replacing(graph, training, first[len(first) // 2])
-    if not first or middle < max(half, first[len(first) // 2]):
+    first, last = median_update(graph.first), median_update(graph.last)
+    if first is None:
+        return None
+    if first >= 1.0 and not learns(training) and _usual(graph):
+        return _replacing(graph, training, first)
+    if last is None or last < max(half, first):
         return None
     return Finding(
         problem="learning-rate-too-large",
@@ -120,12 +119,12 @@ def _wild(graph: Graph, training: Training, half: float = 0.5) -> Finding | None
         sites=(),
         where="",
         evidence=(
-            Evidence("relative update of the median weight matrix, at first", first[len(first) // 2], "ratio"),
-            Evidence("the same after the steps", middle, "ratio"),
+            Evidence("relative update of the median weight matrix, at first", first, "ratio"),
+            Evidence("the same after the steps", last, "ratio"),
         ),
         reason=(
-            f"After {training.steps} steps one step still moves the median weight matrix by {percent(middle)} of its size "
-            f"({percent(first[len(first) // 2])} at first; about 0.1 % is usual): nothing of what was learned stays."
+            f"After {training.steps} steps one step still moves the median weight matrix by {percent(last)} of its size "
+            f"({percent(first)} at first; about 0.1 % is usual): nothing of what was learned stays."
         ),
         advice="Lower the learning rate by ten or more; see whether a schedule multiplies it without a bound.",
         confidence=0.8,
@@ -167,10 +166,8 @@ def _turns(losses: list[float], turned: float) -> bool:
 
 def _ramps(graphs: list[Graph]) -> bool:
     """Whether the median weight matrix moves by 1 % or more, and half as much again as at the start."""
-    first, last = (sorted(matrix_updates(graph)) for graph in (graphs[0], graphs[-1]))
-    if not first or not last:
-        return False
-    return last[len(last) // 2] >= max(0.01, 1.5 * first[len(first) // 2])
+    first, last = median_update(graphs[0]), median_update(graphs[-1])
+    return first is not None and last is not None and last >= max(0.01, 1.5 * first)
 
 
 def _says(climbs: bool, jumps: bool, swings: bool, first: float, losses: list[float]) -> str:

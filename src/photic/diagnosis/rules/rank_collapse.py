@@ -153,7 +153,7 @@ def _fallen(graph: Graph, profile: Profile, training: Training | None) -> Findin
         return None  # a gradient that fades says more
     if (shrinking(graph) or 1.0) < 0.5 or graph.run.facts.get("optimizer") == "assumed":
         return None  # weight decay: `stalled-training` says so
-    if median_update(graph.first) >= 0.5:
+    if (median_update(graph.first) or 0.0) >= 0.5:
         return None  # one step replaces the weights: `learning-rate-too-large` says so
     graph, last = graph.first, graph.last
     layers = graph.layers()

@@ -13,8 +13,6 @@ from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 from photic.records.vocabulary import Severity
 
-_SEVERITY: dict[bool, Severity] = {False: "warning", True: "critical"}
-
 
 @rule(sources=("glorot2010", "xu2016"))
 def saturated_activation(
@@ -51,9 +49,10 @@ def saturated_activation(
     low, high = units.input_quantiles[2], units.input_quantiles[6]
     worst = max(value for _, value in guilty)
     cause = _cause(graph, first)
+    severity: Severity = "critical" if worst >= severe else "info" if learns(training) else "warning"
     return Finding(
         problem="saturated-activation",
-        severity="info" if solved(training) or (learns(training) and worst < severe) else _SEVERITY[worst >= severe],
+        severity="info" if solved(training) else severity,
         sites=tuple(graph.site(index).name for index, _ in guilty),
         where=site.where,
         evidence=(
