@@ -3,8 +3,8 @@
 `python3 dev.py bench collective` starts 2 and 4 ranks of gloo on this machine. Each trains a network of 200 layers under
 DDP and audits every second step; a barrier before the exchange takes the waiting out of what is timed, another after it
 keeps ranks that are done from taking the processor of those that are not. In the steps between, a bare blocking
-`all_reduce` of as many zeros is timed the same way: what the exchange costs beyond that would be photic's doing. A step
-counts with its slowest rank.
+`all_reduce` of as many zeros, and one of 8, are timed the same way: what the exchange costs beyond that would be photic's
+doing. A step counts with its slowest rank.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ def rank(folder: Path, audits: int) -> None:
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
         if step % 2:
-            zeros = torch.zeros(int(found[-1]["numbers"]), dtype=torch.float64)
-            found[-1] |= {f"bare_{name}": value for name, value in timed(zeros, bare).items()}
+            for kind, length in (("bare", int(found[-1]["numbers"])), ("short", 8)):
+                zeros = torch.zeros(length, dtype=torch.float64)
+                found[-1] |= {f"{kind}_{name}": value for name, value in timed(zeros, bare).items()}
     handle.close()
     assert len(handle.exchanges) == len(found) == audits  # one exchange for each audit
     assert not handle.watch.faults, handle.watch.faults
@@ -102,7 +103,15 @@ def measured(ranks: int, audits: int) -> dict[str, float]:
         if done.returncode:
             raise SystemExit(done.stderr[-2000:])
         parts = [json.loads((Path(folder) / f"{one}.json").read_text())[1:] for one in range(ranks)]
-    parts_ms = ("collective", "processor", "waiting", "packing", "bare_collective", "bare_processor")
+    parts_ms = (
+        "collective",
+        "processor",
+        "waiting",
+        "packing",
+        "bare_collective",
+        "bare_processor",
+        "short_collective",
+    )
     slowest = {
         name: [1000.0 * max(step[name] for step in steps) for steps in zip(*parts, strict=True)] for name in parts_ms
     }
@@ -147,6 +156,7 @@ def main() -> None:
             f"{row['processor_ms']:.2f} ms of a processor\n"
             f"  a bare all_reduce   {row['bare_collective_ms']:7.2f} ms wall ({row['bare_collective_best_ms']:.2f} to "
             f"{row['bare_collective_worst_ms']:.2f}), {row['bare_processor_ms']:.2f} ms of a processor\n"
+            f"  the same of 8 numbers {row['short_collective_ms']:5.2f} ms wall\n"
             f"  exchange over bare  {row['ratio']:7.2f} wall, {row['processor_ratio']:.2f} of a processor (medians of pairs)\n"
             f"  waiting for the slowest rank before it {row['waiting_ms']:.1f} ms; packing and unpacking the numbers, photic's own, "
             f"{row['packing_ms']:.1f} ms of a processor"

@@ -47,7 +47,7 @@ TABLES = {
         "architectures.md", "a plain forward and backward pass", "21 architectures, nothing unseen", True
     ),
     "audit": Table(rival="a plain forward and backward pass"),
-    "check": Table("judging.md#what-a-check-costs", "twenty steps of a plain loop", "1.39 to 1.87 times a plain loop"),
+    "check": Table("judging.md#what-a-check-costs", "twenty steps of a plain loop", "1.39 to 2.10 times a plain loop"),
     "clinic": Table("judging.md#the-clinic", RULES, "held out: 51 of 58 detected, 2 false alarms of 68"),
     "crash": Table("trust.md#records-survive", newest="1,000 kills and 1,000 damaged files: no wrong number"),
     "fuzz": Table("trust.md#nothing-changes", "the same training unwatched", "5,200 networks, none with a fault"),
@@ -78,7 +78,7 @@ TABLES = {
     "collective": Table(
         "cookbook/distributed.md",
         "a bare all_reduce of as many zeros",
-        "0.7 ms with 2 ranks, 1.9 ms with 4 on two cores; 0.77 and 0.38 of a bare one's time",
+        "0.7 ms with 2 ranks, 2.1 ms with 4 on two cores; 0.66 and 0.34 of a bare one's time",
     ),
     "faults": Table("trust.md", "the same training unwatched", "1,815 faults injected, none reached the training"),
     "soak": Table("watching.md", newest="1,000,000 steps: 507.6 MB after 2,000 of them, 508.6 MB at the end"),
