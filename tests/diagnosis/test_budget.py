@@ -105,3 +105,4 @@ def test_a_factor_on_the_skips_is_named_and_not_the_branches(factor: float, sick
         assert findings[0].problem == "vanishing-gradient"
         assert findings[0].sites == tuple(f"/mul#{block}" for block in range(1, 17))
         assert "16 factors of 0.5" in findings[0].reason and "c * f(x)" in findings[0].advice
+        assert {"below", "branches.0.0", "branches.0.2"} <= set(findings[0].victims)  # branches starve with their path

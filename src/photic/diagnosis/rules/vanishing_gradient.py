@@ -54,7 +54,10 @@ def vanishing_gradient(
     if arrival >= warning or profile.transport is None:
         return None
     severity: Severity = "critical" if arrival < critical else "warning"
-    starved = [line.site for line in on_path if not line.reached]
+    deepest = min(
+        graph.run.site(line.site).order for line in on_path
+    )  # branches starve with the path that they hang on
+    starved = [line.site for line in profile.layers if not line.reached and graph.run.site(line.site).order >= deepest]
     moving = adaptive(graph.run) and _moves(on_path, still_moves)
     learning = severity == "warning" and training is not None and training.last < 0.8 * training.first
     if moving:
