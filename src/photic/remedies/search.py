@@ -19,6 +19,7 @@ OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 3  # that many at most reach the second rung
+RELIEFS = 2  # so many of those that only relieve are repeated with the other seeds
 PAIRS = 3  # combinations that are tried when no single remedy cures
 
 
@@ -89,13 +90,15 @@ class Search:
         """Try what treats the findings, then pairs of it, then `others`, until something cures; what was seen is in `trials`.
 
         `others` are the remedies of other problems that apply: where those of the findings fail, the cause may be another.
+        Where nothing of a kind cured, what lets the network train far better in spite of a finding relieves.
         """
         first = self._round(chosen)
         pairs = self._pairs(first) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
-            self._round(pairs)
+            first += self._round(pairs)
+        self._relieve(first)
         if others and not self.cured and not self.crew.over() and (self.problems or not self.learns):
-            self._round(others)
+            self._relieve(self._round(others))
 
     @property
     def learns(self) -> bool:
@@ -188,7 +191,7 @@ class Search:
     def _ranked(self, candidates: list[Candidate], steps: int) -> list[Candidate]:
         """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good."""
         losses = {id(c): m if math.isfinite(m := c.arm.seen.mean(steps)) else math.inf for c in candidates}
-        best = min(losses.values())
+        best = min(losses.values(), default=math.inf)
         other = self._base(steps)
         room = max(other - best, 0.0) if math.isfinite(best) and math.isfinite(other) else 0.0
 
@@ -223,6 +226,26 @@ class Search:
         if trial.outcome == "accepted":
             self.cured.append(candidate)
         self.crew.release(candidate.arm, *(arm for _, arm in others))
+
+    def _relieve(self, candidates: Sequence[Candidate]) -> None:
+        """Where nothing cured, accept the first that was refused for a finding alone and trains far better all the same."""
+        last, control = self.rungs[-1], self.controls[self.seeds[0]].seen
+        judged = [c for c in candidates if c.arm.course is not None and c.arm.course.end is not None]
+        able = [c for c in judged if self._relief(c, [(control, c.arm.seen, last)]).outcome == "accepted"]
+        for candidate in self._ranked(able, last)[:RELIEFS]:
+            if self.cured or self.crew.over():
+                return
+            again = [(self.control(s), self._again(candidate, s)) for s in self.seeds[1:]]
+            repeated = [pair for members in again if (pair := self._repeated(*members, sure=last)) is not None]
+            pairs = [(control, candidate.arm.seen, last), *repeated]
+            self.crew.release(*(arm for _, arm in again))
+            trial = self._relief(candidate, pairs)
+            if trial.outcome == "accepted" and len(pairs) == len(self.seeds):
+                self.trials = [trial if old.remedy == trial.remedy else old for old in self.trials]
+                self.cured.append(candidate)
+
+    def _relief(self, candidate: Candidate, pairs: Sequence[Pair]) -> Trial:
+        return judge(candidate.remedy, self.problems, pairs, relief=True)
 
     def _again(self, candidate: Candidate, seed: int) -> Member:
         return self.crew.enlist(_named(candidate.remedy.name, seed, self.seeds), candidate.prescription, seed)

@@ -14,16 +14,21 @@ CLEARLY = 0.05  # the treated loss on held-back batches lies at least this share
 SURELY = 3.0  # and at least this many standard errors of the paired differences
 SLOWER = 2.0  # a step that takes longer by this factor is named; beside others the same network took 1.3 times as long
 BLOCKS = 10  # the last half of the training losses is compared in so many blocks
+FAR = 2.0  # in spite of a finding a remedy relieves where the loss falls so many times as far as the control's
+MUCH = 0.25  # or only this share of the control's is left; and by at least this share of the untrained loss
+BOTTOMLESS = 10.0  # a loss that falls so many times its first size below 0 has no lower bound, and says nothing
+FATAL = {"non-finite", "diverging"}
 
 Pair = tuple[Course, Course, int]  # control, treated, and the number of steps after which they are compared
 
 
-def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair]) -> Trial:
+def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: bool = False) -> Trial:
     """Return the verdict on a remedy, from one pair per seed.
 
     Cured means: the treated findings are gone (before the training as well, unless the remedy changes the training
     alone), no other came, the network trains by itself, and its held-back loss lies clearly (5 %) and surely (3 standard
-    errors of the paired differences) below the control's.
+    errors of the paired differences) below the control's. With `relief` a finding may remain or come, and is listed among the
+    effects, where the loss falls twice as far as the control's or to a quarter of it, and by a quarter of the untrained one.
     """
     control, arm, _ = pairs[0]
     known = set.union(*(alarms(c.start) | alarms(c.end) for c, _, _ in pairs))
@@ -32,7 +37,7 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair]) -> Trial:
     counted = later if remedy.changes == "training" else first | later
     remaining = tuple(sorted(counted & problems))
     brought = tuple(sorted((first | later) - known - problems))
-    outcome, reason = _verdict(pairs, remaining, brought)
+    outcome, reason = _relief(pairs, remaining, brought) if relief else _verdict(pairs, remaining, brought)
     trial = replace(
         shown(remedy, arm, outcome, reason),
         score=arm.score,
@@ -42,7 +47,8 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair]) -> Trial:
         seconds=sum(a.seconds for _, a, _ in pairs),
         seeds=len(pairs),
     )
-    return replace(trial, effects=side_effects(control, arm) if outcome == "accepted" else ())
+    found = (*(f"{name} remains" for name in remaining), *(f"{name} comes with it" for name in brought))
+    return replace(trial, effects=(*found, *side_effects(control, arm)) if outcome == "accepted" else ())
 
 
 def shown(remedy: Remedy, arm: Course, outcome: Outcome, reason: str) -> Trial:
@@ -107,6 +113,24 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     if error > 0.0 and not _sure(pairs, gains) and not all(_faster(pair) for pair in pairs):
         return "refused", f"not sure enough: {sign} {size}, improvement {mean:.2g} +- {error:.2g}"
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
+
+
+def _relief(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[str]) -> tuple[Outcome, str]:
+    outcome, reason = _verdict(pairs, (), ())
+    if outcome != "accepted" or not FATAL.isdisjoint((*remaining, *brought)) or not _far(pairs[0]):
+        return _verdict(pairs, remaining, brought)
+    return outcome, f"{reason}; {', '.join((*remaining, *brought))} found in it all the same"
+
+
+def _far(pair: Pair) -> bool:
+    """Whether the loss falls `FAR` times as far as the control's, or to `MUCH` of it; by `MUCH` of the untrained loss in any case."""
+    control, arm, steps = pair
+    first, after, other = control.mean(0), arm.mean(steps), control.mean(steps)
+    if not math.isfinite(first) or after < -BOTTOMLESS * abs(first):
+        return False
+    untreated = max(first - other, 0.0) if control.whole and math.isfinite(other) else 0.0
+    further = first - after >= FAR * untreated or 0.0 <= after <= MUCH * other
+    return further and first - after >= MUCH * abs(first)
 
 
 def trains(arm: Course, steps: int) -> bool:
