@@ -56,7 +56,7 @@ def plain_loop(setup: Setup, steps: int, judged: Any = None) -> list[float]:
                 value.backward()
             optimizer.step()
             own = value if judged is None else batch_forms.scalar_loss(output, targets, judged, 0)
-            losses.append(float(own.detach()))
+            losses.append(float(own.detach()) if math.isfinite(own) else float(value.detach()))
             if not math.isfinite(losses[-1]):
                 break
     return losses

@@ -38,6 +38,21 @@ def hidden_activations(graph: Graph) -> list[int]:
     return found
 
 
+def hidden_exponentials(graph: Graph) -> list[int]:
+    """Return exponentials between two layers that stand as an activation does: one comes right after a layer and feeds others."""
+    weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}
+    found: list[int] = []
+    for site in graph.run.sites:
+        if site.operation not in ("exp", "expm1") or site.phase != "model":
+            continue
+        sources = [source for source, _ in graph.feeders.get(site.order, [])]
+        fed = {graph.site(after).kind for after in graph.consumers.get(site.order, [])}
+        after_layer = len(sources) == 1 and sources[0] in weights
+        if after_layer and fed <= {"weight", "pooling", "shape", "dropout"} and graph.descendants([site.order]) & weights:
+            found.append(site.order)
+    return found
+
+
 def matrices(graph: Graph) -> list[int]:
     """Return the trained linear and convolution layers, in order of execution, each weight once."""
     seen: set[str] = set()

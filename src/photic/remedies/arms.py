@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -98,9 +99,12 @@ class Arm:
         self._paces += [after - before for before, after in itertools.pairwise(marks)]
 
     def _evaluated(self) -> tuple[float, ...]:
-        """Return the user's own loss on each held-back batch."""
-        loss = self._material.loss if self._other_loss else self._setup.loss
-        return tuple(evaluate(self._setup.model, loss, [batch]) for batch in self._material.held_back)
+        """Return the user's own loss on each held-back batch; the treated one where their own has no finite value."""
+        return tuple(map(self._own_loss, self._material.held_back))
+
+    def _own_loss(self, batch: Any) -> float:
+        own = evaluate(self._setup.model, self._material.loss, [batch]) if self._other_loss else math.nan
+        return own if math.isfinite(own) else evaluate(self._setup.model, self._setup.loss, [batch])
 
     def _diagnosis(self) -> Diagnosis:
         setup = self._setup

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from photic.initialisers.drawing import fill_normal
 from photic.initialisers.initialise import initialise
 from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, orthogonal_recurrence
+from photic.probes.batches import call as call_model
+from photic.probes.batches import split
 from photic.probes.calls import Call, watching
+from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
@@ -38,7 +41,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     elif prescription.recurrence == "forget":
         lstm_forget(model, generator)
     elif prescription.recurrence == "default":
-        _draw_as_torch_does(model, seed)
+        _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
+    if prescription.fresh:
+        _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:
         initialise(model, prescription.scheme, batch=batch, seed=seed)
     for name in prescription.blocks:
@@ -51,8 +56,11 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     if prescription.recomputed:
         model.__dict__["forward"] = Open(model.forward)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
+    substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)
+    if prescription.adopted and batch is not None:
+        _called_once(model, batch)
 
 
 def changes_loss(prescription: Prescription) -> bool:
@@ -66,12 +74,21 @@ def substitute_loss(prescription: Prescription, model: nn.Module, loss: Any) -> 
     return _SubstitutedLoss(model, loss, substitutes) if substitutes and loss is not None else loss
 
 
-def _draw_as_torch_does(model: nn.Module, seed: int) -> None:
+def _called_once(model: nn.Module, batch: Any) -> None:
+    """Call the model, and leave its buffers and torch's generator as they are."""
+    before = [buffer.clone() for buffer in model.buffers()]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        call_model(model, split(batch)[0])
+        for buffer, old in zip(model.buffers(), before, strict=True):
+            buffer.copy_(old)
+
+
+def _draw_as_torch_does(model: nn.Module, seed: int, kinds: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in model.modules():
-            if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-                module.reset_parameters()
+            if isinstance(module, kinds) and callable(drawn := getattr(module, "reset_parameters", None)):
+                drawn()
 
 
 def draw(layer: LayerInitialisation, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:

@@ -20,6 +20,7 @@ from photic.checkups.setup import (
     make_optimizer,
     seeded,
 )
+from photic.checkups.training import evaluate
 from photic.probes.calls import tensors_in
 
 HELD_BACK = 8
@@ -51,23 +52,33 @@ class Material:
     def collect(cls, build: Any, batches: Any, loss: LossFunction | None, optimizer: Any, *, steps: int) -> Material:
         """Take at most `steps` batches to train on and up to 8 to hold back; a fifth where there are few, of one batch a quarter.
 
+        A batch is cut where the model takes a piece of it as well: a graph, all of whose nodes see each other, stays whole; where
+        it is the only one, it is trained on and judged by.
+
         Raises:
             ValueError: if there is no batch, or a single one that cannot be cut along its first axis.
         """
         source = as_batches(batches)
         with seeded(0):
             taken = list(itertools.islice(source(), steps + HELD_BACK))
+        whole = cls(build, source, (), (), loss, optimizer)
+        cut = bool(taken) and len(parts := pieces(taken[0], 4)) > 1 and whole.takes(taken[0], parts[-1])
         if len(taken) == 1 and len(quarters := pieces(taken[0], 4)) > 1:
             rest = sum(tensors_in(piece)[0].shape[0] for piece in quarters[:-1])
-            taken = [_rows(taken[0], 0, rest), quarters[-1]]
+            taken = [_rows(taken[0], 0, rest), quarters[-1]] if cut else taken * 2
         if len(taken) < 2:
             raise ValueError(
                 f"expected at least two batches, one of which is held back to judge the cure; got {len(taken)}. "
                 "Split the batch, or pass a callable that yields more"
             )
         back = min(HELD_BACK, max(1, len(taken) // 5))
-        held_back = [piece for batch in taken[-back:] for piece in pieces(batch, HELD_BACK // back)]
+        held_back = [piece for batch in taken[-back:] for piece in (pieces(batch, HELD_BACK // back) if cut else [batch])]
         return cls(build, source, tuple(taken[:-back]), tuple(held_back), loss, optimizer)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the only batch is trained on and judged by."""
+        return len(self.training) == 1 == len(self.held_back) and self.training[0] is self.held_back[0]
 
     def fresh(self, seed: int) -> Setup:
         """Return a fresh, untrained set-up. Where `build` seeds itself, `seed` changes nothing in the weights."""
@@ -78,6 +89,19 @@ class Material:
             optimizer = make_optimizer(given, model, original)
         loss = copy.deepcopy(self.loss) if isinstance(self.loss, nn.Module) else self.loss
         return Setup(model, self.batches, loss, optimizer)
+
+    def takes(self, batch: Any, piece: Any) -> bool:
+        """Whether the model, which takes the batch, takes a piece of it too; what it does not take at all is for others to say."""
+        setup = self.fresh(0)
+        try:
+            evaluate(setup.model, setup.loss, [batch])
+        except Exception:
+            return True
+        try:
+            evaluate(setup.model, setup.loss, [piece])
+        except Exception:
+            return False
+        return True
 
     def stream(self, seed: int) -> Iterator[Any]:
         """Yield the training batches for ever, starting at a place that the seed chooses."""

@@ -51,6 +51,14 @@ class Prescription:
             gradient of a logistic sigmoid of the difference.
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
+        denominators: division site to the least distance from 0 of what is divided by.
+        finite: sites whose results and slopes count 0 where they are not finite.
+        bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
+            its gradient is handed over. A second one of the loss has it handed over at its result.
+        adopted: sites whose parameters the model does not list; it takes them in at the first call.
+        axes: softmax site to the axis that it is taken over.
+        logarithms: sites whose first argument goes through a log_softmax first.
+        fresh: every module draws its weights anew as torch does.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (argument, factor): that argument of the sum is multiplied.
@@ -94,6 +102,13 @@ class Prescription:
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )
+    denominators: dict[str, float] = field(default_factory=dict[str, float])
+    finite: tuple[str, ...] = ()
+    bridged: tuple[tuple[str, str], ...] = ()
+    adopted: tuple[str, ...] = ()
+    axes: dict[str, int] = field(default_factory=dict[str, int])
+    logarithms: tuple[str, ...] = ()
+    fresh: bool = False
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])

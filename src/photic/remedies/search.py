@@ -12,7 +12,7 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, Pair, ahead, judge, shown, trains
+from photic.remedies.trials import CLEARLY, Pair, ahead, bottomless, judge, shown, trains
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
@@ -109,9 +109,10 @@ class Search:
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
         base = self._base(self.rungs[-1])
-        gains = [base - c.arm.seen.mean() for c in candidates if math.isfinite(c.arm.seen.mean())]
+        ends = [c.arm.seen.mean() for c in candidates]
+        gains = [base - end for end in ends if math.isfinite(end) and not bottomless(base, end)]
         cured = [base - c.arm.seen.mean() for c in self.cured]
-        return bool(cured) and (not math.isfinite(base) or max(cured) >= ENOUGH * max(gains))
+        return bool(cured) and (not math.isfinite(base) or max(cured) >= ENOUGH * max(gains, default=0.0))
 
     def _base(self, steps: int) -> float:
         """Held-back loss of the untreated network after so many steps; untrained where it broke off."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
 
 from photic.probes.clipping import clipping
+from photic.probes.replaced import replaced
 from photic.remedies.prescription import Prescription
 
 
 def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     """Carry out what a prescription says of the optimizer, in place; the order is unscale, clip, warm up, step, clear."""
     groups = optimizer.param_groups
-    if prescription.owned or prescription.registered or prescription.gated:
+    if prescription.owned or prescription.registered or prescription.adopted or prescription.gated:
         _own(optimizer, model)
     for group in groups:
         group["lr"] = group["lr"] * prescription.rate
@@ -67,14 +69,32 @@ class _Clip:
 
 
 class _OtherLimit:
-    """The optimizer's own step, in which `clip_grad_norm_` clips to another limit."""
+    """The optimizer's own step, in which gradients are clipped to another limit.
+
+    Where a class of the user's clips by itself before torch's step, that step gets the gradients which came, clipped to the limit.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, limit: float) -> None:
         self.optimizer, self.limit = optimizer, limit
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with clipping(lambda *_: None, limit=self.limit):
-            return type(self.optimizer).step(self.optimizer, *args, **kwargs)
+        own = type(self.optimizer)
+        base: Any = next((kind for kind in own.__mro__ if kind.__module__.startswith("torch.optim")), own)
+        came = [] if base is own else [(p, p.grad.clone()) for p in _held(self.optimizer) if p.grad is not None]
+        clipped: list[bool] = []
+
+        def restored(original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            if optimizer is self.optimizer and came and not clipped:
+                for parameter, gradient in came:
+                    if parameter.grad is not None:
+                        parameter.grad.copy_(gradient)
+                nn.utils.clip_grad_norm_([parameter for parameter, _ in came], self.limit)
+            return original(optimizer, *args, **kwargs)
+
+        with clipping(lambda *_: clipped.append(True), limit=self.limit), ExitStack() as stack:
+            if came:
+                stack.enter_context(replaced(base, "step", restored))
+            return own.step(self.optimizer, *args, **kwargs)
 
 
 class _WarmUp:

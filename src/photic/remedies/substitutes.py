@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.probes.calls import Call
+from photic.remedies.bridges import Bridge
+from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.prescription import Prescription
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -50,7 +52,18 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for name in prescription.masked_rows:
         found[name] = _no_empty_row
     for name, limits in prescription.guards.items():
-        found[name] = _Guard(*limits)
+        found[name] = Guard(*limits)
+    for name, least in prescription.denominators.items():
+        found[name] = Denominator(least)
+    for name in prescription.finite:
+        found[name] = finite
+    for leaves, returns in prescription.bridged:
+        bridge = Bridge(result=returns.startswith("<loss>"))
+        found[leaves], found[returns] = bridge.leave, bridge.come_back
+    for name, axis in prescription.axes.items():
+        found[name] = _Over(axis)
+    for name in prescription.logarithms:
+        found[name] = _of_logarithms
     for name, (place, factor) in prescription.balance.items():
         found[name] = _Balance(place, factor)
     for complement, logarithm in prescription.mirrored:
@@ -210,14 +223,20 @@ def _no_empty_row(call: Call) -> Any:
     return value.masked_fill(empty, 0.0)
 
 
-class _Guard:
-    """Keeps the first argument between two limits."""
+class _Over:
+    """A softmax over another axis."""
 
-    def __init__(self, low: float | None, high: float | None) -> None:
-        self.low, self.high = low, high
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
 
     def __call__(self, call: Call) -> Any:
-        return call.function(call.args[0].clamp(self.low, self.high), *call.args[1:], **call.kwargs)
+        return torch.softmax(call.args[0], self.axis)
+
+
+def _of_logarithms(call: Call) -> Any:
+    """A negative log-likelihood of scores, as it is of logarithms of probabilities; classes lie along the second axis."""
+    scores: Tensor = call.args[0]
+    return call.function(scores.log_softmax(1 if scores.ndim > 1 else 0), *call.args[1:], **call.kwargs)
 
 
 class _Balance:

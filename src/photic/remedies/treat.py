@@ -148,6 +148,8 @@ def treat(
     before = check(untreated.model, list(material.training), untreated.loss, untreated.optimizer, ignore=ignore)
     problems = alarms(before.diagnosis)
     notes = list(before.notes)
+    if material.shared:
+        notes.append("there is one batch, and the model takes no piece of it: the loss is judged on what is trained on")
 
     def nothing(note: str, trials: Sequence[Trial] = ()) -> Treatment:
         record = TreatmentRecord(before, None, tuple(trials), "", "", "", (*notes, note))

@@ -126,11 +126,16 @@ def _far(pair: Pair) -> bool:
     """Whether the loss falls `FAR` times as far as the control's, or to `MUCH` of it; by `MUCH` of the untrained loss in any case."""
     control, arm, steps = pair
     first, after, other = control.mean(0), arm.mean(steps), control.mean(steps)
-    if not math.isfinite(first) or after < -BOTTOMLESS * abs(first):
+    if not math.isfinite(first) or bottomless(first, after):
         return False
     untreated = max(first - other, 0.0) if control.whole and math.isfinite(other) else 0.0
     further = first - after >= FAR * untreated or 0.0 <= after <= MUCH * other
     return further and first - after >= MUCH * abs(first)
+
+
+def bottomless(first: float, after: float) -> bool:
+    """Whether a loss has fallen so far below 0 that it can have no lower bound."""
+    return after < -BOTTOMLESS * abs(first)
 
 
 def trains(arm: Course, steps: int) -> bool:

@@ -1,0 +1,67 @@
+"""Bridges: a gradient handed over where a signal left torch, and parameters that the model takes in where it uses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photic.probes.calls import Call
+
+
+class Bridge:
+    """What leaves at one call comes back at another with the same numbers and no history: the gradient is handed over.
+
+    At the end the first argument counts, or the result where `result` is true; its value stays.
+    """
+
+    def __init__(self, *, result: bool) -> None:
+        self.result = result
+        self.left: Tensor | None = None
+
+    def leave(self, call: Call) -> Any:
+        """Keep what the call makes; of a `detach` what it takes."""
+        value = call.run()
+        kept = call.args[0] if call.operation in ("detach", "data") else value
+        self.left = kept if isinstance(kept, Tensor) and kept.requires_grad else None
+        return value
+
+    def come_back(self, call: Call) -> Any:
+        """Make the call, with the gradient handed over where there are as many numbers."""
+        left, self.left = self.left, None
+        if self.result:
+            return _joined(call.run(), left)
+        return call.function(_joined(call.args[0], left), *call.args[1:], **call.kwargs)
+
+
+def _joined(value: Any, left: Tensor | None) -> Any:
+    if left is None or not isinstance(value, Tensor) or value.numel() != left.numel():
+        return value
+    left = left.reshape(value.shape)
+    return value + (left - left.detach())
+
+
+class Adopted:
+    """The model takes in the parameters of one call that it does not list, when it is first made, and uses these from then on."""
+
+    def __init__(self, model: nn.Module, prefix: str) -> None:
+        self.model, self.prefix = model, prefix
+
+    def __call__(self, call: Call) -> Any:
+        """Make the call with the model's own parameters."""
+        args = [self._own(value, f"{self.prefix}_{place}") for place, value in enumerate(call.args)]
+        kwargs = {name: self._own(value, f"{self.prefix}_{name}") for name, value in call.kwargs.items()}
+        return call.function(*args, **kwargs)
+
+    def _own(self, value: Any, name: str) -> Any:
+        own = self.model._parameters.get(name)
+        if own is not None:
+            return own
+        leaf = isinstance(value, Tensor) and value.is_leaf and value.requires_grad
+        if not leaf or any(value is parameter for parameter in self.model.parameters()):
+            return value
+        with torch.no_grad():
+            parameter = value if isinstance(value, nn.Parameter) else nn.Parameter(value.detach().clone())
+        self.model.register_parameter(name, parameter)
+        return parameter

@@ -1,0 +1,32 @@
+"""A hidden activation that grows faster than its input replaced by ReLU."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.roles import activation_after, hidden_exponentials, matrices
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+from photic.remedies.roles import initialisation
+
+
+@remedy(
+    treats=("non-finite", "exploding-gradient", "diverging"), changes="function", sources=("he2015",), rank=2
+)
+def linear_growth(graph: Graph) -> Prescription | str:
+    """ReLU in the place of exponentials between layers, with He weights.
+
+    What it changes: every exponential that serves as an activation, and the initial weights.
+
+    When not to: where the exponential is part of a formula: a softmax, a scale from its logarithm, radial basis functions.
+    """
+    acting = hidden_exponentials(graph)
+    if not acting:
+        return "no exponential serves as a hidden activation"
+    return Prescription(
+        layers=tuple(
+            initialisation(graph, index, "he" if activation_after(graph, index) else "xavier")
+            for index in matrices(graph)
+        ),
+        activations={graph.site(index).name: "relu" for index in acting},
+        why="ReLU grows as its input does, an exponential overflows after a few layers (He et al. 2015)",
+    )

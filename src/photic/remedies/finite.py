@@ -1,0 +1,58 @@
+"""Finite: calls kept where their value and slope are finite, and those whose infinite results and slopes count 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from photic.probes.calls import Call
+
+
+class Guard:
+    """Keeps the first argument between two limits."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def __call__(self, call: Call) -> Any:
+        """Call the site on clamped numbers."""
+        return call.function(call.args[0].clamp(self.low, self.high), *call.args[1:], **call.kwargs)
+
+
+class Denominator:
+    """Keeps what is divided by at least so far from 0, with its sign."""
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+
+    def __call__(self, call: Call) -> Any:
+        """Call the division."""
+        args = list(call.args)
+        place = 0 if len(args) == 1 or call.reflected else 1
+        below = args[place]
+        if isinstance(below, Tensor):
+            away = torch.where(below < 0.0, -self.least, self.least).to(below.dtype)
+            args[place] = torch.where(below.abs() < self.least, away, below)
+        return call.function(*args, **call.kwargs)
+
+
+def finite(call: Call) -> Any:
+    """What the call makes, with 0 where it is not finite, in the value and in the slope."""
+    args = [_hooked(value) for value in call.args]
+    value = call.function(*args, **{name: _hooked(item) for name, item in call.kwargs.items()})
+    return torch.nan_to_num(value, 0.0, 0.0, 0.0) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _hooked(value: Any) -> Any:
+    """Return the same numbers, whose gradient is 0 where it would not be finite; constants with 0 for what is not finite."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    if not value.requires_grad:
+        return torch.nan_to_num(value, 0.0, 0.0, 0.0)
+    if not torch.is_grad_enabled():
+        return value
+    same = value.view_as(value)
+    same.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))
+    return same
