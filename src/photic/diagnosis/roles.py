@@ -48,7 +48,11 @@ def hidden_exponentials(graph: Graph) -> list[int]:
         sources = [source for source, _ in graph.feeders.get(site.order, [])]
         fed = {graph.site(after).kind for after in graph.consumers.get(site.order, [])}
         after_layer = len(sources) == 1 and sources[0] in weights
-        if after_layer and fed <= {"weight", "pooling", "shape", "dropout"} and graph.descendants([site.order]) & weights:
+        if (
+            after_layer
+            and fed <= {"weight", "pooling", "shape", "dropout"}
+            and graph.descendants([site.order]) & weights
+        ):
             found.append(site.order)
     return found
 

@@ -181,6 +181,13 @@ def _backward_into_grad(value: Tensor, leaves: Mapping[int, Tensor]) -> dict[int
             leaf.grad = saved[key]
 
 
+def _plain_attributes(model: nn.Module) -> set[int]:
+    """Return the `id` of each tensor that a module keeps as an attribute, by itself or in a list, and that is no parameter."""
+    values = [value for module in model.modules() for name, value in vars(module).items() if not name.startswith("_")]
+    kept = [item for value in values for item in (value if isinstance(value, (list, tuple)) else [value])]
+    return {id(item) for item in kept if isinstance(item, Tensor)}
+
+
 def parameter_table(
     model: nn.Module,
     recorder: Recorder,
@@ -193,8 +200,10 @@ def parameter_table(
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
         tensors[id(parameter)] = parameter
+    attributes = _plain_attributes(model)
     for key, leaf in recorder.graph.leaves.items():
-        if key not in tensors and isinstance(leaf, nn.Parameter):  # of a module in a plain list, or of the loss
+        # of a module in a plain list, or of the loss, or a tensor of the model's that was meant to be a parameter
+        if key not in tensors and (isinstance(leaf, nn.Parameter) or key in attributes):
             users = [recorder.forwards[site].site for site in recorder.graph.leaf_users[key]]
             place = users[0].module if users else ""
             names[key] = [f"{place}.<unregistered {'x'.join(map(str, leaf.shape))}>"]

@@ -42,6 +42,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         lstm_forget(model, generator)
     elif prescription.recurrence == "default":
         _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
+    for name in prescription.frozen:
+        parameters[name].requires_grad_(False)
     if prescription.fresh:
         _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:

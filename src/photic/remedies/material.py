@@ -72,7 +72,9 @@ class Material:
                 "Split the batch, or pass a callable that yields more"
             )
         back = min(HELD_BACK, max(1, len(taken) // 5))
-        held_back = [piece for batch in taken[-back:] for piece in (pieces(batch, HELD_BACK // back) if cut else [batch])]
+        held_back = [
+            piece for batch in taken[-back:] for piece in (pieces(batch, HELD_BACK // back) if cut else [batch])
+        ]
         return cls(build, source, tuple(taken[:-back]), tuple(held_back), loss, optimizer)
 
     @property

@@ -58,6 +58,7 @@ class Prescription:
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
         logarithms: sites whose first argument goes through a log_softmax first.
+        frozen: parameters that are not trained.
         fresh: every module draws its weights anew as torch does.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
@@ -108,6 +109,7 @@ class Prescription:
     adopted: tuple[str, ...] = ()
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
     fresh: bool = False
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()

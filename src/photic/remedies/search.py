@@ -12,7 +12,7 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, Pair, ahead, bottomless, judge, shown, trains
+from photic.remedies.trials import CLEARLY, Pair, ahead, bottomless, descends, judge, shown, trains
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
@@ -102,9 +102,9 @@ class Search:
 
     @property
     def learns(self) -> bool:
-        """Whether the untreated network trains to the end of its steps."""
+        """Whether the untreated network trains to the end of its steps: its loss falls on the held-back batches, or on the others."""
         control = self.controls[self.seeds[0]].seen
-        return control.whole and trains(control, len(control.losses))
+        return control.whole and (trains(control, len(control.losses)) or descends(control.losses))
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""

@@ -27,6 +27,9 @@ from photic.remedies.treated import treated_setup
 Progress = Callable[[str, float], None]
 
 OF_THE_DATA = {"class-prior-only"}
+ENOUGH = (
+    100  # steps in which a healthy network lowers its loss; with fewer, one in which nothing is found is left alone
+)
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
 
@@ -118,7 +121,8 @@ def treat(
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
     trained for an eighth of the steps, the best three for a third, the best to the end; what seems to cure there is
     repeated with every seed before it is accepted. Where nothing cures by itself, what helped is tried in pairs, and at
-    last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall.
+    last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall, in
+    the first steps or, with 100 or more, in all of them.
     Nothing of the user's is changed.
 
     Args:
@@ -157,7 +161,8 @@ def treat(
 
     if before.run.stopped:
         return nothing(f"the network could not be run, so nothing was tried: {before.run.stopped}")
-    if not problems and not stuck(before):
+    silent = not problems and not stuck(before)
+    if silent and steps < ENOUGH:
         return nothing(HEALTHY)
     if problems and problems <= OF_THE_DATA and any(f.severity == "critical" for f in before.findings):
         return nothing("what is wrong lies in the data, which no remedy changes: nothing was tried")
@@ -188,7 +193,10 @@ def treat(
     )
     runs = crew.trained / steps
     if not problems and search.learns:
-        return nothing(f"{HEALTHY}; its loss only falls after more than {len(before.run.losses)} steps")
+        late = "" if silent else f"; its loss only falls after more than {len(before.run.losses)} steps"
+        return nothing(f"{HEALTHY}{late}")
+    if silent:
+        notes.append(f"nothing was found in {len(before.run.losses)} steps, but in {steps} the loss does not fall")
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
     best = search.best
     if best is None:

@@ -27,8 +27,9 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: 
 
     Cured means: the treated findings are gone (before the training as well, unless the remedy changes the training
     alone), no other came, the network trains by itself, and its held-back loss lies clearly (5 %) and surely (3 standard
-    errors of the paired differences) below the control's. With `relief` a finding may remain or come, and is listed among the
-    effects, where the loss falls twice as far as the control's or to a quarter of it, and by a quarter of the untrained one.
+    errors of the paired differences) below the control's. Where nothing was found, or with `relief`, in which a finding may
+    remain or come and is listed among the effects, the loss falls far: twice as far as the control's or to a quarter of it, and
+    by a quarter of the untrained one.
     """
     control, arm, _ = pairs[0]
     known = set.union(*(alarms(c.start) | alarms(c.end) for c, _, _ in pairs))
@@ -38,6 +39,8 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: 
     remaining = tuple(sorted(counted & problems))
     brought = tuple(sorted((first | later) - known - problems))
     outcome, reason = _relief(pairs, remaining, brought) if relief else _verdict(pairs, remaining, brought)
+    if outcome == "accepted" and not problems and not _far(pairs[0]):
+        outcome, reason = "refused", f"no rule says what is wrong, and it does not train far better: {reason}"
     trial = replace(
         shown(remedy, arm, outcome, reason),
         score=arm.score,
@@ -103,6 +106,12 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     for _, a, n in pairs:
         if not trains(a, n):
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
+    if (
+        not arm.other_loss
+        and arm.mean(steps) < 0.0
+        and bottomless(control.mean(0), min(*control.losses, arm.mean(steps)))
+    ):
+        return "refused", f"the loss has no lower bound: {sign} {size}"
     if not beside:
         return "accepted", f"the untreated training broke off; {sign} {size}"
     gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
@@ -143,8 +152,14 @@ def trains(arm: Course, steps: int) -> bool:
     before, after = arm.mean(0), arm.mean(steps)
     if math.isfinite(before):
         return after < before - CLEARLY * abs(before)
-    part = max(1, steps // 5)
-    return sum(arm.losses[steps - part : steps]) < sum(arm.losses[:part])
+    return descends(arm.losses[:steps], by=0.0)
+
+
+def descends(losses: Sequence[float], *, by: float = CLEARLY) -> bool:
+    """Whether the last fifth of the losses lies below the first, by a share of its size."""
+    part = max(1, len(losses) // 5)
+    first, last = sum(losses[:part]), sum(losses[-part:])
+    return last < first - by * abs(first)
 
 
 def _sure(pairs: Sequence[Pair], gains: Sequence[float]) -> bool:

@@ -7,6 +7,21 @@ from photic.diagnosis.rules.severed_unregistered_module import severed_unregiste
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
+# What torch.nn.init calls: a layer made in the forward draws its weights there.
+_DRAWS = (
+    "uniform",
+    "normal",
+    "kaiming",
+    "xavier",
+    "trunc_normal",
+    "zeros",
+    "ones",
+    "constant",
+    "fill",
+    "orthogonal",
+    "eye",
+)
+
 
 @remedy(treats=("severed-unregistered-module",), changes="function", sources=("paszke2017",), rank=2)
 def adopted_parameters(graph: Graph) -> Prescription | str:
@@ -20,4 +35,9 @@ def adopted_parameters(graph: Graph) -> Prescription | str:
     found = severed_unregistered_module(graph)
     if found is None:
         return "every module is registered"
-    return Prescription(adopted=found.sites, why="make it once in __init__, as an attribute of the model: then it is trained")
+    sites = [
+        name for name in found.sites if not graph.run.site(name).operation.startswith(_DRAWS)
+    ]  # that is not to use them
+    return Prescription(
+        adopted=tuple(sites), why="make it once in __init__, as an attribute of the model: then it is trained"
+    )

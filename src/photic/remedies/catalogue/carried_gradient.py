@@ -24,7 +24,8 @@ def carried_gradient(graph: Graph) -> Prescription | str:
             return "no signal leaves torch and comes back"
         leaves, returns = graph.site(trip.leaves), graph.site(trip.returns)
         return Prescription(
-            bridged=((leaves.name, returns.name),), why=f"what {leaves.name} makes reaches {returns.name} with its gradient"
+            bridged=((leaves.name, returns.name),),
+            why=f"what {leaves.name} makes reaches {returns.name} with its gradient",
         )
     site = graph.site(cut.site)
     last = max((s.order for s in graph.run.sites if s.phase == "loss"), default=None)
@@ -32,4 +33,6 @@ def carried_gradient(graph: Graph) -> Prescription | str:
     if last is None or last == cut.site or not scalar:
         return f"what `{site.operation}` makes stays within torch"
     name = graph.site(last).name
-    return Prescription(bridged=((site.name, name),), why=f"the term at {site.name} is added as a tensor, not as a number")
+    return Prescription(
+        bridged=((site.name, name),), why=f"the term at {site.name} is added as a tensor, not as a number"
+    )

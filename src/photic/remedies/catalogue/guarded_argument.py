@@ -41,7 +41,8 @@ def guarded_argument(graph: Graph) -> Prescription | str:
     same = [s for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
     if site.operation in _DIVISIONS:
         return Prescription(
-            denominators={s.name: low for s in same}, why=f"a quotient is finite where what is below is at least {low:g} away from 0"
+            denominators={s.name: low for s in same},
+            why=f"a quotient is finite where what is below is at least {low:g} away from 0",
         )
     if site.operation not in ranges:
         return f"`{site.operation}` has no range to keep to"

@@ -9,9 +9,7 @@ from photic.remedies.registry import remedy
 from photic.remedies.roles import initialisation
 
 
-@remedy(
-    treats=("non-finite", "exploding-gradient", "diverging"), changes="function", sources=("he2015",), rank=2
-)
+@remedy(treats=("non-finite", "exploding-gradient", "diverging"), changes="function", sources=("he2015",), rank=2)
 def linear_growth(graph: Graph) -> Prescription | str:
     """ReLU in the place of exponentials between layers, with He weights.
 

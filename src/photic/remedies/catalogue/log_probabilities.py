@@ -20,8 +20,14 @@ def log_probabilities(graph: Graph) -> Prescription | str:
         sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
         if site.phase == "loss" and site.operation == "nll_loss" and sources:
             signal = graph.reading(sources[0]).signal
-            if graph.site(sources[0]).operation != "log_softmax" and signal is not None and signal.mean + signal.deviation > 0.0:
+            if (
+                graph.site(sources[0]).operation != "log_softmax"
+                and signal is not None
+                and signal.mean + signal.deviation > 0.0
+            ):
                 bare.append(site.name)
     if not bare:
         return "no nll_loss takes numbers above 0"
-    return Prescription(logarithms=tuple(bare), why="cross_entropy takes raw scores, nll_loss logarithms of probabilities")
+    return Prescription(
+        logarithms=tuple(bare), why="cross_entropy takes raw scores, nll_loss logarithms of probabilities"
+    )

@@ -23,4 +23,6 @@ def softmax_axis(graph: Graph) -> Prescription | str:
     axes = [axis for axis in range(1, len(site.shape)) if site.shape[axis] > 1]
     if site.operation != "softmax" or not axes:
         return "there is no other axis to share out over"
-    return Prescription(axes={site.name: axes[-1]}, why=f"shares over the {site.shape[axes[-1]]} entries of axis {axes[-1]}")
+    return Prescription(
+        axes={site.name: axes[-1]}, why=f"shares over the {site.shape[axes[-1]]} entries of axis {axes[-1]}"
+    )
