@@ -33,6 +33,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from photic.remedies.treated import treated_setup
+from photic.remedies.trials import bottomless
 
 ROOT = Path(__file__).parent.parent
 FRESH = 7  # the seed of the verdict
@@ -68,7 +69,7 @@ def repaired(treated: list[float], control: list[float], steps: int) -> bool:
     if len(treated) < steps or not math.isfinite(treated[-1]):
         return False
     end, start = statistics.fmean(treated[-part:]), statistics.fmean(treated[:part])
-    if len(control) < steps or not math.isfinite(control[-1]):
+    if len(control) < steps or not math.isfinite(control[-1]) or bottomless(control[0], control[-1]):
         return end < start
     other = statistics.fmean(control[-part:])
     return end < start and end < other - 0.1 * abs(other)
@@ -111,7 +112,9 @@ def judge(case: Case, steps: int | None) -> dict[str, Any]:
     }
     row["found"] = [f.problem for f in treatment.record.before.findings if f.severity != "info"]
     if treatment.accepted:
-        row["repaired"] = repaired(plain_loop(treatment.setup(seed=FRESH), count, material.loss), control, count)
+        # A loss that has no lower bound says nothing of what is put in its place.
+        judged = None if bottomless(control[0], min(control)) else material.loss
+        row["repaired"] = repaired(plain_loop(treatment.setup(seed=FRESH), count, judged), control, count)
     if not case.sick:
         return row
     run = measure(setup.model, next(iter(material.training)), setup.loss, optimizer=setup.optimizer)

@@ -21,7 +21,7 @@ class Trial:
         remedy: hyphenated name; `untreated` for the control.
         title: what was done, in a few words: `Xavier weights by the activation that follows`.
         changes: `training` | `weights` | `function`; '' for the control.
-        outcome: `accepted` cured; `refused` did not; `stopped` was left behind by better ones, or out of time; `failed` raised an error;
+        outcome: `accepted` cured, or lets the network train far better in spite of a finding; `refused` did not; `stopped` was left behind by better ones, or out of time; `failed` raised an error;
             `not-applicable` could not be applied. `control` is the untreated run.
         reason: why this outcome, in one sentence with the numbers.
         losses: training loss of every step.
@@ -34,7 +34,7 @@ class Trial:
         profile: depth profile of the treated network before training.
         seeds: number of seeds that it was trained with.
         seed_losses: training losses with the other seeds, as far as they were trained.
-        effects: what an accepted remedy costs, in words: `1,280 parameters more`.
+        effects: what an accepted remedy costs, in words: `1,280 parameters more`, `saturated-activation comes with it`.
     """
 
     remedy: str
@@ -85,5 +85,11 @@ class TreatmentRecord(Shown):
 
     @property
     def accepted(self) -> bool:
-        """True when a remedy cured."""
+        """True when a remedy cured, or relieved."""
         return bool(self.remedy)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Problems that are found in the treated network all the same: with one, the accepted remedy relieves and does not cure."""
+        chosen = next((trial for trial in self.trials if self.remedy and trial.remedy == self.remedy), None)
+        return () if chosen is None else (*chosen.remaining, *chosen.brought)

@@ -35,6 +35,34 @@ def setup_lines(prescription: Prescription) -> list[str]:
     for name, (low, high) in p.guards.items():
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")
+    for name, least in p.denominators.items():
+        lines += [
+            f"# {name}: with `below` what is divided by",
+            f"below = torch.where(below.abs() < {least:g}, torch.where(below < 0, -{least:g}, {least:g}), below)",
+        ]
+    for name in p.finite:
+        lines += [
+            f"# {name}: with `x` what enters and `value` what it gives",
+            "value = torch.nan_to_num(value, 0.0, 0.0, 0.0)",
+            "x.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))  # before the call, where x has a gradient",
+        ]
+    for leaves, returns in p.bridged:
+        if returns.startswith("<loss>"):
+            lines.append(
+                f"# {leaves}: add the tensor itself to the loss; item(), float() and detach() are for what is logged"
+            )
+        else:
+            lines += [
+                f"# {returns}: hand it what {leaves} makes; where that must leave torch, with `left` that and `value` what came back",
+                "value = value + (left - left.detach()).reshape(value.shape)",
+            ]
+    for name in p.adopted:
+        lines.append(
+            f"# {name}: make its weights once, in __init__, as attributes of the model (a layer, or torch.nn.Parameter), then the optimizer"
+        )
+    lines += [f"# {name}: over dim={axis}" for name, axis in p.axes.items()]
+    lines += [f"# {name}: torch.nn.functional.cross_entropy in the place of nll_loss" for name in p.logarithms]
+    lines += [f'model.get_parameter("{name}").requires_grad_(False)' for name in p.frozen]
     for name in p.masked_rows:
         lines += [
             f"# {name}: a row of scores without any finite one",

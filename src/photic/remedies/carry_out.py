@@ -89,8 +89,9 @@ def _draw_as_torch_does(model: nn.Module, seed: int, kinds: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in model.modules():
-            if isinstance(module, kinds) and callable(drawn := getattr(module, "reset_parameters", None)):
-                drawn()
+            drawn = getattr(module, "reset_parameters", None)
+            if isinstance(module, kinds) and getattr(drawn, "__module__", "").startswith("torch."):
+                module.reset_parameters()  # type: ignore[operator]
 
 
 def draw(layer: LayerInitialisation, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:

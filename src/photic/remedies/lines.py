@@ -18,6 +18,13 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
     lines = [f"# {prescription.why}"]
     if prescription.recurrence:
         return lines + _recurrent(prescription, model)
+    if prescription.fresh:
+        return [
+            *lines,
+            f"for layer in {model}.modules():",
+            f"    if layer is not {model} and hasattr(layer, 'reset_parameters'):",
+            "        layer.reset_parameters()",
+        ]
     modules = all(layer.weight.endswith(".weight") for layer in layers)
     if schemes == {"centred"} and modules:
         return lines + _centred(layers, model)

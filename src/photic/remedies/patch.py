@@ -29,7 +29,7 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
     if setup_lines(prescription):  # no line of the model says it
         return "", _paste(prescription, run)
     target = _place(build, model) or _lines_of(prescription, run)
-    if target is not None and not (prescription.layers or prescription.recurrence):
+    if target is not None and not prescription.drawn:
         target = _lines_of(prescription, run) or target
     if target is not None:
         path, owner, name = target
@@ -135,7 +135,7 @@ def _patched(text: str, path: str, owner: str, name: str, prescription: Prescrip
             if edited is None:
                 return None
         tree = edited
-    if prescription.layers or prescription.recurrence:
+    if prescription.drawn:
         insertion = Insertion(owner, name, lambda variable: weight_lines(prescription, run, variable))
         tree = tree.visit(insertion)
         if not insertion.done:
@@ -183,7 +183,7 @@ def _paste(prescription: Prescription, run: Run) -> str:
         f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised
     ]
     said += [f"# {name}: leave it out" for name in prescription.removed]
-    if prescription.layers or prescription.recurrence:
+    if prescription.drawn:
         said += weight_lines(prescription, None, "model")[1:]
     places = {site.name: site.where for site in run.sites if site.where}
     return "\n".join(_placed(line, places) for line in said) + "\n"

@@ -138,3 +138,8 @@ class Prescription:
     settings: dict[str, float] = field(default_factory=dict[str, float])
     search_rate: bool = False
     why: str = ""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether weights are drawn anew by lines that can stand at the end of a constructor."""
+        return bool(self.layers or self.recurrence or self.fresh)

@@ -16,7 +16,7 @@ SLOWER = 2.0  # a step that takes longer by this factor is named; beside others 
 BLOCKS = 10  # the last half of the training losses is compared in so many blocks
 FAR = 2.0  # in spite of a finding a remedy relieves where the loss falls so many times as far as the control's
 MUCH = 0.25  # or only this share of the control's is left; and by at least this share of the untrained loss
-BOTTOMLESS = 10.0  # a loss that falls so many times its first size below 0 has no lower bound, and says nothing
+BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
 FATAL = {"non-finite", "diverging"}
 
 Pair = tuple[Course, Course, int]  # control, treated, and the number of steps after which they are compared
@@ -103,15 +103,11 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
         return "refused", f"{', '.join(remaining)} remains: {reach}; {sign} {size}"
     if brought:
         return "refused", f"it brought {', '.join(brought)}; {sign} {size}"
+    if bottomless(control.mean(0), min(loss for loss in (*control.losses, math.inf) if not math.isnan(loss))):
+        return _without_bound(arm, steps, f"{sign} {size}")
     for _, a, n in pairs:
         if not trains(a, n):
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
-    if (
-        not arm.other_loss
-        and arm.mean(steps) < 0.0
-        and bottomless(control.mean(0), min(*control.losses, arm.mean(steps)))
-    ):
-        return "refused", f"the loss has no lower bound: {sign} {size}"
     if not beside:
         return "accepted", f"the untreated training broke off; {sign} {size}"
     gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
@@ -128,7 +124,7 @@ def _relief(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[s
     outcome, reason = _verdict(pairs, (), ())
     if outcome != "accepted" or not FATAL.isdisjoint((*remaining, *brought)) or not _far(pairs[0]):
         return _verdict(pairs, remaining, brought)
-    return outcome, f"{reason}; {', '.join((*remaining, *brought))} found in it all the same"
+    return outcome, reason
 
 
 def _far(pair: Pair) -> bool:
@@ -142,9 +138,26 @@ def _far(pair: Pair) -> bool:
     return further and first - after >= MUCH * abs(first)
 
 
+def _without_bound(arm: Course, steps: int, size: str) -> tuple[Outcome, str]:
+    """Judge a remedy of a loss that has no lower bound: another loss falls by itself, or this one ends above 0."""
+    if arm.other_loss and descends(arm.losses[:steps]):
+        return (
+            "accepted",
+            f"the loss as it was has no lower bound; the one in its place falls to {arm.losses[steps - 1]:.3g}",
+        )
+    if arm.other_loss or arm.mean(steps) < 0.0:
+        return "refused", f"the loss has no lower bound: {size}"
+    trained = trains(arm, steps)
+    return (
+        ("accepted", f"the untreated loss has no lower bound; {size}")
+        if trained
+        else ("refused", f"it does not train: {size}")
+    )
+
+
 def bottomless(first: float, after: float) -> bool:
     """Whether a loss has fallen so far below 0 that it can have no lower bound."""
-    return after < -BOTTOMLESS * abs(first)
+    return after < -BOTTOMLESS * max(abs(first), 1.0)
 
 
 def trains(arm: Course, steps: int) -> bool:

@@ -50,7 +50,8 @@ def still(record: Checkup | TreatmentRecord) -> str:
     if isinstance(record, TreatmentRecord):
         if record.trials:
             parts.append(_trials(record.trials))
-        cured = f"Cured by {escape(record.remedy)}." if record.remedy else "Nothing was changed."
+        verb = "Relieved" if record.left else "Cured"
+        cured = f"{verb} by {escape(record.remedy)}." if record.remedy else "Nothing was changed."
         parts.append(f'<p class="{"good" if record.remedy else ""}">{cured}</p>')
     return f'<div class="photic"><style>{_STYLE}</style>{"".join(parts)}</div>'
 

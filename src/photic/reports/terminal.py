@@ -280,7 +280,8 @@ def show_treatment(record: TreatmentRecord, console: Console, view: View = WHOLE
         show_trials(record.trials, console)
     if record.remedy:
         chosen = next(trial for trial in record.trials if trial.remedy == record.remedy)
-        console.print(Text(f"cured by {record.remedy}: {chosen.title}", style="bold green"))
+        verb = "relieved" if record.left else "cured"
+        console.print(Text(f"{verb} by {record.remedy}: {chosen.title}", style="bold green"))
     elif not record.before.healthy:
         console.print(Text("nothing cured it", style="bold red"))
     for note in record.notes:
@@ -303,6 +304,6 @@ def show_trials(trials: tuple[Trial, ...], console: Console) -> None:
             sparkline(trial.losses, ascii_only=_plain(console)),
             _short_number(trial.held_back_loss, "{:.3g}"),
             "" if trial.reached is None else f"{trial.reached} of {trial.layers}",
-            escape(trial.reason),
+            escape("; ".join((trial.reason, *trial.effects))),
         )
     console.print(table)

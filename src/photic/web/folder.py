@@ -158,7 +158,7 @@ def _treated(record: TreatmentRecord) -> tuple[str, bool]:
     problem = f"{before.findings[0].problem} " if before.findings else ""
     profile = after.diagnosis.profile
     reach = f": {profile.reach}" if profile is not None else ""
-    return bare(f"{problem}cured by {record.remedy}{reach}"), after.healthy
+    return bare(f"{problem}{'relieved' if record.left else 'cured'} by {record.remedy}{reach}"), after.healthy
 
 
 def _changed(path: Path) -> float:

@@ -136,7 +136,9 @@ def _raw_scores(graph: Graph) -> Finding | None:
             made = graph.site(source).operation if source >= 0 else ""
             if signal is None or made.startswith("log") or made in ("softmax", "sigmoid"):  # those: `loss-saturation`
                 continue
-            if signal.maximum < 1.0 or signal.mean + signal.deviation < 0.5:
+            # A negative log-likelihood that is the whole loss and falls below 0 says that a probability is above 1.
+            below = not graph.consumers.get(site.order) and min(graph.run.losses, default=0.0) < -0.5
+            if not below and (signal.maximum < 1.0 or signal.mean + signal.deviation < 0.5):
                 continue
             return _finding(
                 f"nll_loss takes numbers around {number(signal.mean)} with deviation {number(signal.deviation)} from {graph.site(source).name}: "

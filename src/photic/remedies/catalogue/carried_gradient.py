@@ -8,7 +8,7 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("severed-gradient",), changes="function", sources=("bengio2013ste", "paszke2017"), rank=2)
+@remedy(treats=("severed-gradient",), changes="function", sources=("bengio2013", "paszke2017"), rank=2)
 def carried_gradient(graph: Graph) -> Prescription | str:
     """The signal that left torch (a list, NumPy, a number) comes back with its gradient.
 

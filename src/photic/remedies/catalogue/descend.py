@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.diverging import negated
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -11,10 +12,18 @@ from photic.remedies.registry import remedy
 def descend(graph: Graph) -> Prescription | str:
     """Downhill: the optimizer minimises.
 
-    What it changes: the sign of the step, `maximize=False`.
+    What it changes: the sign of the step, `maximize=False`; or, where the loss is the negative of an error, that sign.
 
     When not to: where the loss is a score, and more is better.
     """
+    if negated(graph) is not None:
+        signs = [
+            s.name
+            for s in graph.run.sites
+            if s.phase == "loss" and s.operation == "neg" and not graph.consumers.get(s.order)
+        ]
+        if signs:
+            return Prescription(removed=tuple(signs), why="the error is to fall: without the minus sign")
     turned = [r.against for step in graph.run.steps for r in step.parameters if r.against is not None]
     if not turned or sum(turned) <= 0.5 * len(turned):  # cosines: 1 straight uphill
         return "the optimizer minimises already"

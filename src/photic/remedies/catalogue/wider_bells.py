@@ -18,7 +18,7 @@ def wider_bells(graph: Graph) -> Prescription | str:
     """
     found = dead_units(graph, None)
     if found is None:
-        return "no unit is dead"
+        return "no unit is dead on every example"
     factors: dict[str, float] = {}
     for name in found.sites:
         index = graph.run.site(name).order

@@ -1,0 +1,324 @@
+"""Remedies that hand a gradient over, keep numbers finite, take parameters in, or draw all weights: each cures, refuses, keeps its law."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic.diagnosis.graph import Graph
+from photic.probes.audit import measure
+from photic.remedies.carry_out import carry_out
+from photic.remedies.prescription import Prescription
+from photic.remedies.stepping import change_optimizer
+from photic.remedies.treat import treat
+from tests.remedies.test_catalogue import CATALOGUE, treated
+
+draw = torch.Generator().manual_seed(0)
+TEACHER = torch.randn(16, 4, generator=draw)
+BATCHES = [(x, (x @ TEACHER).argmax(1)) for x in (torch.randn(32, 16, generator=draw) for _ in range(40))]
+
+
+def adam(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=1e-2)
+
+
+class Layers(nn.Module):
+    """Two layers, with something between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.above = nn.Linear(16, 32), nn.Linear(32, 4)
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.relu(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above(self.between(self.below(x)))
+
+
+class ThroughNumpy(Layers):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(x.relu().detach().cpu().numpy())
+
+
+class Bells(nn.Module):
+    """Radial basis functions, far narrower than the examples lie apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres, self.above = nn.Parameter(torch.randn(64, 16)), nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above(torch.exp(-20.0 * (x[:, None] - self.centres).square().sum(-1)))
+
+
+class Exponential(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = [16, 64, 64, 64, 4]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = torch.exp(layer(x))
+        return self.layers[-1](x)
+
+
+class Angles(Layers):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.acos(x.clamp(-1.0, 1.0) * 1.0)
+
+
+class Divided(Layers):
+    def between(self, x: Tensor) -> Tensor:
+        positive = torch.relu(x - 1.5)
+        return positive / positive.sum(1, keepdim=True)
+
+
+class MadeAnew(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.above = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above(torch.relu(nn.Linear(16, 32)(x)))
+
+
+class PlainTensor(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = (0.2 * torch.randn(16, 32)).requires_grad_()
+        self.above = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above(torch.relu(x @ self.weight))
+
+
+class OneKey(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores, self.above = nn.Linear(16, 1), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above((self.scores(x).softmax(-1) * x).sum(1))
+
+
+def all_alike() -> nn.Module:
+    model = nn.Sequential(nn.Embedding(20, 16), nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 4))
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.05)
+    return model
+
+
+def words() -> list[tuple[Tensor, Tensor]]:
+    table = torch.randn(20, 4, generator=draw)
+    drawn = [torch.randint(0, 20, (32, 4), generator=draw) for _ in range(40)]
+    return [(x, table[x].sum(1).argmax(1)) for x in drawn]
+
+
+def marked() -> list[tuple[Tensor, Tensor]]:
+    """One of five rows is large, and its class is that of its sign pattern."""
+    batches: list[tuple[Tensor, Tensor]] = []
+    for _ in range(40):
+        x = torch.randn(32, 5, 16, generator=draw)
+        place = torch.randint(0, 5, (32,), generator=draw)
+        x[torch.arange(32), place, 0] += 6.0
+        batches.append((x, (x[torch.arange(32), place] @ TEACHER).argmax(1)))
+    return batches
+
+
+class Weighed(Layers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares = nn.Parameter(torch.ones(2))
+
+
+def weighed(output: Tensor, targets: Tensor, model: Any = None) -> Tensor:
+    errors = torch.stack([F.cross_entropy(output, targets), output.square().mean()])
+    return (model.shares * errors).sum()
+
+
+class Adaptive(torch.optim.SGD):
+    """Clips by itself, to next to nothing, before torch's own step."""
+
+    def step(self, closure: Any = None) -> Any:
+        nothing = 1e-6
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.grad.norm() > nothing:
+                    parameter.grad.mul_(nothing / parameter.grad.norm())
+        return super().step(closure)
+
+
+def wrong_sign(output: Tensor, targets: Tensor) -> Tensor:
+    return -F.cross_entropy(output, targets)
+
+
+CURED = [
+    ("descend", Layers, BATCHES, wrong_sign),
+    ("carried-gradient", ThroughNumpy, BATCHES, F.cross_entropy),
+    ("wider-bells", Bells, BATCHES, F.cross_entropy),
+    ("linear-growth", Exponential, BATCHES, F.cross_entropy),
+    ("adopted-parameters", MadeAnew, BATCHES, F.cross_entropy),
+    ("adopted-parameters", PlainTensor, BATCHES, F.cross_entropy),
+    ("softmax-axis", OneKey, marked(), F.cross_entropy),
+    ("log-probabilities", Layers, BATCHES, F.nll_loss),
+]
+
+
+@pytest.mark.parametrize(("name", "build", "batches", "loss"), CURED)
+def test_each_cures_what_it_is_for(name: str, build: Any, batches: Any, loss: Any) -> None:
+    treatment = treat(build, batches, loss, optimizer=adam, steps=100, workers=1)
+    assert name in treatment.remedy.split(" + "), treatment.report()
+    assert treatment.patch or treatment.paste
+
+
+def test_what_only_lowers_a_loss_without_a_bound_is_refused() -> None:
+    """The sign cannot be taken away in one call: nothing else is a cure, however far below 0 the loss gets."""
+
+    def bare(output: Tensor, targets: Tensor) -> Tensor:
+        return (output.log_softmax(1)[torch.arange(len(targets)), targets]).mean()
+
+    treatment = treat(Layers, BATCHES, bare, optimizer=adam, steps=100, workers=1)
+    assert not treatment.accepted, treatment.report()
+    assert not any(trial.outcome == "accepted" for trial in treatment.trials)
+
+
+def test_what_trains_far_better_in_spite_of_a_finding_relieves_and_says_so() -> None:
+    treatment = treated("groups-by-wrong-prefix")
+    trial = next(trial for trial in treatment.trials if trial.remedy == treatment.remedy)
+    assert treatment.remedy == "own-parameters" and trial.seeds == 2, treatment.report()
+    assert trial.brought and set(trial.effects) >= {f"{name} comes with it" for name in trial.brought}
+    assert treatment.record.left == trial.brought
+    assert "relieved by own-parameters" in treatment.report() and "comes with it" in treatment.report()
+
+
+def test_weights_that_torch_draws_cure_an_embedding_of_one_number() -> None:
+    batches = words()
+    graph = Graph.of(measure(all_alike(), batches[0], F.cross_entropy))
+    prescription = CATALOGUE["default-weights"].prescribe(graph)
+    assert isinstance(prescription, Prescription)
+    treatment = treat(all_alike, batches, F.cross_entropy, optimizer=adam, steps=100, workers=1, thorough=True)
+    outcomes = {trial.remedy: trial.outcome for trial in treatment.trials}
+    assert outcomes["default-weights"] == "accepted", treatment.report()
+
+
+@pytest.mark.parametrize("remedy", sorted({name for name, *_ in CURED} | {"finite-values", "fixed-loss-weights"}))
+def test_none_of_them_is_for_a_plain_network(remedy: str) -> None:
+    said = CATALOGUE[remedy].prescribe(Graph.of(measure(Layers(), BATCHES[0], F.cross_entropy)))
+    assert isinstance(said, str) and len(said) > 15
+
+
+def test_what_comes_back_keeps_its_value_and_gets_the_gradient_of_a_tensor() -> None:
+    torch.manual_seed(0)
+    model, (x, y) = ThroughNumpy(), BATCHES[0]
+    whole, before = Layers(), model(x)
+    whole.load_state_dict(model.state_dict())
+    graph = Graph.of(measure(model, (x, y), F.cross_entropy))
+    prescription = CATALOGUE["carried-gradient"].prescribe(graph)
+    assert isinstance(prescription, Prescription)
+    carry_out(prescription, model, seed=0)
+    assert torch.equal(model(x), before)
+    for one in (model, whole):
+        F.cross_entropy(one(x), y).backward()
+    torch.testing.assert_close(model.below.weight.grad, whole.below.weight.grad)
+
+
+def test_finite_numbers_stay_to_the_bit_and_infinite_slopes_count_nothing() -> None:
+    torch.manual_seed(0)
+    model, x = Divided(), BATCHES[0][0]
+    x = torch.cat([x, torch.zeros(1, 16)])  # nothing passes there: 0 / 0
+    plain = copy.deepcopy(model)
+    carry_out(Prescription(finite=("/div#1",)), model, seed=0)
+    value, other = model(x), plain(x)
+    good = torch.isfinite(other).all(1)
+    assert not bool(good.all()) and torch.equal(value[good], other[good]) and bool(torch.isfinite(value).all())
+    value.sum().backward()
+    plain(x[good]).sum().backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters() if p.grad is not None)
+    torch.testing.assert_close(model.below.weight.grad, plain.below.weight.grad)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("guards", {"/acos#1": (-1.0 + 1e-6, 1.0 - 1e-6)}), ("finite", ("/acos#1",))]
+)
+def test_an_arc_cosine_passes_finite_slopes_alone(field: str, value: Any) -> None:
+    model = Angles()
+    x = 100.0 * BATCHES[0][0]  # most cosines are 1 or -1
+    changed: Any = {field: value}
+    carry_out(Prescription(**changed), model, seed=0)
+    model(x).sum().backward()
+    gradient = model.below.weight.grad
+    assert gradient is not None and bool(torch.isfinite(gradient).all())
+
+
+def test_a_division_is_guarded_with_the_sign_of_what_is_below() -> None:
+    class Quotient(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 1.0 / x
+
+    model = Quotient()
+    carry_out(Prescription(denominators={"/div#1": 1e-3, "/reciprocal#1": 1e-3, "/rdiv#1": 1e-3}), model, seed=0)
+    x = torch.tensor([-2.0, -1e-6, 0.0, 1e-6, 4.0], requires_grad=True)
+    with torch.no_grad():
+        expected = torch.tensor([-0.5, -1e3, 1e3, 1e3, 0.25])
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_adopted_parameters_are_made_once_and_held_by_the_optimizer() -> None:
+    model, x = MadeAnew(), BATCHES[0][0]
+    assert not torch.equal(model(x), model(x))
+    optimizer = adam(model)
+    prescription = Prescription(adopted=("<Linear>",))
+    state = torch.get_rng_state()
+    carry_out(prescription, model, seed=0, batch=BATCHES[0])
+    assert torch.equal(torch.get_rng_state(), state)
+    change_optimizer(prescription, optimizer, model)
+    assert torch.equal(model(x), model(x))
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert len(list(model.parameters())) == 4 and held == {id(parameter) for parameter in model.parameters()}
+
+
+def test_a_tensor_that_the_model_keeps_is_reported_and_one_made_in_the_forward_is_not() -> None:
+    class Sensitive(Layers):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.detach().clone().requires_grad_())
+
+    def problems(model: nn.Module) -> set[str]:
+        from photic.checkups.check import check
+
+        return {finding.problem for finding in check(model, BATCHES, F.cross_entropy, adam(model)).findings}
+
+    assert "severed-unregistered-module" in problems(PlainTensor())
+    assert "severed-unregistered-module" not in problems(Sensitive())
+
+
+def test_a_users_own_clipping_gives_way_to_the_new_limit() -> None:
+    torch.manual_seed(0)
+    model, (x, y) = Layers(), BATCHES[0]
+    optimizer = Adaptive(model.parameters(), lr=1.0)
+    change_optimizer(Prescription(clip_limit=0.5), optimizer, model)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    F.cross_entropy(model(x), y).backward()
+    norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None))
+    optimizer.step()
+    moved = math.sqrt(
+        sum(float((p.detach() - old).square().sum()) for p, old in zip(model.parameters(), before, strict=True))
+    )
+    assert moved == pytest.approx(min(norm, 0.5), rel=1e-4)
+
+
+def test_weights_of_a_loss_that_are_not_trained_stay() -> None:
+    model = Weighed()
+    carry_out(Prescription(frozen=("shares",)), model, seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = BATCHES[0]
+    weighed(model(x), y, model).backward()
+    optimizer.step()
+    assert torch.equal(model.shares, torch.ones(2)) and model.below.weight.grad is not None
