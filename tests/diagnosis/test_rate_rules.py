@@ -198,6 +198,52 @@ def test_frozen_layers_are_told_while_the_loss_stands_still(how: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("how", ["requires_grad", "rate"])
+def test_layers_frozen_before_anything_was_learned_in_them_are_a_warning(how: str) -> None:
+    model = seeded(
+        lambda: nn.Sequential(nn.Linear(64, 64), nn.Sigmoid(), nn.Linear(64, 64), nn.Sigmoid(), nn.Linear(64, 10))
+    )
+    body, head = list(model[:4].parameters()), list(model[4].parameters())
+    if how == "requires_grad":
+        model[:4].requires_grad_(False)
+        optimizer = torch.optim.Adam(head, 1e-3)
+    else:
+        optimizer = torch.optim.Adam([{"params": body, "lr": 1e-12}, {"params": head}], 1e-3)
+    found = {f.problem: f for f in photic.check(model, classes(), F.cross_entropy, optimizer).findings}
+    assert found["frozen-layers"].severity == "warning" and found["frozen-layers"].sites == ("0", "2")
+    assert "nothing was learned in them" in found["frozen-layers"].reason
+
+
+def test_a_frozen_embedding_of_zeros_is_no_fault_of_the_data() -> None:
+    def silent() -> nn.Module:
+        table = nn.Embedding.from_pretrained(torch.zeros(17, 8))
+        return nn.Sequential(table, nn.Flatten(), nn.Linear(512, 32), nn.ReLU(), nn.Linear(32, 10))
+
+    words = [((8 + 2 * x).long().clamp(0, 16), y) for x, y in classes()]
+    model = seeded(silent)
+    found = {f.problem: f for f in photic.check(model, words, F.cross_entropy, adam(1e-3)(model)).findings}
+    assert found["frozen-layers"].severity == "warning" and found["frozen-layers"].sites == ()
+    assert "0 stay as they are" in found["frozen-layers"].reason and "class-prior-only" not in found
+
+
+def test_a_vector_that_scales_a_branch_of_zeros_meets_its_zero() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, start: float) -> None:
+            super().__init__()
+            self.stem, self.branch, self.head = nn.Linear(64, 32), nn.Linear(32, 32), nn.Linear(32, 10)
+            self.layer_scale = nn.Parameter(torch.full((32,), start))
+            nn.init.zeros_(self.branch.weight)
+            nn.init.zeros_(self.branch.bias)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.stem(x))
+            return self.head(x + self.layer_scale * self.branch(x))
+
+    for start, sick in ((0.0, True), (1e-3, False)):
+        found = [f.problem for f in problems(seeded(lambda s=start: Scaled(s)), classes(), F.cross_entropy, adam(1e-3))]
+        assert ("zero-times-zero" in found) == sick
+
+
 @pytest.mark.parametrize(("depth", "width", "sick"), [(40, 24, True), (8, 24, False), (20, 64, False)])
 def test_a_plain_network_that_is_deep_for_its_width_is_named(depth: int, width: int, sick: bool) -> None:
     model = seeded(lambda: stack([64, *[width] * depth, 10], nn.ReLU, he))

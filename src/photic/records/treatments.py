@@ -21,8 +21,8 @@ class Trial:
         remedy: hyphenated name; `untreated` for the control.
         title: what was done, in a few words: `Xavier weights by the activation that follows`.
         changes: `training` | `weights` | `function`; '' for the control.
-        outcome: `accepted` cured, or lets the network train far better in spite of a finding; `refused` did not; `stopped` was left behind by better ones, or out of time; `failed` raised an error;
-            `not-applicable` could not be applied. `control` is the untreated run.
+        outcome: `accepted` cured, or lets the network train far better in spite of a finding; `refused` did not; `stopped` was left
+            behind by better ones, or out of time; `failed` raised an error; `not-applicable` could not be applied. `control` is the untreated run.
         reason: why this outcome, in one sentence with the numbers.
         losses: training loss of every step.
         held_back_loss: the user's loss on held-back batches after the last step.

@@ -42,8 +42,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         lstm_forget(model, generator)
     elif prescription.recurrence == "default":
         _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
-    for name in prescription.frozen:
-        parameters[name].requires_grad_(False)
+    for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
+        for name in names:
+            parameters[name].requires_grad_(trained)
     if prescription.fresh:
         _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:

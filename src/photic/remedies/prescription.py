@@ -59,6 +59,7 @@ class Prescription:
         axes: softmax site to the axis that it is taken over.
         logarithms: sites whose first argument goes through a log_softmax first.
         frozen: parameters that are not trained.
+        thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
@@ -110,6 +111,7 @@ class Prescription:
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
+    thawed: tuple[str, ...] = ()
     fresh: bool = False
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +17,8 @@ from photic.remedies.prescription import Prescription
 def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     """Carry out what a prescription says of the optimizer, in place; the order is unscale, clip, warm up, step, clear."""
     groups = optimizer.param_groups
+    if prescription.thawed:
+        _thaw(prescription.thawed, optimizer, model)
     if prescription.owned or prescription.registered or prescription.adopted or prescription.gated:
         _own(optimizer, model)
     for group in groups:
@@ -34,6 +37,15 @@ def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimize
         optimizer.register_step_pre_hook(_WarmUp(prescription.warmup))
     if prescription.zeroed:
         optimizer.register_step_post_hook(_clear)
+
+
+def _thaw(names: Sequence[str], optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Move the parameters into the group with the largest rate."""
+    parameters = [model.get_parameter(name) for name in names]
+    known = set(map(id, parameters))
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
+    max(optimizer.param_groups, key=lambda group: float(group["lr"]))["params"] += parameters
 
 
 def _own(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.drawn import one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
@@ -64,11 +65,18 @@ def class_prior_only(
 
 
 def _one_example(graph: Graph) -> str:
-    """Return the first layer if all examples of a batch enter it alike, at the first audit and the last; '' otherwise."""
+    """Return the first layer if all examples of a batch enter it alike, at the first audit and the last; '' otherwise.
+
+    What a layer makes whose weights are one number each says nothing of what enters it.
+    """
     first = next((site for site in graph.run.sites if site.kind == "weight" and site.phase == "model"), None)
     spreads = [] if first is None else [each.reading(first.order).spread for each in (graph.first, graph.last)]
     same = bool(spreads) and all(spread is not None and spread.examples < _SAME for spread in spreads)
-    return first.name if same and first is not None else ""
+    if not same or first is None:
+        return ""
+    # What is frozen and takes numbers of words is in no way of the gradient, so that no site knows of it.
+    silent = [p for p in one_number(graph) if not p.sites or min(p.sites) <= first.order]
+    return "" if silent else first.name
 
 
 def _alike(graph: Graph, layer: str, training: Training) -> Finding:

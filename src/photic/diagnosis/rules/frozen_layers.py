@@ -1,7 +1,10 @@
-"""Frozen layers: left as they are by `requires_grad=False` or a learning rate of 0, while the loss stands still."""
+"""Frozen layers: left as they are by `requires_grad=False` or next to no learning rate, while the loss stands still."""
 
 from __future__ import annotations
 
+import math
+
+from photic.diagnosis.drawn import as_drawn, one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -9,44 +12,75 @@ from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 
+_NEXT_TO_NONE = 1e-6  # of the largest rate; layer-wise decay of fine-tuning ends above 1e-4
+_PLENTY = 4096  # numbers from which on the variance of one matrix says how it was drawn
+
 
 @rule(sources=("zhang2022",))
-def frozen_layers(graph: Graph, training: Training | None) -> Finding | None:
+def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) -> Finding | None:
     """Layers do not move because they are told not to, and the loss does not fall.
 
-    Signs: layers all of whose parameters have `requires_grad=False`, or a learning rate of 0 beside others that have one, and
-    training steps that do not lower the loss.
+    Signs: layers all of whose parameters have `requires_grad=False`, or a learning rate of 0 (a millionth) beside others that have
+    one, and training steps that do not lower the loss.
 
     Why it matters: what is frozen by a line that was forgotten looks like any other layer.
 
     False alarms: freezing is nearly always meant (a pre-trained backbone, the base of a low-rank update), so this is
-    information, and nothing is said while the loss falls, or where several optimizers take turns (a GAN).
+    information, and nothing is said while the loss falls, or where several optimizers take turns (a GAN). It is a warning after
+    `enough` steps where nothing was learned in what is frozen: it has the variance that torch draws layers with, or all numbers alike.
     """
     run = graph.run
     if training is None or learns(training) or run.facts.get("optimizers") == "several":
         return None
     rates = {p.learning_rate for p in run.parameters if p.trainable and p.learning_rate is not None}
-    by_rate = len(rates) > 1 and 0.0 in rates
+    none = _NEXT_TO_NONE * max(rates, default=0.0)
+    by_rate = len(rates) > 1 and min(rates) <= none
     still: dict[str, str] = {}
+    places: list[int] = []
     for site in run.sites:
         held = [p for p, _ in graph.parameters.get(site.order, [])]
         if site.kind != "weight" or site.phase != "model" or not held:
             continue
         if not any(p.trainable for p in held):
             still[site.name] = "requires_grad=False"
-        elif by_rate and all(p.learning_rate == 0.0 for p in held if p.trainable):
-            still[site.name] = "a learning rate of 0"
+        elif by_rate and all(p.learning_rate is not None and p.learning_rate <= none for p in held if p.trainable):
+            still[site.name] = "a learning rate of 0" if min(rates) == 0.0 else f"a learning rate of {min(rates):g}"
+        else:
+            continue
+        places.append(site.order)
+    # What is frozen and takes numbers of words lies in no way of the gradient: no site knows of it.
+    alike = [p for p in one_number(graph) if not p.trainable]
+    unseen = [p.name.rpartition(".")[0] or p.name for p in alike if not p.sites]
+    sites = tuple(still)
+    still |= dict.fromkeys(unseen, "requires_grad=False")
     if not still:
         return None
     causes = " and ".join(sorted(set(still.values())))
+    raw = training.steps >= enough and (bool(alike) or _as_drawn(graph, places))
     return Finding(
         problem="frozen-layers",
-        severity="info",
-        sites=tuple(still),
-        where=run.site(next(iter(still))).where,
+        severity="warning" if raw else "info",
+        sites=sites,
+        where=run.site(sites[0]).where if sites else "",
         evidence=(Evidence("layers that are frozen", float(len(still)), "layers"),),
-        reason=f"{listed(list(still))} stay as they are, by {causes}, and the loss does not fall within {training.steps} steps.",
+        reason=f"{listed(list(still))} stay as they are, by {causes}, and the loss does not fall within {training.steps} steps"
+        + ("; nothing was learned in them: they are as torch draws them, or all numbers alike." if raw else "."),
         advice="If they are meant to learn, set requires_grad to True and give them a rate; if not, all is well with them.",
         confidence=0.9,
         sources=("zhang2022",),
     )
+
+
+def frozen_parameters(graph: Graph) -> list[str]:
+    """Return the parameters of the model that are frozen, or have next to no learning rate beside others."""
+    own = [
+        p for p in graph.run.parameters if "<" not in p.name and not any(graph.site(i).phase == "loss" for i in p.sites)
+    ]
+    none = _NEXT_TO_NONE * max((p.learning_rate for p in own if p.learning_rate is not None), default=0.0)
+    return [p.name for p in own if not p.trainable or (p.learning_rate is not None and p.learning_rate <= none)]
+
+
+def _as_drawn(graph: Graph, places: list[int]) -> bool:
+    """Whether all layers are as torch draws them; of a single small one chance may say so."""
+    sizes = [math.prod(p.shape) for index in places for p, _ in graph.parameters.get(index, [])]
+    return as_drawn(graph, places, fewest=1 if max(sizes, default=0) >= _PLENTY else 2)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from photic.diagnosis.drawn import as_drawn
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -41,7 +40,7 @@ def unowned_parameters(graph: Graph, training: Training | None = None, *, enough
     places = sorted({site for parameter in left_out for site in parameter.sites})
     below = bool(held) and max(places) < min(held) and not graph.run.foreign
     stuck = training is not None and training.steps >= enough and training.first > 0.0 and not learns(training)
-    raw = _as_drawn(graph, places)
+    raw = as_drawn(graph, places)
     warns = below and (stuck or raw)
     names = [parameter.name for parameter in left_out]
     return Finding(
@@ -76,16 +75,3 @@ def unowned_parameters(graph: Graph, training: Training | None = None, *, enough
         confidence=0.8 if warns else 0.6 if below else 0.9,
         sources=("paszke2017",),
     )
-
-
-def _as_drawn(graph: Graph, places: list[int]) -> bool:
-    """Whether all layers among the sites, two or more, have the variance of torch's default but for chance (3 deviations)."""
-    drawn: list[bool] = []
-    for index in places:
-        facts = graph.first.reading(index).weight
-        sizes = [math.prod(p.shape) for p, _ in graph.parameters.get(index, []) if len(p.shape) > 1]
-        if graph.site(index).kind == "weight":
-            # n numbers drawn evenly have a mean square that deviates by sqrt(0.8 / n) of itself
-            room = 3.0 * math.sqrt(0.8 / max(sizes, default=1))
-            drawn.append(facts is not None and abs(3.0 * facts.row_square_sum - 1.0) < room)
-    return len(drawn) > 1 and all(drawn)

@@ -48,6 +48,11 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     )
 
 
+def _scales(graph: Graph, parameter: Parameter) -> bool:
+    """Whether a vector does nothing but multiply a signal."""
+    return all(graph.site(index).operation == "mul" for index in parameter.sites)
+
+
 def stuck_parameters(graph: Graph) -> list[Parameter]:
     """Return the trained matrices and gates that are exactly 0 and get a gradient of exactly 0, first and last."""
     stuck = list(range(len(graph.run.parameters)))
@@ -61,7 +66,12 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
             if parameter.trainable
             and parameter.owned is not False
             and parameter.sites
-            and (len(parameter.shape) != 1 or parameter.shape == (1,) or multiplies(parameter))
+            and (
+                len(parameter.shape) != 1
+                or parameter.shape == (1,)
+                or multiplies(parameter)
+                or _scales(here, parameter)
+            )
             and reading.weight.rms == 0.0
             and reading.weight.count > 0
             and reading.gradient is not None
