@@ -243,11 +243,12 @@ class _Reader:
         try:
             count, counts, k = values.numel(), self.counts, self.k
             before = self.table.copy() if counts[k] else None
-            if _PASS is not None and values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous():
+            plain = _PASS is not None and values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous()
+            if plain and (pointer := values.data_ptr()):  # zeros that torch keeps without memory have none
                 if count < _FEW:
-                    _PASS(values.data_ptr(), count, self.row, self.histogram)
+                    _PASS(pointer, count, self.row, self.histogram)
                 else:
-                    _TEAM.glance_float32(values.data_ptr(), count, self.row, self.histogram)
+                    _TEAM.glance_float32(pointer, count, self.row, self.histogram)
             elif values.is_cuda and self.glance.launch(self.place, values.detach()):
                 counts[k] += count
                 return

@@ -30,6 +30,7 @@ OF_THE_DATA = {"class-prior-only"}
 ENOUGH = (
     100  # steps in which a healthy network lowers its loss; with fewer, one in which nothing is found is left alone
 )
+WORTH_A_TRY = {"weights-too-large"}  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
 
@@ -162,11 +163,13 @@ def treat(
     if before.run.stopped:
         return nothing(f"the network could not be run, so nothing was tried: {before.run.stopped}")
     silent = not problems and not stuck(before)
-    if silent and steps < ENOUGH:
+    hinted = {f.problem for f in before.findings} & WORTH_A_TRY if not problems else set[str]()
+    if silent and not hinted and steps < ENOUGH:
         return nothing(HEALTHY)
     if problems and problems <= OF_THE_DATA and any(f.severity == "critical" for f in before.findings):
         return nothing("what is wrong lies in the data, which no remedy changes: nothing was tried")
-    chosen, unfit = _prescribe(Graph.of(before.run), [f.problem for f in before.findings if f.problem in problems])
+    treated = [f.problem for f in before.findings if f.problem in problems | hinted]
+    chosen, unfit = _prescribe(Graph.of(before.run), treated)
     others = _of_others(Graph.of(before.run), {remedy.name for remedy, _ in chosen} | {trial.remedy for trial in unfit})
     if not chosen and not others:
         return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems)) or 'it'}", unfit)
@@ -192,13 +195,15 @@ def treat(
         *search.trials,
     )
     runs = crew.trained / steps
-    if not problems and search.learns:
+    best = search.best
+    if not problems and search.learns and best is None:
         late = "" if silent else f"; its loss only falls after more than {len(before.run.losses)} steps"
         return nothing(f"{HEALTHY}{late}")
-    if silent:
+    if not problems and search.learns:
+        notes.append(f"the network learns as it is, in spite of {', '.join(sorted(hinted))}; it learns far better when treated")
+    elif silent:
         notes.append(f"nothing was found in {len(before.run.losses)} steps, but in {steps} the loss does not fall")
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
-    best = search.best
     if best is None:
         notes.append(_nearest(search.trials, minutes if over() else None))
         record = TreatmentRecord(before, None, trials, "", "", "", tuple(notes), runs)

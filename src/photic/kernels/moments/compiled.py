@@ -38,6 +38,8 @@ def moments(tensor: Tensor) -> Moments:
     count = values.numel()
     if count == 0:
         return Moments(0, 0.0, 0.0, 0.0)
+    if values.data_ptr() == 0:
+        return torch_passes.moments(tensor)
     row, address = _row()
     if dtype is torch.float64:
         held = dense(values)
@@ -50,9 +52,11 @@ def moments(tensor: Tensor) -> Moments:
 def read(values: Tensor, row: int, *, every: int = 0, histogram: int = 0) -> bool:
     """Write the sums of a float32, bfloat16 or float16 tensor to the row at an address, and its histogram to another.
 
-    False: it is none of these, and nothing was written.
+    False: it is none of these, and nothing was written; nor for zeros that torch keeps without memory, as the gradient of `sgn`.
     """
     dtype = values.dtype
+    if values.data_ptr() == 0:
+        return False
     if dtype is torch.float16:
         held = dense(values.float())
     elif dtype is torch.float32 or dtype is torch.bfloat16:
