@@ -81,6 +81,21 @@ class Divided(Layers):
         return positive / positive.sum(1, keepdim=True)
 
 
+class ToWhole(Layers):
+    def between(self, x: Tensor) -> Tensor:
+        return (8.0 * x).to(torch.int8).float() / 8.0
+
+
+class OneOfMany(Layers):
+    def between(self, x: Tensor) -> Tensor:
+        return F.one_hot(x.argmax(1), 32).float()
+
+
+class TwoNumbers(Layers):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.where(x > 0.0, 1.0, -1.0)
+
+
 class MadeAnew(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -165,6 +180,9 @@ CURED = [
     ("carried-gradient", ThroughNumpy, BATCHES, F.cross_entropy),
     ("wider-bells", Bells, BATCHES, F.cross_entropy),
     ("linear-growth", Exponential, BATCHES, F.cross_entropy),
+    ("straight-through", ToWhole, BATCHES, F.cross_entropy),
+    ("soft-choice", OneOfMany, BATCHES, F.cross_entropy),
+    ("soft-choice", TwoNumbers, BATCHES, F.cross_entropy),
     ("adopted-parameters", MadeAnew, BATCHES, F.cross_entropy),
     ("adopted-parameters", PlainTensor, BATCHES, F.cross_entropy),
     ("softmax-axis", OneKey, marked(), F.cross_entropy),
@@ -228,6 +246,29 @@ def test_what_comes_back_keeps_its_value_and_gets_the_gradient_of_a_tensor() -> 
     for one in (model, whole):
         F.cross_entropy(one(x), y).backward()
     torch.testing.assert_close(model.below.weight.grad, whole.below.weight.grad)
+
+
+@pytest.mark.parametrize(
+    ("build", "pair", "soft"),
+    [
+        (OneOfMany, ("/argmax#1", "/one_hot#1"), lambda z: z.softmax(-1)),
+        (TwoNumbers, ("/gt#1", "/where#1"), lambda z: 2.0 * torch.sigmoid(z) - 1.0),
+    ],
+)
+def test_a_choice_keeps_its_value_and_lends_what_decides_the_gradient_of_a_mixture(
+    build: Any, pair: tuple[str, str], soft: Any
+) -> None:
+    torch.manual_seed(0)
+    model, x = build(), BATCHES[0][0]
+    before = model(x)
+    carry_out(Prescription(choices=(pair,)), model, seed=0)
+    torch.testing.assert_close(model(x), before, rtol=0.0, atol=1e-6)
+    model(x).square().sum().backward()
+    scores = model.below(x).detach().requires_grad_()
+    hard = model.between(scores.detach())
+    model.above(hard + soft(scores) - soft(scores).detach()).square().sum().backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(model.below.weight.grad, scores.grad.T @ x, rtol=1e-4, atol=1e-5)
 
 
 def test_finite_numbers_stay_to_the_bit_and_infinite_slopes_count_nothing() -> None:

@@ -262,7 +262,8 @@ def _collect(value: Any, found: list[Tensor], depth: int) -> None:
         _collect((value.start, value.stop, value.step), found, depth + 1)
 
 
-def _is_real(tensor: Tensor) -> bool:
+def is_real(tensor: Tensor) -> bool:
+    """Whether a tensor holds real or complex numbers."""
     return tensor.is_floating_point() or tensor.is_complex()
 
 
@@ -271,7 +272,7 @@ def watching(
     model: nn.Module,
     visitor: Visitor,
     crossed: Callable[[Any, str], None] | None = None,
-    follows: Callable[[Tensor], bool] = _is_real,
+    follows: Callable[[Tensor], bool] = is_real,
 ) -> Iterator[Watcher]:
     """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
 
@@ -289,7 +290,7 @@ def made(
     model: nn.Module,
     visitor: Visitor,
     crossed: Callable[[Any, str], None] | None = None,
-    follows: Callable[[Tensor], bool] = _is_real,
+    follows: Callable[[Tensor], bool] = is_real,
     fault: Fault | None = None,
 ) -> Watcher:
     """Return what `watching` enters, to be put up and taken down at will.

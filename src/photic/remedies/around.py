@@ -18,11 +18,16 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
     if p.revealed:
         lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")
-    for scores, lookup in p.choices:
+    for decides, taken in p.choices:
+        soft = "scores.softmax(-1) @ table.weight"
+        if "/one_hot" in taken:
+            soft = "scores.softmax(-1)"
+        elif "/where" in taken:
+            soft = "no + (yes - no) * torch.sigmoid(difference)"
         lines += [
-            f"# {scores} and {lookup}: with `scores` what argmax takes and `table` the embedding,",
-            "soft = scores.softmax(-1) @ table.weight",
-            "chosen = table(scores.argmax(-1)) + soft - soft.detach()",
+            f"# {decides} and {taken}: with `chosen` what comes out (a float), and what decides as `scores` or `difference`,",
+            f"soft = {soft}",
+            "chosen = chosen + soft - soft.detach()",
         ]
     for name in p.comparisons:
         lines += [

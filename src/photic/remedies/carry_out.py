@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from photic.initialisers.initialise import initialise
 from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, orthogonal_recurrence
 from photic.probes.batches import call as call_model
 from photic.probes.batches import split
-from photic.probes.calls import Call, watching
+from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.prescription import LayerInitialisation, Prescription
@@ -125,12 +126,8 @@ class _SubstitutedForward:
         for substitute in self.substitutes.values():
             if isinstance(substitute, BatchNormalise):
                 substitute.training = self.model.training
-        with watching(self.model, self.visit):
+        with _substituting(self.model, self.substitutes):
             return self.forward(*args, **kwargs)
-
-    def visit(self, call: Call) -> Any:
-        substitute = self.substitutes.get(call.name)
-        return call.run() if substitute is None else substitute(call)
 
 
 class _SubstitutedLoss:
@@ -140,10 +137,21 @@ class _SubstitutedLoss:
         self.model, self.loss, self.substitutes = model, loss, substitutes
 
     def __call__(self, output: Any, targets: Any) -> Any:
-        with watching(self.model, self.visit) as watcher:
+        with _substituting(self.model, self.substitutes) as watcher:
             watcher.phase = "loss"
             return self.loss(output, targets)
 
-    def visit(self, call: Call) -> Any:
-        substitute = self.substitutes.get(call.name)
-        return call.run() if substitute is None else substitute(call)
+
+@contextmanager
+def _substituting(model: nn.Module, substitutes: Mapping[str, Substitute]) -> Iterator[Watcher]:
+    """Substitute calls by the names that an audit gives them: it follows numbers, and whole numbers and masks made of them."""
+    made: dict[int, Tensor] = {}  # kept while the block lasts, so that no id is given again
+
+    def visit(call: Call) -> Any:
+        substitute = substitutes.get(call.name)
+        value = call.run() if substitute is None else substitute(call)
+        made.update((id(one), one) for one in tensors_in(value) if not is_real(one))
+        return value
+
+    with watching(model, visit, follows=lambda tensor: is_real(tensor) or id(tensor) in made) as watcher:
+        yield watcher

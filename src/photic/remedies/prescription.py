@@ -46,7 +46,8 @@ class Prescription:
         squeezed: site name to whether its last axis, of length 1, is taken away (True) or such an axis is added (False).
         removed: sites that hand their input through: a `detach` that severs.
         revealed: sites that run under `no_grad` and are to be recorded all the same.
-        choices: (argmax, embedding) sites: what is looked up keeps its value, and the scores get the gradient of a softmax.
+        choices: (argmax, embedding or one_hot) or (comparison, where) sites: what is taken keeps its value, and what decides gets the
+            gradient of a softmax or of a sigmoid.
         comparisons: sites of comparisons of which numbers are made: they are 0 or 1 as before, and what is compared gets the
             gradient of a logistic sigmoid of the difference.
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.

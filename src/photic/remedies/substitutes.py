@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from photic.probes.calls import Call
 from photic.remedies.bridges import Bridge
+from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.prescription import Prescription
 
@@ -68,11 +69,11 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _Balance(place, factor)
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
-    for scores, lookup in prescription.choices:
-        choice = _Choice()
-        found[scores], found[lookup] = choice.enter, choice.leave
+    for scores, taken in prescription.choices:
+        choice = Choice()
+        found[scores], found[taken] = choice.enter, choice.leave
     for name in prescription.comparisons:
-        found[name] = _soft_comparison
+        found[name] = soft_comparison
     for layer, activation in prescription.residual:
         branch = _Branch()
         found[layer], found[activation] = branch.enter, branch.leave
@@ -128,13 +129,6 @@ class BatchNormalise:
 
 def _hand_through(call: Call) -> Any:
     return call.args[0]
-
-
-def _soft_comparison(call: Call) -> Any:
-    """0 or 1, with the gradient of a logistic sigmoid of the difference."""
-    difference = call.args[0] - call.args[1]
-    soft = torch.sigmoid(difference if call.operation in ("gt", "ge") else -difference)
-    return call.run().to(soft.dtype) + (soft - soft.detach())
 
 
 def _squeezed(call: Call) -> Any:
@@ -249,26 +243,6 @@ class _Balance:
         args = list(call.args)
         args[self.place] = args[self.place] * self.factor
         return call.function(*args, **call.kwargs)
-
-
-class _Choice:
-    """Looks up what argmax chose, and passes the scores the gradient that the softmax-weighted sum would have."""
-
-    def __init__(self) -> None:
-        self.scores: Tensor | None = None
-
-    def enter(self, call: Call) -> Any:
-        self.scores = call.args[0]
-        return call.run()
-
-    def leave(self, call: Call) -> Any:
-        value: Tensor = call.run()
-        scores, self.scores = self.scores, None
-        table: Any = next((item for item in call.args if isinstance(item, nn.Parameter)), None)
-        if scores is None or table is None or scores.shape[-1] != table.shape[0]:
-            return value
-        soft = scores.softmax(-1) @ table
-        return value + (soft - soft.detach()) if soft.shape == value.shape else value
 
 
 class Connected:

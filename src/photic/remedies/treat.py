@@ -200,7 +200,9 @@ def treat(
         late = "" if silent else f"; its loss only falls after more than {len(before.run.losses)} steps"
         return nothing(f"{HEALTHY}{late}")
     if not problems and search.learns:
-        notes.append(f"the network learns as it is, in spite of {', '.join(sorted(hinted))}; it learns far better when treated")
+        notes.append(
+            f"the network learns as it is, in spite of {', '.join(sorted(hinted))}; it learns far better when treated"
+        )
     elif silent:
         notes.append(f"nothing was found in {len(before.run.losses)} steps, but in {steps} the loss does not fall")
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")

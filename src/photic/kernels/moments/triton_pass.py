@@ -72,7 +72,13 @@ def _add_up(rows: Any, programs: Any, result: Any, most: tl.constexpr) -> None:
 def readable(values: Tensor) -> bool:
     """Tell whether `launch` can read this tensor: a plain one of real numbers of at most 32 bits, with memory of its own."""
     plain = type(values) is Tensor or type(values) is torch.nn.Parameter
-    return plain and values.dtype in DTYPES and values.layout is torch.strided and not values.is_neg() and not values._is_zerotensor()
+    return (
+        plain
+        and values.dtype in DTYPES
+        and values.layout is torch.strided
+        and not values.is_neg()
+        and not values._is_zerotensor()
+    )
 
 
 def launch(values: Tensor, row: Tensor) -> None:

@@ -6,22 +6,31 @@ from photic.diagnosis.graph import Graph
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
+# what decides, and what takes it
+_TAKEN = {"argmax": ("embedding", "one_hot"), **dict.fromkeys(("gt", "ge", "lt", "le"), ("where",))}
+
 
 @remedy(treats=("severed-nondifferentiable",), changes="function", sources=("bengio2013",), rank=1)
 def soft_choice(graph: Graph) -> Prescription | str:
-    """What argmax chooses from a table is looked up as before, and the scores get the gradient of a softmax.
+    """What argmax chooses is taken as before, a row of a table or a one of many, and the scores get the gradient of a softmax.
 
-    What it changes: the gradient alone: that of the table weighted by the softmax of the scores (straight-through).
+    What it changes: the gradient alone: that of the rows weighted by the softmax of the scores (straight-through). Of a comparison that
+    chooses between two numbers, `where(x > 0, a, b)`: that of a sigmoid.
 
     When not to: where the choice is an action whose outcome is not differentiable; take a policy gradient there.
     """
     pairs: list[tuple[str, str]] = []
     for site in graph.run.sites:
-        if site.operation != "argmax" or site.phase != "model":
+        if site.operation not in _TAKEN or site.phase != "model":
             continue
         for after in graph.consumers.get(site.order, []):
-            if graph.site(after).operation == "embedding":
+            numbers = (
+                graph.site(after).operation != "where" or len(graph.feeders.get(after, [])) == 1
+            )  # of no other signal
+            if graph.site(after).operation in _TAKEN[site.operation] and numbers:
                 pairs.append((site.name, graph.site(after).name))
     if not pairs:
-        return "no argmax chooses from a table"
-    return Prescription(choices=tuple(pairs), why="argmax passes no gradient; the softmax of its scores lends its own")
+        return "no argmax or comparison chooses from a table, or between numbers"
+    return Prescription(
+        choices=tuple(pairs), why="a choice passes no gradient; a softmax or sigmoid of what decides lends its own"
+    )

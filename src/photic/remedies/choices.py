@@ -1,0 +1,60 @@
+"""Choices: what argmax or a comparison decides keeps its value, and what decided gets the gradient of a softmax or a sigmoid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic.probes.calls import Call
+
+
+def soft_comparison(call: Call) -> Any:
+    """0 or 1, with the gradient of a logistic sigmoid of the difference."""
+    soft = torch.sigmoid(_difference(call))
+    return call.run().to(soft.dtype) + (soft - soft.detach())
+
+
+def _difference(call: Call) -> Tensor:
+    """How far what is compared lies on the side that makes the comparison true."""
+    difference: Tensor = call.args[0] - call.args[1]
+    return difference if call.operation in ("gt", "ge") else -difference
+
+
+class Choice:
+    """One call decides, another takes what was decided: a row of a table, a one of many, or one of two numbers.
+
+    `argmax` lends the gradient of the softmax of its scores, a comparison that of the sigmoid of its difference.
+    """
+
+    def __init__(self) -> None:
+        self.scores: Tensor | None = None
+
+    def enter(self, call: Call) -> Any:
+        """Keep what decides."""
+        self.scores = call.args[0] if call.operation == "argmax" else _difference(call)
+        return call.run()
+
+    def leave(self, call: Call) -> Any:
+        """Return what was decided, with the gradient."""
+        value: Tensor = call.run()
+        scores, self.scores = self.scores, None
+        soft = None if scores is None else _soft(call, scores)
+        if soft is None or soft.shape != value.shape:
+            return value
+        return value.to(soft.dtype) + (soft - soft.detach())
+
+
+def _soft(call: Call, scores: Tensor) -> Tensor | None:
+    """What would be taken if all were taken in the share of their scores."""
+    if call.operation == "where":
+        yes, no = call.args[1], call.args[2]
+        return no + (yes - no) * torch.sigmoid(scores)
+    if call.operation == "one_hot":
+        return scores.softmax(-1)
+    table: Any = next((item for item in call.args if isinstance(item, nn.Parameter)), None)
+    if table is None or scores.shape[-1] != table.shape[0]:
+        return None
+    return F.linear(scores.softmax(-1), table.T)
