@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,19 @@ def test_a_softmax_over_one_unit_is_critical() -> None:
 )
 def test_logits_and_their_equivalents_are_silent(last: Callable[[Tensor], Tensor], loss: Any, batch: Any) -> None:
     assert findings(last, loss, batch=batch) == []
+
+
+@pytest.mark.parametrize(("classes", "sick"), [(10, True), (2, False)])
+def test_scores_between_bounds_are_named_where_they_keep_the_loss_up(classes: int, sick: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, classes), nn.Tanh())
+    run = photic.measure(model, (torch.randn(32, 8), torch.randint(0, classes, (32,))), F.cross_entropy)
+    found = [finding for finding in photic.diagnose(run).findings if finding.problem == "loss-saturation"]
+    assert bool(found) == sick
+    if sick:
+        assert found[0].sites == ("3",) and found[0].evidence[0].value == pytest.approx(
+            math.log1p(9.0 * math.exp(-2.0))
+        )
 
 
 def test_a_sigmoid_before_the_plain_binary_loss_is_as_it_should_be() -> None:

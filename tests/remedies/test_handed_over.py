@@ -148,6 +148,33 @@ def marked() -> list[tuple[Tensor, Tensor]]:
     return batches
 
 
+class Loop(nn.Module):
+    """A recurrence that is written out, of a matrix or of factors, too small to keep anything."""
+
+    def __init__(self, *, matrix: bool) -> None:
+        super().__init__()
+        self.enter, self.leave = nn.Linear(4, 32), nn.Linear(32, 4)
+        self.step = nn.Parameter(0.03 * torch.randn(32, 32) if matrix else 0.3 * torch.rand(32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(len(x), 32)
+        for now in x.unbind(1):
+            kept = state @ self.step if self.step.ndim == 2 else state * self.step
+            state = torch.tanh(self.enter(now) + kept) if self.step.ndim == 2 else self.enter(now) + kept
+        return self.leave(state)
+
+
+def first_of_many() -> list[tuple[Tensor, Tensor]]:
+    """The class is said by the first of twenty entries."""
+    batches: list[tuple[Tensor, Tensor]] = []
+    for _ in range(40):
+        y = torch.randint(0, 4, (32,), generator=draw)
+        x = 0.3 * torch.randn(32, 20, 4, generator=draw)
+        x[:, 0] += 2.0 * F.one_hot(y, 4)
+        batches.append((x, y))
+    return batches
+
+
 class Weighed(Layers):
     def __init__(self) -> None:
         super().__init__()
@@ -227,7 +254,22 @@ def test_weights_that_torch_draws_cure_an_embedding_of_one_number() -> None:
     assert outcomes["default-weights"] == "accepted", treatment.report()
 
 
-@pytest.mark.parametrize("remedy", sorted({name for name, *_ in CURED} | {"finite-values", "fixed-loss-weights"}))
+@pytest.mark.parametrize("matrix", [True, False])
+def test_a_written_out_recurrence_keeps_its_state(matrix: bool) -> None:
+    treatment = treat(
+        lambda: Loop(matrix=matrix), first_of_many(), F.cross_entropy, optimizer=adam, steps=200, workers=1
+    )
+    assert treatment.remedy == "kept-state", treatment.report()
+    drawn: Any = treatment.setup().model.get_parameter("step")
+    if matrix:
+        torch.testing.assert_close(drawn @ drawn.T, torch.eye(32), rtol=0.0, atol=1e-5)
+    else:
+        assert bool(((drawn >= 0.9) & (drawn < 1.0)).all())
+
+
+@pytest.mark.parametrize(
+    "remedy", sorted({name for name, *_ in CURED} | {"finite-values", "fixed-loss-weights", "kept-state", "thawed"})
+)
 def test_none_of_them_is_for_a_plain_network(remedy: str) -> None:
     said = CATALOGUE[remedy].prescribe(Graph.of(measure(Layers(), BATCHES[0], F.cross_entropy)))
     assert isinstance(said, str) and len(said) > 15

@@ -43,6 +43,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         lstm_forget(model, generator)
     elif prescription.recurrence == "default":
         _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
+    for name, how in prescription.loops:
+        _keep_state(parameters[name], how, generator)
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)
@@ -76,6 +78,15 @@ def substitute_loss(prescription: Prescription, model: nn.Module, loss: Any) -> 
     """Return the loss with those of its calls substituted that the prescription names; the loss itself where it names none."""
     substitutes = {name: one for name, one in substitutes_of(prescription).items() if name.startswith("<loss>")}
     return _SubstitutedLoss(model, loss, substitutes) if substitutes and loss is not None else loss
+
+
+def _keep_state(parameter: Tensor, how: str, generator: torch.Generator) -> None:
+    with torch.no_grad():
+        if how == "decay":
+            parameter.copy_(0.9 + 0.099 * torch.rand(parameter.shape, generator=generator))
+            return
+        for block in parameter.split(parameter.shape[1]):
+            block.copy_(nn.init.orthogonal_(torch.empty(block.shape), generator=generator))
 
 
 def _called_once(model: nn.Module, batch: Any) -> None:

@@ -215,9 +215,10 @@ class Insertion(cst.CSTTransformer):
         if self.owner == "class" and name == "__init__" and self.inside == [self.name] and not self.done:
             self.done = True
             first = updated_node.params.params[0].name.value if updated_node.params.params else "self"
+            updated_node = _opened(updated_node)
             return self._with(updated_node, list(updated_node.body.body), first)
         if self.owner == "function" and name == self.name and not self.inside and not self.done:
-            return self._before_return(updated_node)
+            return self._before_return(_opened(updated_node))
         return updated_node
 
     def _with(self, node: cst.FunctionDef, body: list[Any], variable: str, *ending: Any) -> cst.FunctionDef:
@@ -240,6 +241,15 @@ class Insertion(cst.CSTTransformer):
         given = cst.parse_statement("model = None")
         assignment: Any = given.with_changes(body=[given.body[0].with_changes(value=returned)])  # pyright: ignore
         return self._with(node, [*body[:-1], assignment], "model", cst.parse_statement("return model"))
+
+
+def _opened(node: cst.FunctionDef) -> cst.FunctionDef:
+    """Return the function with a line for each statement, where all stand after the colon: `def f(self): a(); b()`."""
+    if not isinstance(node.body, cst.SimpleStatementSuite):
+        return node
+    alone = [one.with_changes(semicolon=cst.MaybeSentinel.DEFAULT) for one in node.body.body]
+    lines = [cst.SimpleStatementLine(body=[statement]) for statement in alone]
+    return node.with_changes(body=cst.IndentedBlock(body=lines))
 
 
 _TORCH = m.ImportAlias(name=m.Name("torch"), asname=None)

@@ -18,6 +18,18 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
     lines = [f"# {prescription.why}"]
     if prescription.recurrence:
         return lines + _recurrent(prescription, model)
+    for name, how in prescription.loops:
+        given = f'{model}.get_parameter("{name}")'
+        if how == "decay":
+            lines.append(f"torch.nn.init.uniform_({given}, 0.9, 0.999)")
+        else:
+            lines += [
+                "with torch.no_grad():",
+                f"    for block in {given}.split({given}.shape[1]):",
+                "        torch.nn.init.orthogonal_(block)",
+            ]
+    if prescription.loops:
+        return lines
     if prescription.fresh:
         return [
             *lines,

@@ -27,7 +27,7 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
     builds the model where the class is torch's own. Exactly one of the two is not ''.
     """
     if setup_lines(prescription):  # no line of the model says it
-        return "", _paste(prescription, run)
+        return "", pasted(prescription, run)
     target = _place(build, model) or _lines_of(prescription, run)
     if target is not None and not prescription.drawn:
         target = _lines_of(prescription, run) or target
@@ -37,7 +37,7 @@ def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Modu
         after = _patched(before, path, owner, name, prescription, run)
         if after is not None and after != before:
             return _diff(before, after, path), ""
-    return "", _paste(prescription, run)
+    return "", pasted(prescription, run)
 
 
 def patched(patch: str, folder: str | os.PathLike[str] = ".") -> tuple[Path, str]:
@@ -175,7 +175,8 @@ def _referred(tree: cst.Module, operation: str, becomes: str) -> cst.Module | No
     return None
 
 
-def _paste(prescription: Prescription, run: Run) -> str:
+def pasted(prescription: Prescription, run: Run) -> str:
+    """Return the lines to paste, each with the place that it is for."""
     said = [f"# {prescription.why}", *setup_lines(prescription)]
     for name, operation in prescription.activations.items():
         said.append(f"# {name}: call torch.{operation} here")

@@ -59,6 +59,8 @@ class Prescription:
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
         logarithms: sites whose first argument goes through a log_softmax first.
+        loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
+            factors drawn between 0.9 and 0.999.
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
@@ -111,6 +113,7 @@ class Prescription:
     adopted: tuple[str, ...] = ()
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()
+    loops: tuple[tuple[str, str], ...] = ()
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
     fresh: bool = False
@@ -145,4 +148,4 @@ class Prescription:
     @property
     def drawn(self) -> bool:
         """Whether weights are drawn anew by lines that can stand at the end of a constructor."""
-        return bool(self.layers or self.recurrence or self.fresh)
+        return bool(self.layers or self.recurrence or self.fresh or self.loops)

@@ -17,7 +17,7 @@ from photic.remedies.arms import Score
 from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, at_once
 from photic.remedies.material import Material
-from photic.remedies.patch import write_patch
+from photic.remedies.patch import pasted, write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy, remedies, remedies_for
 from photic.remedies.search import Search, closed, rungs_of
@@ -214,7 +214,11 @@ def treat(
     prescription = search.prescriptions[best.name]
     cured = treated_setup(material, prescription, seed=seeds[0])
     after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer, ignore=ignore)
-    patch, paste = write_patch(prescription, before.run, build, cured.model)
+    try:
+        patch, paste = write_patch(prescription, before.run, build, cured.model)
+    except Exception as error:  # what was proven is not lost by source code that cannot be edited
+        patch, paste = "", pasted(prescription, before.run)
+        notes.append(f"no patch could be written ({type(error).__name__}: {error}); the lines to paste say the same")
     notes.append(
         f"seeds {', '.join(map(str, seeds))} vary the order of batches, the remedy's draws, and the weights unless `build` seeds itself"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.softmaxes import length, mixes
@@ -14,6 +16,7 @@ _TWICE = {
     "binary_cross_entropy_with_logits": ("sigmoid", "softmax"),
     "nll_loss": ("softmax", "sigmoid"),
 }
+_BOUNDED = ("tanh", "hardtanh", "softsign")  # between -1 and 1
 _PASSES = ("shape", "dropout")
 _SQUASHING = ("softmax", "sigmoid", "tanh")
 _OF_PROBABILITIES = ("binary_cross_entropy", "nll_loss", "kl_div", *_TWICE)
@@ -28,7 +31,7 @@ def loss_saturation(graph: Graph, *, flat: float = 0.05, pulled: float = 0.1) ->
     gradient passes through it; or a softmax whose axis has length 1; or a squashing in front of a squared error, or of
     log(1 - D), that passes less than `flat` of the gradient while the loss is worse than with all outputs at 0 (or, where
     that was not tried, the cosine of logits and gradient exceeds `pulled`: a step makes them smaller); or a loss
-    cut off above, with nearly all examples beyond the cut.
+    cut off above, with nearly all examples beyond the cut; or a tanh before the cross-entropy of several classes.
 
     Why it matters: a second softmax sees numbers between 0 and 1 and can never be sure: for K classes the loss cannot fall
     below ln(1 + (K - 1) / e), and the slope of the first one multiplies the gradient away as it saturates. A softmax over
@@ -60,7 +63,37 @@ def loss_saturation(graph: Graph, *, flat: float = 0.05, pulled: float = 0.1) ->
                 and len(graph.consumers.get(source, [])) == 1
             ):
                 return _finding(graph, source, site.operation, critical=False)
-    return _silent(graph) or _sure_and_wrong(graph, flat, pulled) or _beyond_clamp(graph)
+    return _bounded(graph) or _silent(graph) or _sure_and_wrong(graph, flat, pulled) or _beyond_clamp(graph)
+
+
+def _bounded(graph: Graph) -> Finding | None:
+    """Scores between -1 and 1 for several classes: however right they are, the loss stays far above 0."""
+    for site in graph.run.sites:
+        if site.phase != "loss" or site.operation not in ("cross_entropy", "log_softmax"):
+            continue
+        for source in _sources(graph, site.order):
+            below = graph.site(source)
+            classes = below.shape[1] if len(below.shape) > 1 else 2
+            floor, chance = math.log1p((classes - 1) * math.exp(-2.0)), math.log(max(classes, 2))
+            if below.operation not in _BOUNDED or source not in graph.run.outputs or floor < 0.25 * chance:
+                continue
+            return Finding(
+                problem="loss-saturation",
+                severity="warning",
+                sites=(below.name,),
+                where=below.where,
+                evidence=(Evidence("lowest loss that such scores allow", floor, "loss"),),
+                reason=(
+                    f"{below.name} keeps the scores of {classes} classes between -1 and 1: the largest probability they can give is "
+                    f"{number(math.exp(-floor))}, so the loss cannot fall below {number(floor)} (chance is {number(chance)}), and near its ends "
+                    f"{below.operation} passes no gradient."
+                ),
+                advice=f"Leave out the {below.operation}: cross-entropy wants scores without a limit.",
+                confidence=0.9,
+                sources=("glorot2010", "hochreiter1998"),
+                victims=tuple(graph.site(layer).name for layer in graph.layers() if layer < source),
+            )
+    return None
 
 
 def _silent(graph: Graph) -> Finding | None:
