@@ -13,6 +13,7 @@ import pytest
 from photic.records.documents import read
 from photic.records.findings import Checkup
 from photic.records.stores import StoreReader
+from tests import children
 
 MODEL = """
 import torch, torch.nn.functional as F
@@ -103,22 +104,22 @@ for step in range(12):
 }
 
 
-def photic(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "photic", "run", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def photic(folder: Path, *arguments: str, anew: bool = False) -> subprocess.CompletedProcess[str]:
+    """With `anew` in a process of its own from the start, for what is about how a process starts, is limited and ends."""
+    return started([sys.executable, "-m", "photic", "run", *arguments], folder, anew=anew)
 
 
-def plainly(folder: Path) -> subprocess.CompletedProcess[str]:
+def plainly(folder: Path, *, anew: bool = False) -> subprocess.CompletedProcess[str]:
+    done = started([sys.executable, "script.py"], folder, anew=anew)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def started(command: list[str], folder: Path, *, anew: bool) -> subprocess.CompletedProcess[str]:
+    if not anew:
+        return children.run(command, cwd=folder, OMP_NUM_THREADS="1")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "script.py"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def whole(folder: Path) -> tuple[Checkup, StoreReader]:
@@ -129,10 +130,10 @@ def whole(folder: Path) -> tuple[Checkup, StoreReader]:
 
 
 def launched(
-    folder: Path, name: str, *arguments: str, before: tuple[str, ...] = ()
+    folder: Path, name: str, *arguments: str, before: tuple[str, ...] = (), anew: bool = False
 ) -> subprocess.CompletedProcess[str]:
     (folder / "script.py").write_text(SCRIPTS[name])
-    return photic(folder, *before, "script.py", *arguments)
+    return photic(folder, *before, "script.py", *arguments, anew=anew)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def launched(
     [("plain", 0), ("sick", 0), ("crash", 1), ("exits", 7), ("interrupted", 130), ("amp", 0), ("gan", 0)],
 )
 def test_the_exit_code_is_the_scripts_and_the_record_is_whole(tmp_path: Path, name: str, code: int) -> None:
-    done = launched(tmp_path, name)
+    done = launched(tmp_path, name, anew=name in ("plain", "crash", "exits", "interrupted"))
     assert done.returncode == code, done.stderr
     record, reader = whole(tmp_path)
     assert len(reader.rows("loss")) >= 3
@@ -149,9 +150,8 @@ def test_the_exit_code_is_the_scripts_and_the_record_is_whole(tmp_path: Path, na
     assert "photic-runs" in done.stderr and "watched" in done.stderr
     if name == "sick":
         (store,) = (tmp_path / "photic-runs").glob("*.sqlite")
-        command = [sys.executable, "-m", "photic", "report", str(store)]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "vanishing-gradient: the gradient reaches" in shown.stderr
+        shown = children.run([sys.executable, "-m", "photic", "report", str(store)])
+        assert shown.returncode == 0 and "vanishing-gradient: the gradient reaches" in shown.stderr
         assert "critical vanishing-gradient" in done.stderr and "script.py:" in done.stderr
     if name == "crash":
         assert "the user stops here" in done.stderr and "photic/cli" not in done.stderr

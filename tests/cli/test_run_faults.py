@@ -21,7 +21,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})
 def test_a_full_disk_ends_the_record_and_nothing_else(tmp_path: Path, size: int) -> None:
     """No file may grow beyond `size` bytes: what a full disk looks like to whoever writes."""
     (tmp_path / "script.py").write_text(LIMITED.format(size) + MODEL + LOOP.format(act="", inside="pass"))
-    done = photic(tmp_path, "script.py")
+    done = photic(tmp_path, "script.py", anew=True)
     assert done.returncode == 0 and done.stdout == plainly(tmp_path).stdout, done.stderr
     assert "Traceback" not in done.stderr and done.stderr.count("Warning") <= 1, done.stderr
 
@@ -37,14 +37,14 @@ def test_a_place_where_nothing_can_be_written(tmp_path: Path) -> None:
 def test_a_process_that_is_ended_leaves_the_record_so_far(tmp_path: Path, number: signal.Signals, code: int) -> None:
     inside = f"step == 20 and (__import__('time').sleep(1.0), __import__('os').kill(__import__('os').getpid(), {int(number)}))"
     (tmp_path / "script.py").write_text(MODEL + LOOP.format(act="", inside=inside))
-    assert photic(tmp_path, "script.py").returncode == code
+    assert photic(tmp_path, "script.py", anew=True).returncode == code
     _kept(tmp_path)
 
 
 def test_a_script_that_leaves_through_the_back_door(tmp_path: Path) -> None:
     inside = "step == 20 and (__import__('time').sleep(1.0), __import__('os')._exit(5))"
     (tmp_path / "script.py").write_text(MODEL + LOOP.format(act="", inside=inside))
-    assert photic(tmp_path, "script.py").returncode == 5
+    assert photic(tmp_path, "script.py", anew=True).returncode == 5
     _kept(tmp_path)
 
 
@@ -69,7 +69,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers_that_load_the_data_are_left_alone(tmp_path: Path, context: str) -> None:
     (tmp_path / "script.py").write_text(MODEL + WORKERS.format(context=context))
-    done = photic(tmp_path, "script.py")
+    done = photic(tmp_path, "script.py", anew=context == "spawn")
     assert done.returncode == 0 and done.stdout == plainly(tmp_path).stdout, done.stderr
     assert "watched 3 steps" in done.stderr or "watched 4 steps" in done.stderr, done.stderr
 

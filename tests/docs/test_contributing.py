@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import children
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n# ((?:src|tests)/\S+\.py)\n(.*?)^```$", PAGE, flags=re.M | re.S)
@@ -34,9 +36,7 @@ def test_every_python_block_of_the_page_is_a_file_with_its_test() -> None:
 
 
 def test_photic_finds_the_examples_and_their_tests_pass(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(written(tmp_path))], capture_output=True, text=True, check=False, timeout=900
-    )
+    done = children.run([sys.executable, "-c", DRIVER, str(written(tmp_path))])
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\b6 passed", done.stdout), done.stdout
 

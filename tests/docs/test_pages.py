@@ -23,6 +23,7 @@ import pytest
 
 from photic.cli.main import app
 from photic.cli.options import Output
+from tests import children
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
@@ -36,9 +37,11 @@ OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline
 
 
 def finished(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **OFFLINE, "PHOTIC_CACHE": str(folder / "cache"), "COLUMNS": "140"}
+    environment = {**OFFLINE, "PHOTIC_CACHE": str(folder / "cache"), "COLUMNS": "140"}
+    if "torch.distributed.run" not in command:
+        return children.run(command, cwd=folder, **environment)
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=900
     )
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_made_pages_are_what_the_code_says() -> None:
     program = [sys.executable, str(ROOT / "docs" / "making" / "pages.py"), "--check"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    done = children.run(program)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Several ranks through torchrun, over gloo, against one process that sees all their data."""
+"""Several ranks, some through torchrun, over gloo, against one process that sees all their data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
 import photic
 from photic.integrations import distributed
+from tests import children
 from tests.integrations import distributed_ranks as ranks
 
 SCRIPT = str(Path(ranks.__file__))
+RANKS = ("0", "1", "2", "3")
 DATA_PARALLEL = [
     ("ddp", 2),
     ("ddp", 4),
@@ -37,17 +40,33 @@ ALL = [*DATA_PARALLEL, ("tp", 2), ("fsdp2tp", 4)]
 CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 or "no-sync" in case[0] else ()) for case in ALL]
 
 
-def start(mode: str, number: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    way = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)] if mode != "single" else []
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def start(mode: str, number: int, folder: Path, *words: str) -> list[subprocess.CompletedProcess[str]]:
+    """Without torchrun each rank is told what torchrun would tell it."""
+    command = [sys.executable, SCRIPT, mode, str(folder), *words]
+    if mode == "single":
+        return [children.run(command, OMP_NUM_THREADS="1")]
+    group = {"WORLD_SIZE": str(number), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1"}
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(lambda rank: children.run(command, **group, RANK=rank, LOCAL_RANK=rank), RANKS[:number]))
+
+
+def torchrun(mode: str, number: int, folder: Path, *words: str) -> list[subprocess.CompletedProcess[str]]:
+    way = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
     command = [sys.executable, *way, SCRIPT, mode, str(folder), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    return [subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)]
 
 
-def results(mode: str, number: int, folder: Path, *words: str) -> list[dict[str, Any]]:
+def results(mode: str, number: int, folder: Path, *words: str, way: Any = start) -> list[dict[str, Any]]:
     folder.mkdir(exist_ok=True)
-    done = start(mode, number, folder, *words)
-    assert done.returncode == 0, done.stderr[-3000:]
+    for done in way(mode, number, folder, *words):
+        assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(number)]
 
 
@@ -59,7 +78,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 @pytest.mark.parametrize(("mode", "number"), CASES)
 def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
     expected = alone[""]
-    found = results(mode, number, tmp_path)
+    found = results(mode, number, tmp_path, way=torchrun if mode == "ddp" else start)
     for result in found:
         assert result["faults"] == [] and result["steps"] == expected["steps"] == [0, 8]
         assert len(result["exchanges"]) == result["audits"] == 4  # steps 0, 2, 4 and 8: one vector each
@@ -139,15 +158,12 @@ def test_the_noise_is_how_far_the_ranks_own_gradients_lie_apart(tmp_path: Path) 
 @pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(number: int, tmp_path: Path) -> None:
     """Each rank trains by itself here, so nobody but photic would wait for the dead one; its patience is 5 seconds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     start_time = time.perf_counter()
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": free_port(),
         "WORLD_SIZE": str(number),
     }
     processes = [
@@ -212,9 +228,7 @@ def test_photic_run_says_that_it_watched_nothing_of_such_a_model(tmp_path: Path)
         "for _ in range(4):\n    model(torch.ones(1, 2)).sum().backward()\n    optimizer.step()\n"
         "print('trained')\ndist.destroy_process_group()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "photic", "run", str(script)], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = children.run([sys.executable, "-m", "photic", "run", str(script)], cwd=tmp_path)
     assert done.returncode == 0 and "trained" in done.stdout, done.stderr[-2000:]
     said = " ".join((done.stdout + done.stderr).split())
     assert "nothing was watched" in said and "photic.integrations.distributed.watch" in said

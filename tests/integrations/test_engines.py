@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import photic
 from photic.integrations.requirements import BlindError
 from photic.integrations.trackers import Tracker, tracked
+from tests import children
 from tests.integrations import plain_loop as plain
 
 ENGINE = '''
@@ -129,9 +130,7 @@ def test_photic_run_says_that_it_saw_no_training(tmp_path: Path) -> None:
         ENGINE + "torch.manual_seed(0)\nmodel = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))\n"
         "engine = Engine(model)\nfor _ in range(6):\n    model(torch.randn(4, 8)).square().mean().backward()\n    engine.step()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "photic", "run", "train.py"], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = children.run([sys.executable, "-m", "photic", "run", "train.py"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     said = " ".join((done.stdout + done.stderr).split())
     assert (

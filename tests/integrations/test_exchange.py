@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests import children
 
 RANK = """
 import json, os, sys
@@ -40,11 +42,10 @@ os._exit(0)  # gloo's teardown hangs now and then
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_every_rank_has_the_same_sum(ranks: int, tmp_path: Path) -> None:
     (tmp_path / "rank.py").write_text(RANK)
-    started = [
-        subprocess.Popen([sys.executable, "rank.py", str(me), str(ranks), str(tmp_path)], cwd=tmp_path)
-        for me in range(ranks)
-    ]
-    assert [process.wait(120) for process in started] == [0] * ranks
+    words = [[sys.executable, "rank.py", str(me), str(ranks), str(tmp_path)] for me in range(ranks)]
+    with ThreadPoolExecutor(ranks) as pool:
+        ended = list(pool.map(lambda command: children.run(command, cwd=tmp_path), words))
+    assert [done.returncode for done in ended] == [0] * ranks, [done.stderr for done in ended]
     found = [json.loads((tmp_path / f"{me}.json").read_text()) for me in range(ranks)]
     assert all(each == found[0] for each in found)  # to the last bit
     for place, length in enumerate((1, 1000, 1000)):

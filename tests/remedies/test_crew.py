@@ -22,7 +22,7 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.shelf import Shelf
 from photic.remedies.treat import treat
 from photic.remedies.trials import side_effects
-from tests import zoo
+from tests import children, zoo
 
 RUNGS = (5, 10, 20)
 
@@ -138,11 +138,10 @@ print([(t.remedy, t.outcome, t.losses, t.seed_losses) for t in found.trials])
 
 
 def test_a_killed_treatment_goes_on_where_it_was(tmp_path: Path) -> None:
-    def start(folder: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", SLOW, str(tmp_path / folder)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    def command(folder: str) -> list[str]:
+        return [sys.executable, "-c", SLOW, str(tmp_path / folder)]
 
-    killed = start("kept")
+    killed = subprocess.Popen(command("kept"), stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     end = time.monotonic() + 120.0
     while len(list(tmp_path.glob("kept/*.json"))) < 3 and time.monotonic() < end:
         time.sleep(0.05)
@@ -150,8 +149,8 @@ def test_a_killed_treatment_goes_on_where_it_was(tmp_path: Path) -> None:
     killed.communicate()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("kept/*.json")}
     assert len(kept) >= 3
-    again, whole = start("kept"), start("other")
-    assert again.communicate(timeout=300)[0] == whole.communicate(timeout=300)[0] != ""
+    again, whole = (children.run(command(folder), cwd=tmp_path) for folder in ("kept", "other"))
+    assert again.stdout == whole.stdout != "", again.stderr + whole.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # read, not written again
 
 

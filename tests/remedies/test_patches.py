@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from photic.lab.examples import deep_sigmoid
 from photic.remedies.patch import apply_patch
 from photic.remedies.registry import remedies
 from photic.remedies.treat import treat
+from tests import children
 
 
 def digits() -> list[Any]:
@@ -265,7 +265,7 @@ def test_the_applied_patch_gives_a_file_that_trains(
     assert treatment.patch.startswith("--- a/net.py"), treatment.paste
     apply_patch(treatment.patch, tmp_path)
     assert (tmp_path / "net.py.orig").read_text() == SOURCES[style]
-    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = children.run([sys.executable, "-c", TRAIN, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1.2 < math.log(10)
 

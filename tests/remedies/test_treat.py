@@ -39,7 +39,7 @@ def outcomes(treatment: Treatment) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def sigmoid_treatment() -> Treatment:
-    return treat(deep_sigmoid.build, digits(), F.cross_entropy, optimizer=sgd, steps=200, thorough=True)
+    return treat(deep_sigmoid.build, digits(), F.cross_entropy, optimizer=sgd, steps=200, thorough=True, workers=2)
 
 
 def test_the_deep_sigmoid_network_is_cured_in_three_ways_and_xavier_alone_is_refused(
@@ -147,10 +147,10 @@ def test_a_severing_detach_is_removed() -> None:
 
 
 def test_training_is_the_same_for_control_and_remedy_but_for_the_remedy() -> None:
-    """Two treatments with the same seeds give the same numbers."""
+    """Two treatments with the same seeds give the same numbers, with the arms in turn or side by side."""
     first, second = (
-        treat(lambda: zoo.Mlp(depth=6), digits(), F.cross_entropy, optimizer=sgd, steps=40, seeds=(0,))
-        for _ in range(2)
+        treat(lambda: zoo.Mlp(depth=6), digits(), F.cross_entropy, optimizer=sgd, steps=40, seeds=(0,), workers=workers)
+        for workers in (1, 2)
     )
     assert [trial.losses for trial in first.trials] == [trial.losses for trial in second.trials]
 

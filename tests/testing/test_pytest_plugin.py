@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import children
+
 SICK = """
 import torch, torch.nn.functional as F
 from torch import nn
@@ -35,7 +37,8 @@ def test_a_failure_shows_the_users_line_and_layers_reason_and_advice(tmp_path: P
 def test_the_projects_setting_lets_a_problem_pass(tmp_path: Path) -> None:
     (tmp_path / "test_sick.py").write_text(SICK)
     (tmp_path / "pytest.ini").write_text("[pytest]\nphotic_ignore = vanishing-gradient\n")
-    assert pytest_on(tmp_path).returncode == 0
+    done = children.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_suite_that_does_not_use_it_does_not_load_torch(tmp_path: Path) -> None:

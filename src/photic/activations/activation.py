@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +44,12 @@ class Activation:
     slope_square: ClosedForm | None = None
     source: str = ""
 
-    @property
+    @cached_property
     def largest_slope(self) -> float:
         """The largest |phi'|, found on a grid of step 0.0005 over [-60, 60]."""
         return float(np.max(np.abs(self.slope(_GRID))))
 
-    @property
+    @cached_property
     def homogeneous(self) -> bool:
         """Whether phi(a x) = a phi(x) for a > 0: the ReLU family, which has no scale of its own."""
         points = np.array([-3.0, -1.0, -0.1, 0.1, 1.0, 3.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 from scipy.optimize import brentq
@@ -117,6 +118,7 @@ class CriticalPoint(NamedTuple):
     holds: bool
 
 
+@lru_cache(maxsize=64)  # a network asks for each of its layers
 def critical_at(activation: Activation, *, bias_variance: float) -> CriticalPoint | None:
     """Return the critical point of smallest length for a bias variance; None where there is none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ def standardised(x: Tensor) -> Tensor:
     return (x - x.mean(0)) / x.std(0).clamp_min(1e-8)
 
 
+@lru_cache
 def _table(loader: Any) -> tuple[Tensor, Tensor]:
     x, y = loader(return_X_y=True)
     return torch.tensor(x, dtype=torch.float32), torch.tensor(y)

@@ -1,11 +1,11 @@
 """A network that does not learn: ten hidden layers, each followed by the logistic sigmoid.
 
 The data are the 1,797 handwritten digits that ship with scikit-learn, 8 x 8 pixels, scaled to mean 0 and deviation 1.
-Check it with
-
-    photic check deep_sigmoid.py:network
-    photic treat deep_sigmoid.py:network
+`photic check deep_sigmoid.py:network` says what is wrong with it,
+`photic treat deep_sigmoid.py:network` cures it.
 """
+
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ class DeepSigmoid(nn.Module):
         return self.head(x)
 
 
+@cache
 def digits():
     """Training and test images with their labels; every fifth image is for testing."""
     pixels, labels = load_digits(return_X_y=True)
