@@ -123,13 +123,11 @@ def set_up() -> None:
     part.replace(STAMP)  # only a finished set-up leaves a stamp
 
 
-def run(*command: str, tool: str = "python") -> int:
-    """Run a program of .venv and return its exit code."""
+def run(*command: str, tool: str = "python", **variables: str) -> int:
+    """Run a program of .venv, with more environment variables, and return its exit code."""
     # Two test processes on two cores: more threads per process only get in each other's way.
     quiet = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    # glibc keeps what a tensor gave back; else the next of its size pays for its pages again, a twentieth of the tests' time.
-    quiet |= {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
-    environment = {**os.environ, **(quiet if tool != "photic" else {})}
+    environment = {**os.environ, **(quiet if tool != "photic" else {}), **variables}
     return subprocess.run([str(BIN / f"{tool}{SUFFIX}"), *command], cwd=ROOT, env=environment, check=False).returncode
 
 
@@ -145,7 +143,9 @@ def test(arguments: list[str]) -> int:
         places = [] if any(argument.startswith("tests") for argument in chosen) else [*BESIDE_OTHERS]
         return beside(["-m", "pytest", "-q", "-m", "slow or not slow", *places, *chosen])
     parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2"]
-    return run("-m", "pytest", "-q", *parallel, *arguments)
+    # glibc keeps what a tensor gave back; else the next of its size pays for its pages again, a twentieth of the tests' time.
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
+    return run("-m", "pytest", "-q", *parallel, *arguments, **kept)
 
 
 PAGE = ROOT / "src" / "photic" / "reports" / "page.html"

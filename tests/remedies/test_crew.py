@@ -157,6 +157,7 @@ def test_a_killed_treatment_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_how_many_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     small = zoo.Mlp()
     assert at_once(small, 1) == 1 and at_once(small, 3) == 3
+    assert at_once(small, None, seconds=0.1) == 1 and at_once(small, 2, seconds=0.1) == 2
     large = torch.nn.Linear(5_000, 5_000, device="meta")
     assert at_once(large, None) == 1
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)

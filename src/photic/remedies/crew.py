@@ -7,6 +7,7 @@ depend on how many work at once. Where forking is not possible (no such call, a 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.shelf import Shelf
 
+BRIEF = 0.5  # seconds of training; with two cores forks then take about as long as they save
 LARGE = 20_000_000  # from so many parameters on torch's own threads do more than processes beside each other
 
 
@@ -185,8 +187,11 @@ class Crew:
             self.shelf.write(member.prescription, member.seed, order, course)
 
 
-def at_once(model: nn.Module, asked: int | None) -> int:
-    """Return how many arms may work at the same time: what was asked, else one per core where that is possible and pays."""
+def at_once(model: nn.Module, asked: int | None, seconds: float = math.inf) -> int:
+    """Return how many arms may work at the same time: what was asked, else one per core where that is possible and pays.
+
+    An arm that trains for less than `BRIEF` seconds costs less than the process that it would work in.
+    """
     if not hasattr(os, "fork") or torch.cuda.is_initialized() or asked == 1:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -194,6 +199,8 @@ def at_once(model: nn.Module, asked: int | None) -> int:
         return max(1, asked)
     parameters = list(model.parameters())
     if sum(p.numel() for p in parameters) > LARGE or any(p.device.type != "cpu" for p in parameters):
+        return 1
+    if seconds < BRIEF:
         return 1
     return cores
 

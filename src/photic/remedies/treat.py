@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from photic.checkups.check import check, stuck
-from photic.checkups.setup import LossFunction, Setup
+from photic.checkups.setup import LossFunction, Setup, seeded
+from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord, Trial
@@ -27,9 +28,8 @@ from photic.remedies.treated import treated_setup
 Progress = Callable[[str, float], None]
 
 OF_THE_DATA = {"class-prior-only"}
-ENOUGH = (
-    100  # steps in which a healthy network lowers its loss; with fewer, one in which nothing is found is left alone
-)
+TIMED = 3  # steps that say how long an arm will train
+ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one in which nothing is found is left alone
 WORTH_A_TRY = {"weights-too-large"}  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
@@ -138,7 +138,8 @@ def treat(
         thorough: train every remedy that applies to the end, to compare them; several may be accepted then.
         ignore: problems that are not to be treated, as for `check`.
         workers: trials that train at the same time, each in a forked process with one thread; None is one per core, but
-            1 where that is not possible or does not pay (a GPU in use, 20 million parameters or more).
+            1 where that is not possible or does not pay (less than half a second of training, a GPU in use, 20 million
+            parameters or more).
         keep: folder in which what was trained is kept; the same call goes on from there after an interruption.
         progress: told what is being done and the share done.
 
@@ -185,7 +186,13 @@ def treat(
     rungs = rungs_of(steps)
     shelf = None if keep is None else Shelf(keep, material, rungs)
     with Crew(
-        material, rungs, score, at_once=at_once(untreated.model, workers), shelf=shelf, told=say, over=over
+        material,
+        rungs,
+        score,
+        at_once=at_once(untreated.model, workers, _seconds(material, steps)),
+        shelf=shelf,
+        told=say,
+        over=over,
     ) as crew:
         search = Search(crew, problems, seeds, thorough)
         search.run(chosen, others)
@@ -225,6 +232,19 @@ def treat(
     record = TreatmentRecord(before, after, trials, best.name, patch, paste, tuple(notes), runs)
     tell("done", 1.0)
     return Treatment(record, material, search.prescriptions)
+
+
+def _seconds(material: Material, steps: int) -> float:
+    """Return about how long an arm trains, from a few steps of a fresh copy; infinite where these fail."""
+    try:
+        setup, stream = material.fresh(0), material.stream(0)
+        with seeded(0):
+            train(setup, stream, 1)
+            began = time.perf_counter()
+            train(setup, stream, TIMED)
+    except Exception:
+        return math.inf
+    return steps * (time.perf_counter() - began) / TIMED
 
 
 def _prescribe(graph: Graph, problems: Sequence[str]) -> tuple[list[tuple[Remedy, Prescription]], list[Trial]]:
