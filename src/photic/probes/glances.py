@@ -243,8 +243,9 @@ class _Reader:
         try:
             count, counts, k = values.numel(), self.counts, self.k
             before = self.table.copy() if counts[k] else None
-            plain = _PASS is not None and values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous()
-            if plain and (pointer := values.data_ptr()):  # zeros that torch keeps without memory have none
+            plain = values.dtype is _FLOAT32 and values.is_cpu and values.is_contiguous()
+            # Zeros that torch keeps without memory have the address 0.
+            if _PASS is not None and plain and (pointer := values.data_ptr()):
                 if count < _FEW:
                     _PASS(pointer, count, self.row, self.histogram)
                 else:
