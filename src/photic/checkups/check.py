@@ -165,7 +165,10 @@ def _trained(
     leftover = 1.0
     for done in range(1, steps - 1):
         leftover = min(leftover, _leftover(setup))
-        losses += train(setup, stream, 1)
+        try:
+            losses += train(setup, stream, 1)
+        except RuntimeError as error:  # torch's own: what the first step left behind stops the second
+            return dataclasses.replace(run, losses=tuple(losses), stopped=_broken(done, error))
         tell("training steps", done / steps)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
@@ -182,6 +185,17 @@ def _trained(
     untrained, constant = _untrained(model, loss, latest, steps)
     run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained, constant=constant)
     return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
+
+
+def _broken(done: int, error: RuntimeError) -> str:
+    """Say in which step training broke off, and what helps where it is the commonest reason."""
+    said = f"{type(error).__name__} in step {done + 1}: {error}"
+    if "backward through the graph a second time" not in said:
+        return said
+    return (
+        f"{said} Something that one batch leaves to the next keeps its graph (a recurrent state, a running loss): detach it between "
+        "batches, `state = state.detach()`"
+    )
 
 
 def _kept(stream: Iterator[Any], latest: deque[Any]) -> Iterator[Any]:

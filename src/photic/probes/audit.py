@@ -114,7 +114,10 @@ def _audit(
         if value is not None and loss is not None and isinstance(output, Tensor):
             neutral = _neutral(output, targets, loss)
         if value is not None and value.requires_grad:
-            gradients = _backward(model, recorder, value)
+            try:
+                gradients = _backward(model, recorder, value)
+            except RuntimeError as error:  # torch's own: no derivative, changed in place, a graph that is gone
+                stopped = f"{type(error).__name__} in the backward pass: {error}"
     sites, edges, edge_readings = recorder.readings()
     parameters, parameter_readings = parameter_table(model, recorder, optimizer, gradients)
     return Run(
