@@ -172,6 +172,28 @@ STEPS: dict[str, Step] = {
     "strided": lambda net, x: x.t().contiguous().t() + 0,
 }  # fmt: skip
 
+# Came later: drawn beside the others from seed 1000 on, so that older seeds stay the networks that they were.
+MORE: dict[str, Step] = {
+    "sgn": lambda net, x: torch.sgn(net.shared(x)),  # its gradient is zeros without memory
+    "sgn of a parameter": lambda net, x: x @ torch.sgn(net.raw),
+    "heaviside": lambda net, x: torch.heaviside(x, torch.zeros((), dtype=x.dtype)),  # torch refuses its derivative
+    "conjugate": lambda net, x: torch.view_as_real(torch.fft.fft(x).conj()).sum(-1),
+    "negative view": lambda net, x: torch.fft.fft(x).conj().imag,
+    "scatter": lambda net, x: torch.zeros_like(x).scatter_add(1, x.argsort(1), x),
+    "gather": lambda net, x: x.gather(1, x.argsort(1)),
+    "put": lambda net, x: x.clone().index_put_((torch.arange(len(x)), torch.zeros(len(x), dtype=torch.long)), x[:, 1]),
+    "mask": lambda net, x: x.masked_fill(x > 1, -torch.inf).softmax(-1),
+    "cumulated": lambda net, x: x.cumsum(1) / 3,
+    "flipped": lambda net, x: x.flip(1).roll(1, 0),
+    "unbound": lambda net, x: torch.stack([part * 2 for part in x.unbind(1)], 1),
+    "strides": lambda net, x: x.as_strided((len(x), x.shape[1]), (0, 1)) + x,
+    "product": lambda net, x: x.prod(1, keepdim=True) + x,
+    "one of many": lambda net, x: F.one_hot(x.argmax(1), x.shape[1]).to(x.dtype) + x,
+    "whole numbers": lambda net, x: x.int().to(x.dtype) + net.shared(x),
+    "spread": lambda net, x: x / (x.std(1, keepdim=True) + x.norm(dim=1, keepdim=True)),
+    "transformed": lambda net, x: torch.func.vmap(lambda row: row.tanh())(x),
+}  # fmt: skip
+
 
 class Drawn(nn.Module):
     """A sequence of drawn steps on [examples, width]."""
@@ -191,7 +213,7 @@ class Drawn(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         for name in self.steps:
-            x = STEPS[name](self, x)
+            x = (STEPS.get(name) or MORE[name])(self, x)
         made = self.head(x)
         return {"logits": made, "hidden": (x, [])} if self.nested else made
 
@@ -199,9 +221,13 @@ class Drawn(nn.Module):
 def draw(source: int | random.Random) -> Host:
     """Return the host of a seed, or one drawn by a generator: Hypothesis has one whose draws it can make simpler."""
     chance = random.Random(source) if isinstance(source, int) else source
-    seed = source if isinstance(source, int) else chance.randrange(1000)
+    seed = source if isinstance(source, int) else chance.randrange(2000)
     width, outputs, examples = 8, chance.choice([2, 5]), chance.choice([3, 6, 16])
     steps = chance.choices(list(STEPS), k=chance.randint(1, 9))
+    if seed >= 1000:
+        later = random.Random(f"more {seed}")
+        for name in later.choices(list(MORE), k=later.randint(1, 3)):
+            steps.insert(later.randint(0, len(steps)), name)
     nested, classes = chance.random() < 0.2, chance.random() < 0.6
     dtype = chance.choices([torch.float32, torch.float64, torch.bfloat16], [8, 1, 1])[0]
     optimizer = chance.choice(["sgd", "momentum", "adam", "adamw", "rmsprop"])
