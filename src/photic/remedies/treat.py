@@ -30,7 +30,7 @@ Progress = Callable[[str, float], None]
 OF_THE_DATA = {"class-prior-only"}
 TIMED = 3  # steps that say how long an arm will train
 ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one in which nothing is found is left alone
-WORTH_A_TRY = {"weights-too-large"}  # a network that learns in spite of these may learn far better
+WORTH_A_TRY = {"weights-too-large", "frozen-layers"}  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
 

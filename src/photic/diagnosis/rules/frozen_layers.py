@@ -11,6 +11,7 @@ from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
+from photic.records.sites import Parameter
 
 _NEXT_TO_NONE = 1e-6  # of the largest rate; layer-wise decay of fine-tuning ends above 1e-4
 _PLENTY = 4096  # numbers from which on the variance of one matrix says how it was drawn
@@ -18,7 +19,7 @@ _PLENTY = 4096  # numbers from which on the variance of one matrix says how it w
 
 @rule(sources=("zhang2022",))
 def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) -> Finding | None:
-    """Layers do not move because they are told not to, and the loss does not fall.
+    """Layers do not move because they are told not to, and the loss does not fall, or nothing was ever learned in them.
 
     Signs: layers all of whose parameters have `requires_grad=False`, or a learning rate of 0 (a millionth) beside others that have
     one, and training steps that do not lower the loss.
@@ -26,12 +27,14 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
     Why it matters: what is frozen by a line that was forgotten looks like any other layer.
 
     False alarms: freezing is nearly always meant (a pre-trained backbone, the base of a low-rank update), so this is
-    information, and nothing is said while the loss falls, or where several optimizers take turns (a GAN). It is a warning after
-    `enough` steps where nothing was learned in what is frozen: it has the variance that torch draws layers with, or all numbers alike.
+    information, and nothing is said where several optimizers take turns (a GAN). Where nothing was learned in what is frozen (it has
+    the variance that torch draws layers with, or all numbers alike) it is a warning after `enough` steps that do not lower the loss,
+    and information while the loss falls, since features drawn at random may be meant; otherwise nothing is said while it falls.
     """
     run = graph.run
-    if training is None or learns(training) or run.facts.get("optimizers") == "several":
+    if training is None or run.facts.get("optimizers") == "several":
         return None
+    learning = learns(training)
     rates = {p.learning_rate for p in run.parameters if p.trainable and p.learning_rate is not None}
     none = _NEXT_TO_NONE * max(rates, default=0.0)
     by_rate = len(rates) > 1 and min(rates) <= none
@@ -51,20 +54,29 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
     # What is frozen and takes numbers of words lies in no way of the gradient: no site knows of it.
     alike = [p for p in one_number(graph) if not p.trainable]
     unseen = [p.name.rpartition(".")[0] or p.name for p in alike if not p.sites]
+    empty = [p.name.rpartition(".")[0] or p.name for p in _mostly_zeros(graph)]
     sites = tuple(still)
-    still |= dict.fromkeys(unseen, "requires_grad=False")
+    still |= dict.fromkeys([*unseen, *empty], "requires_grad=False")
     if not still:
         return None
     causes = " and ".join(sorted(set(still.values())))
-    raw = training.steps >= enough and (bool(alike) or _as_drawn(graph, places))
+    raw = bool(unseen) or _as_drawn(graph, places)
+    if learning and not raw and not empty:
+        return None
+    course = (
+        "although the loss falls, it might fall further"
+        if learning
+        else f"the loss does not fall within {training.steps} steps"
+    )
     return Finding(
         problem="frozen-layers",
-        severity="warning" if raw else "info",
+        severity="warning" if raw and not learning and training.steps >= enough else "info",
         sites=sites,
         where=run.site(sites[0]).where if sites else "",
         evidence=(Evidence("layers that are frozen", float(len(still)), "layers"),),
-        reason=f"{listed(list(still))} stay as they are, by {causes}, and the loss does not fall within {training.steps} steps"
-        + ("; nothing was learned in them: they are as torch draws them, or all numbers alike." if raw else "."),
+        reason=f"{listed(list(still))} stay as they are, by {causes}, and {course}"
+        + ("; nothing was learned in them: they are as torch draws them, or all numbers alike." if raw else "")
+        + (f"; most numbers of {listed(empty)} are 0." if empty and not raw else "" if raw else "."),
         advice="If they are meant to learn, set requires_grad to True and give them a rate; if not, all is well with them.",
         confidence=0.9,
         sources=("zhang2022",),
@@ -78,6 +90,19 @@ def frozen_parameters(graph: Graph) -> list[str]:
     ]
     none = _NEXT_TO_NONE * max((p.learning_rate for p in own if p.learning_rate is not None), default=0.0)
     return [p.name for p in own if not p.trainable or (p.learning_rate is not None and p.learning_rate <= none)]
+
+
+def _mostly_zeros(graph: Graph) -> list[Parameter]:
+    """Return frozen tables that no site knows of and that are 0 for the most part, as those of words that a file does not have."""
+    read = zip(graph.run.parameters, graph.first.run.steps[0].parameters, strict=True)
+    return [
+        p
+        for p, reading in read
+        if not p.trainable
+        and not p.sites
+        and len(p.shape) == 2
+        and 2 * reading.weight.zeros > reading.weight.count > reading.weight.zeros
+    ]
 
 
 def _as_drawn(graph: Graph, places: list[int]) -> bool:
