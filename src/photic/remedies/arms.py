@@ -14,6 +14,7 @@ from torch import nn
 from photic.checkups.setup import Generators, generators, restore, seeded
 from photic.checkups.training import evaluate, train
 from photic.diagnosis.diagnose import diagnose
+from photic.diagnosis.evidence import chance
 from photic.probes.audit import measure
 from photic.records.findings import Diagnosis
 from photic.remedies.carry_out import changes_loss
@@ -55,6 +56,7 @@ class Arm:
         self._random: Generators | None = None
         self._losses: list[float] = []
         self._paces: list[float] = []
+        self._chance: float | None = None
         self._start = self._diagnosis()
         self._held_back = [HeldBack(0, self._evaluated())]
         self._seconds = time.perf_counter() - began
@@ -81,6 +83,7 @@ class Arm:
             rate=self._rate,
             why=self._why,
             searched=self._searched,
+            chance=self._chance,
             other_loss=self._other_loss,
         )
 
@@ -109,6 +112,7 @@ class Arm:
     def _diagnosis(self) -> Diagnosis:
         setup = self._setup
         run = measure(setup.model, self._material.training[0], setup.loss, optimizer=setup.optimizer)
+        self._chance = None if self._other_loss else chance(run)
         return diagnose(run, predict_run(run))
 
 

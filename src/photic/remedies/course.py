@@ -32,6 +32,7 @@ class Course:
         seconds: wall time so far.
         rate, why: factor on the learning rate that a range test found, and how; `why` is '' without one.
         searched: steps that the range test made.
+        chance: loss of who knows nothing of the inputs, where that is known: all classes alike.
         other_loss: whether it is trained on another loss than the user's, so that training losses do not compare.
     """
 
@@ -46,6 +47,7 @@ class Course:
     rate: float = 1.0
     why: str = ""
     searched: int = 0
+    chance: float | None = None
     other_loss: bool = False
 
     @property

@@ -108,7 +108,7 @@ class Search:
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
-        base = self._base(self.rungs[-1])
+        base = self._worst(candidates, self.rungs[-1])
         ends = [c.arm.seen.mean() for c in candidates]
         gains = [base - end for end in ends if math.isfinite(end) and not bottomless(base, end)]
         cured = [base - c.arm.seen.mean() for c in self.cured]
@@ -118,6 +118,11 @@ class Search:
         """Held-back loss of the untreated network after so many steps; untrained where it broke off."""
         control = self.controls[self.seeds[0]].seen
         return control.mean(steps) if control.whole else control.mean(0)
+
+    def _worst(self, candidates: Sequence[Candidate], steps: int) -> float:
+        """The base, or what one of the candidates starts from: beside a loss of thousands every other would look alike."""
+        starts = [c.arm.seen.mean(0) for c in candidates if c.arm.course is not None]
+        return min([self._base(steps), *(start for start in starts if math.isfinite(start))])
 
     def _round(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
         waiting = self._begun(chosen)
@@ -193,7 +198,7 @@ class Search:
         """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good."""
         losses = {id(c): m if math.isfinite(m := c.arm.seen.mean(steps)) else math.inf for c in candidates}
         best = min(losses.values(), default=math.inf)
-        other = self._base(steps)
+        other = self._worst(candidates, steps)
         room = max(other - best, 0.0) if math.isfinite(best) and math.isfinite(other) else 0.0
 
         def key(candidate: Candidate) -> tuple[bool, float, int]:

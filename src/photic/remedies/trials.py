@@ -161,8 +161,14 @@ def bottomless(first: float, after: float) -> bool:
 
 
 def trains(arm: Course, steps: int) -> bool:
-    """Whether the held-back loss lies clearly below that of the untrained weights; where that is not finite, the training loss falls."""
+    """Whether the held-back loss lies clearly below that of the untrained weights, and below chance or the training loss does.
+
+    Where the untrained loss is not finite, the training loss falls.
+    """
     before, after = arm.mean(0), arm.mean(steps)
+    part = max(1, steps // 5)
+    if arm.chance is not None and min(after, sum(arm.losses[steps - part : steps]) / part) > arm.chance:
+        return False
     if math.isfinite(before):
         return after < before - CLEARLY * abs(before)
     return descends(arm.losses[:steps], by=0.0)

@@ -9,6 +9,8 @@ from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
 
+_PRODUCTS = ("mul", "matmul", "mm", "bmm", "baddbmm", "einsum", "bilinear")
+
 
 @rule(sources=("hu2022lora", "bachlechner2021"))
 def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
@@ -27,7 +29,7 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     if len(parameters) < fewest:
         return None
     places = sorted({site for parameter in parameters for site in parameter.sites})
-    linked = [index for index in places if (graph.descendants([index]) | graph.ancestors([index])) & set(places)]
+    linked = [index for index in places if _meets(graph, index, places)]
     if not linked:
         return None
     weights = [index for index in linked if graph.site(index).kind == "weight"] or linked
@@ -46,6 +48,15 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
         confidence=0.97,
         sources=("hu2022lora", "bachlechner2021"),
     )
+
+
+def _meets(graph: Graph, index: int, places: list[int]) -> bool:
+    """Whether another of the places lies above or below this one, or beside it under one product."""
+    above = graph.descendants([index])
+    if (above | graph.ancestors([index])) & set(places):
+        return True
+    products = {site for site in above if graph.site(site).operation in _PRODUCTS}
+    return any(graph.descendants([other]) & products for other in places if other != index)
 
 
 def _scales(graph: Graph, parameter: Parameter) -> bool:
