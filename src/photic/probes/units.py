@@ -47,7 +47,7 @@ def unit_facts(
     rows = max(z_NU.shape[0], 1)
     flat_U = torch.count_nonzero(flat_NU, dim=0)
     dead_U = torch.count_nonzero(flat_NU & (y_NU == 0), dim=0)
-    sample = z_NU.reshape(-1)[:: max(1, z_NU.numel() // SAMPLE)].to(torch.float64).cpu().numpy()
+    sample = z_NU.reshape(-1)[:: max(1, z_NU.numel() // SAMPLE)].to(torch.float64).cpu().resolve_neg().numpy()
     sample = sample[np.isfinite(sample)]
     if sample.size == 0:
         return None

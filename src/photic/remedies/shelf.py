@@ -81,7 +81,7 @@ class Shelf:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    plain = tensor.detach().cpu().contiguous()
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     return f"{plain.dtype} {tuple(plain.shape)}".encode() + plain.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
