@@ -32,6 +32,7 @@ from tests.remedies.lost import (
     OneKey,
     OneOfMany,
     PlainTensor,
+    Standardised,
     ThroughNumpy,
     ToWhole,
     TwoNumbers,
@@ -170,6 +171,21 @@ def test_a_choice_keeps_its_value_and_lends_what_decides_the_gradient_of_a_mixtu
     model.above(hard + soft(scores) - soft(scores).detach()).square().sum().backward()
     assert scores.grad is not None
     torch.testing.assert_close(model.below.weight.grad, scores.grad.T @ x, rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_standardised_outside_gets_the_slope_of_its_columns() -> None:
+    torch.manual_seed(0)
+    model, (x, y) = Standardised(), BATCHES[0]
+    whole, before = copy.deepcopy(model), model(x)
+    carry_out(Prescription(bridged=(("below", "above"),)), model, seed=0)
+    torch.testing.assert_close(model(x), before)
+    F.cross_entropy(model(x), y).backward()
+    z = whole.below(x)
+    scaled = (z - z.detach().mean(0)) / z.detach().std(
+        0, correction=0
+    )  # mean and deviation are numbers, as outside torch
+    F.cross_entropy(whole.above(scaled), y).backward()
+    torch.testing.assert_close(model.below.weight.grad, whole.below.weight.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_finite_numbers_stay_to_the_bit_and_infinite_slopes_count_nothing() -> None:

@@ -11,8 +11,9 @@ from photic.probes.calls import Call
 
 
 class Bridge:
-    """What leaves at one call comes back at another with the same numbers and no history: the gradient is handed over.
+    """What leaves at one call comes back at another with as many numbers and no history: the gradient is handed over.
 
+    Where it was scaled on the way, the gradient is that of the straight line through what left and what came back, column by column.
     At the end the first argument counts, or the result where `result` is true; its value stays.
     """
 
@@ -39,7 +40,18 @@ def _joined(value: Any, left: Tensor | None) -> Any:
     if left is None or not isinstance(value, Tensor) or value.numel() != left.numel():
         return value
     left = left.reshape(value.shape)
-    return value + (left - left.detach())
+    return value + _slope(left.detach(), value) * (left - left.detach())
+
+
+def _slope(left: Tensor, value: Tensor) -> Tensor:
+    """Return how much a column of the value moves with that of what left, over the examples; 1 where that is not known."""
+    ones = torch.ones((), dtype=left.dtype, device=left.device)
+    if left.ndim < 2 or len(left) < 3 or not value.is_floating_point():
+        return ones
+    with torch.no_grad():
+        away = left - left.mean(0)
+        moved = away.square().sum(0)
+        return torch.where(moved > 0.0, (away * (value - value.mean(0))).sum(0) / moved, ones)
 
 
 class Adopted:

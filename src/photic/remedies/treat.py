@@ -279,7 +279,11 @@ def _nearest(trials: Sequence[Trial], over: float | None) -> str:
         )
     if not tried:
         return "nothing in the catalogue cured it; nearest: none"
-    nearest = min(tried, key=lambda t: t.held_back_loss if t.held_back_loss is not None else math.inf)
+    # One that takes the finding away and brings no other is nearer than one that only lowers the loss.
+    nearest = min(
+        tried,
+        key=lambda t: (bool(t.remaining or t.brought), math.inf if t.held_back_loss is None else t.held_back_loss),
+    )
     what = (
         "nothing in the catalogue cured it" if over is None else f"nothing had cured it when {over:g} minutes were over"
     )

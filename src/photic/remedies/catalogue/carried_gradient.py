@@ -12,8 +12,8 @@ from photic.remedies.registry import remedy
 def carried_gradient(graph: Graph) -> Prescription | str:
     """The signal that left torch (a list, NumPy, a number) comes back with its gradient.
 
-    What it changes: the value stays; the gradient passes as if nothing had been done outside torch, or as if a term of the loss
-    had been added as a tensor.
+    What it changes: the value stays; the gradient passes as if each column had only been scaled and shifted outside torch, or as if a
+    term of the loss had been added as a tensor.
 
     When not to: where what is done outside changes the signal much: write it in torch.
     """
