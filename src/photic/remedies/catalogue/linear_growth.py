@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.roles import activation_after, hidden_exponentials, matrices
+from photic.diagnosis.roles import hidden_exponentials
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-from photic.remedies.roles import initialisation
+from photic.remedies.roles import with_relu
 
 
 @remedy(treats=("non-finite", "exploding-gradient", "diverging"), changes="function", sources=("he2015",), rank=2)
@@ -20,11 +20,5 @@ def linear_growth(graph: Graph) -> Prescription | str:
     acting = hidden_exponentials(graph)
     if not acting:
         return "no exponential serves as a hidden activation"
-    return Prescription(
-        layers=tuple(
-            initialisation(graph, index, "he" if activation_after(graph, index) else "xavier")
-            for index in matrices(graph)
-        ),
-        activations={graph.site(index).name: "relu" for index in acting},
-        why="ReLU grows as its input does, an exponential overflows after a few layers (He et al. 2015)",
-    )
+    why = "ReLU grows as its input does, an exponential overflows after a few layers (He et al. 2015)"
+    return with_relu(graph, acting, why)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.roles import activation_after, hidden_activations, matrices
+from photic.diagnosis.roles import hidden_activations
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-from photic.remedies.roles import initialisation
+from photic.remedies.roles import with_relu
 
 
 @remedy(
@@ -25,11 +25,5 @@ def relu_activation(graph: Graph) -> Prescription | str:
     acting = [index for index in hidden_activations(graph) if graph.site(index).operation != "relu"]
     if not acting:
         return "there is no hidden activation other than ReLU"
-    return Prescription(
-        layers=tuple(
-            initialisation(graph, index, "he" if activation_after(graph, index) else "xavier")
-            for index in matrices(graph)
-        ),
-        activations={graph.site(index).name: "relu" for index in acting},
-        why="ReLU does not saturate above 0; He keeps its gradient (He et al. 2015)",
-    )
+    why = "ReLU does not saturate above 0; He keeps its gradient (He et al. 2015)"
+    return with_relu(graph, acting, why)
