@@ -14,7 +14,8 @@ CLEARLY = 0.05  # the treated loss on held-back batches lies at least this share
 SURELY = 3.0  # and at least this many standard errors of the paired differences
 SLOWER = 2.0  # a step that takes longer by this factor is named; beside others the same network took 1.3 times as long
 BLOCKS = 10  # the last half of the training losses is compared in so many blocks
-FAR = 2.0  # in spite of a finding a remedy relieves where the loss falls so many times as far as the control's
+FURTHER = 1.5  # in spite of a finding a remedy relieves where the loss falls so many times as far as the control's
+FAR = 2.0  # and where nothing was found it cures where the loss falls so many times as far
 MUCH = 0.25  # or only this share of the control's is left; and by at least this share of the untrained loss
 BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
 FATAL = {"non-finite", "diverging"}
@@ -27,9 +28,9 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: 
 
     Cured means: the treated findings are gone (before the training as well, unless the remedy changes the training
     alone), no other came, the network trains by itself, and its held-back loss lies clearly (5 %) and surely (3 standard
-    errors of the paired differences) below the control's. Where nothing was found, or with `relief`, in which a finding may
-    remain or come and is listed among the effects, the loss falls far: twice as far as the control's or to a quarter of it, and
-    by a quarter of the untrained one.
+    errors of the paired differences) below the control's. Where nothing was found it falls twice as far as the control's, or to a
+    quarter of it, and by a quarter of the untrained one. With `relief` a finding may remain or come, and is listed among the
+    effects; then it falls half as far again, or to a quarter.
     """
     control, arm, _ = pairs[0]
     known = set.union(*(alarms(c.start) | alarms(c.end) for c, _, _ in pairs))
@@ -39,7 +40,7 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: 
     remaining = tuple(sorted(counted & problems))
     brought = tuple(sorted((first | later) - known - problems))
     outcome, reason = _relief(pairs, remaining, brought) if relief else _verdict(pairs, remaining, brought)
-    if outcome == "accepted" and not problems and not _far(pairs[0]):
+    if outcome == "accepted" and not problems and not _far(pairs[0], FAR):
         outcome, reason = "refused", f"no rule says what is wrong, and it does not train far better: {reason}"
     trial = replace(
         shown(remedy, arm, outcome, reason),
@@ -122,19 +123,19 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
 
 def _relief(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[str]) -> tuple[Outcome, str]:
     outcome, reason = _verdict(pairs, (), ())
-    if outcome != "accepted" or not FATAL.isdisjoint((*remaining, *brought)) or not _far(pairs[0]):
+    if outcome != "accepted" or not FATAL.isdisjoint((*remaining, *brought)) or not _far(pairs[0], FURTHER):
         return _verdict(pairs, remaining, brought)
     return outcome, reason
 
 
-def _far(pair: Pair) -> bool:
-    """Whether the loss falls `FAR` times as far as the control's, or to `MUCH` of it; by `MUCH` of the untrained loss in any case."""
+def _far(pair: Pair, times: float) -> bool:
+    """Whether the loss falls so many times as far as the control's, or to `MUCH` of it; by `MUCH` of the untrained loss in any case."""
     control, arm, steps = pair
     first, after, other = control.mean(0), arm.mean(steps), control.mean(steps)
     if not math.isfinite(first) or bottomless(first, after):
         return False
     untreated = max(first - other, 0.0) if control.whole and math.isfinite(other) else 0.0
-    further = first - after >= FAR * untreated or 0.0 <= after <= MUCH * other
+    further = first - after >= times * untreated or 0.0 <= after <= MUCH * other
     return further and first - after >= MUCH * abs(first)
 
 
@@ -187,8 +188,7 @@ def _sure(pairs: Sequence[Pair], gains: Sequence[float]) -> bool:
     A few batches on which the untreated network is far off rule the spread of the differences, not that of the ratios.
     """
     both = [(c, a) for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
-    if all(0.0 < c < math.inf and 0.0 < a < math.inf for c, a in both):
-        gains = [math.log(c / a) for c, a in both]
+    gains = _logarithms(both) or gains
     if sum(gains) / len(gains) >= SURELY * _standard_error(gains):
         return True
     # Exact sign test at the same level: effects of one sign but unlike size are sure, though their mean is not.
@@ -204,8 +204,16 @@ def _faster(pair: Pair) -> bool:
     if size < 1 or len(control.losses) < steps or arm.other_loss:
         return False
     starts = [steps - size * (index + 1) for index in range(BLOCKS)]
-    gains = [sum(control.losses[s : s + size]) - sum(arm.losses[s : s + size]) for s in starts]
+    both = [(sum(control.losses[s : s + size]), sum(arm.losses[s : s + size])) for s in starts]
+    gains = _logarithms(both) or [c - a for c, a in both]
     return sum(gains) / BLOCKS >= SURELY * _standard_error(gains)
+
+
+def _logarithms(both: Sequence[tuple[float, float]]) -> list[float]:
+    """Return the logarithms of the ratios, in which a few spikes do not rule; none where a loss is not positive."""
+    if not all(0.0 < c < math.inf and 0.0 < a < math.inf for c, a in both):
+        return []
+    return [math.log(c / a) for c, a in both]
 
 
 def _standard_error(values: Sequence[float]) -> float:

@@ -29,7 +29,8 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
     False alarms: freezing is nearly always meant (a pre-trained backbone, the base of a low-rank update), so this is
     information, and nothing is said where several optimizers take turns (a GAN). Where nothing was learned in what is frozen (it has
     the variance that torch draws layers with, or all numbers alike) it is a warning after `enough` steps that do not lower the loss,
-    and information while the loss falls, since features drawn at random may be meant; otherwise nothing is said while it falls.
+    and information while the loss falls and nothing is trained beneath, since features drawn at random may be meant; otherwise
+    nothing is said while it falls.
     """
     run = graph.run
     if training is None or run.facts.get("optimizers") == "several":
@@ -61,7 +62,10 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
         return None
     causes = " and ".join(sorted(set(still.values())))
     raw = bool(unseen) or _as_drawn(graph, places)
-    if learning and not raw and not empty:
+    # Small parameters that are trained between frozen layers (gains, adapters) are a way to fine-tune, and freeze on purpose.
+    moved = [min(p.sites) for p in run.parameters if p.trainable and p.sites]
+    beneath = not places or not moved or min(moved) > max(places)
+    if learning and not (beneath and (raw or empty)):
         return None
     course = (
         "although the loss falls, it might fall further"
