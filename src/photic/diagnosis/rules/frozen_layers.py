@@ -61,11 +61,12 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
     if not still:
         return None
     causes = " and ".join(sorted(set(still.values())))
-    raw = bool(unseen) or _as_drawn(graph, places)
     # Small parameters that are trained between frozen layers (gains, adapters) are a way to fine-tune, and freeze on purpose.
-    moved = [min(p.sites) for p in run.parameters if p.trainable and p.sites]
-    beneath = not places or not moved or min(moved) > max(places)
-    if learning and not (beneath and (raw or empty)):
+    frozen = set(frozen_parameters(graph))
+    moved = [min(p.sites) for p in run.parameters if p.sites and p.name not in frozen]
+    beneath = bool(places and moved) and min(moved) < max(places)
+    raw = not beneath and (bool(unseen) or _as_drawn(graph, places))
+    if learning and not raw and not empty:
         return None
     course = (
         "although the loss falls, it might fall further"
