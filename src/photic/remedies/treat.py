@@ -30,6 +30,7 @@ Progress = Callable[[str, float], None]
 OF_THE_DATA = {"class-prior-only"}
 TIMED = 3  # steps that say how long an arm will train
 ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one in which nothing is found is left alone
+SURE = 0.8  # confidence of such a finding; of layers that were probably frozen on purpose it is less
 WORTH_A_TRY = {"weights-too-large", "frozen-layers"}  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
@@ -164,7 +165,8 @@ def treat(
     if before.run.stopped:
         return nothing(f"the network could not be run, so nothing was tried: {before.run.stopped}")
     silent = not problems and not stuck(before)
-    hinted = {f.problem for f in before.findings} & WORTH_A_TRY if not problems else set[str]()
+    sure = {f.problem for f in before.findings if f.confidence >= SURE}
+    hinted = sure & WORTH_A_TRY if not problems else set[str]()
     if silent and not hinted and steps < ENOUGH:
         return nothing(HEALTHY)
     if problems and problems <= OF_THE_DATA and any(f.severity == "critical" for f in before.findings):
