@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
+from photic.remedies.combine import combine
 from photic.remedies.edits import Insertion
-from photic.remedies.prescription import Prescription
+from photic.remedies.lines import weight_lines
+from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.stepping import change_optimizer
 from photic.remedies.treat import treat
 from tests.remedies.lost import (
@@ -270,6 +272,27 @@ def test_a_users_own_clipping_gives_way_to_the_new_limit() -> None:
         sum(float((p.detach() - old).square().sum()) for p, old in zip(model.parameters(), before, strict=True))
     )
     assert moved == pytest.approx(min(norm, 0.5), rel=1e-4)
+
+
+def test_a_treatment_draws_nothing_from_the_users_generator() -> None:
+    class Noisy(Layers):
+        def between(self, x: Tensor) -> Tensor:
+            return torch.sigmoid(x + 0.01 * torch.randn_like(x))
+
+    for batches in (BATCHES, BATCHES[:1]):
+        before = torch.get_rng_state()
+        treat(Noisy, batches, F.cross_entropy, optimizer=adam, steps=100, workers=1)
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_all_weights_drawn_anew_would_undo_others_and_lines_name_every_part() -> None:
+    fresh, loop = Prescription(fresh=True, why="a"), Prescription(loops=(("step", "orthogonal"),), why="b")
+    drawn = Prescription(layers=(LayerInitialisation("enter", "enter.weight", "enter.bias", "he"),), why="c")
+    assert combine(fresh, loop) is None and combine(fresh, drawn) is None
+    both = combine(loop, drawn)
+    assert both is not None
+    lines = "\n".join(weight_lines(both, None, "model"))
+    assert "orthogonal_" in lines and "kaiming_normal_" in lines
 
 
 def test_weights_of_a_loss_that_are_not_trained_stay() -> None:

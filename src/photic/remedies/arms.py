@@ -103,7 +103,10 @@ class Arm:
 
     def _evaluated(self) -> tuple[float, ...]:
         """Return the user's own loss on each held-back batch; the treated one where their own has no finite value."""
-        return tuple(map(self._own_loss, self._material.held_back))
+        with seeded(
+            self._seed
+        ):  # a model may draw in its forward: for all arms the same, and not from the user's generator
+            return tuple(map(self._own_loss, self._material.held_back))
 
     def _own_loss(self, batch: Any) -> float:
         own = evaluate(self._setup.model, self._material.loss, [batch]) if self._other_loss else math.nan

@@ -29,7 +29,10 @@ def combine(one: Prescription, other: Prescription) -> Prescription | None:
         else:
             return None
     drawn = bool(changed["layers"]) + bool(changed["scheme"])
-    return None if drawn > 1 else replace(_PLAIN, **changed)
+    undone = changed["fresh"] and (
+        drawn or changed["recurrence"] or changed["loops"]
+    )  # all weights drawn anew once more
+    return None if drawn > 1 or undone else replace(_PLAIN, **changed)
 
 
 def together(one: Remedy, other: Remedy) -> Remedy:

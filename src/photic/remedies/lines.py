@@ -16,8 +16,6 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
     layers = prescription.layers
     schemes = {layer.scheme for layer in layers}
     lines = [f"# {prescription.why}"]
-    if prescription.recurrence:
-        return lines + _recurrent(prescription, model)
     for name, how in prescription.loops:
         given = f'{model}.get_parameter("{name}")'
         if how == "decay":
@@ -28,7 +26,9 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
                 f"    for block in {given}.split({given}.shape[1]):",
                 "        torch.nn.init.orthogonal_(block)",
             ]
-    if prescription.loops:
+    if prescription.recurrence:
+        lines += _recurrent(prescription, model)
+    if (prescription.loops or prescription.recurrence) and not layers:
         return lines
     if prescription.fresh:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Iterator
@@ -95,15 +96,12 @@ class Material:
     def takes(self, batch: Any, piece: Any) -> bool:
         """Whether the model, which takes the batch, takes a piece of it too; what it does not take at all is for others to say."""
         setup = self.fresh(0)
-        try:
-            evaluate(setup.model, setup.loss, [batch])
-        except Exception:
-            return True
-        try:
-            evaluate(setup.model, setup.loss, [piece])
-        except Exception:
-            return False
-        return True
+        taken: list[Any] = []
+        with seeded(0), contextlib.suppress(Exception):
+            for part in (batch, piece):
+                evaluate(setup.model, setup.loss, [part])
+                taken.append(part)
+        return len(taken) != 1
 
     def stream(self, seed: int) -> Iterator[Any]:
         """Yield the training batches for ever, starting at a place that the seed chooses."""
