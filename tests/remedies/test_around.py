@@ -164,11 +164,20 @@ def test_a_rounding_keeps_its_value_and_hands_the_gradient_on() -> None:
 
 
 def test_a_connection_around_a_layer_adds_what_entered_it() -> None:
-    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh())
+    model = nn.Sequential(*[layer for _ in range(3) for layer in (nn.Linear(4, 4), nn.Tanh())])
     x = torch.randn(8, 4)
-    first = torch.tanh(model[0](x)) + x
-    wanted = torch.tanh(model[2](first)) + first
-    carry_out(Prescription(residual=(("0", "1"), ("2", "3"))), model, seed=0)
+    first = torch.tanh(model[0](x))
+    second = torch.tanh(model[2](first)) + first
+    wanted = torch.tanh(model[4](second)) + second
+    carry_out(Prescription(skips=(("1", "3"), ("3", "5"))), model, seed=0)
+    torch.testing.assert_close(model(x), wanted)
+
+
+def test_a_connection_and_another_change_of_the_same_call_are_both_carried_out() -> None:
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh()), torch.randn(8, 4)
+    first = torch.relu(model[0](x))
+    wanted = torch.relu(model[2](first)) + first
+    carry_out(Prescription(activations={"1": "relu", "3": "relu"}, skips=(("1", "3"),)), model, seed=0)
     torch.testing.assert_close(model(x), wanted)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from photic.activations import find
 from photic.diagnosis.graph import Graph
 from photic.records.sites import INPUT, Parameter
@@ -95,13 +97,19 @@ def relu_like(operation: str) -> bool:
 
 
 def weight_and_bias(graph: Graph, index: int) -> tuple[str, str] | None:
-    """Return the names of a layer's trained weight and bias ('' without one); None where it has several weights."""
+    """Return the names of a layer's trained weight and bias ('' without one).
+
+    None where it has several weights, or uses a part of one, or another form.
+    """
     own: list[Parameter] = [parameter for parameter, _ in graph.parameters.get(index, []) if parameter.trainable]
-    weights = [parameter.name for parameter in own if len(parameter.shape) >= 2]
+    weights = [parameter for parameter in own if len(parameter.shape) >= 2]
     biases = [parameter.name for parameter in own if len(parameter.shape) == 1]
-    if len(weights) != 1 or len(biases) > 1 or "<" in weights[0]:
+    if len(weights) != 1 or len(biases) > 1 or "<" in weights[0].name:
         return None
-    return weights[0], biases[0] if biases else ""
+    facts, plain = graph.reading(index).weight, graph.site(index).operation in _MATRICES
+    if plain and facts is not None and facts.fan_in != math.prod(weights[0].shape[1:]):
+        return None
+    return weights[0].name, biases[0] if biases else ""
 
 
 def residual_branches(graph: Graph) -> list[list[int]]:

@@ -18,6 +18,7 @@ from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
+from photic.probes.own_values import OwnValues
 from photic.probes.shares import share_facts
 from photic.probes.spread import column_facts, spread_facts
 from photic.probes.squashing import Squashing
@@ -66,6 +67,7 @@ class Recorder:
         self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
+        self.own = OwnValues()
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
         self.hidden: dict[int, str] = {}  # parameters used inside a custom function, by id, with the module
@@ -125,8 +127,8 @@ class Recorder:
         rest = Recorder(fault=self.fault)
         rest.forwards = [Forward(f.site, f.feeders, None, None, None, None) for f in self.forwards]
         rest.outputs, rest.inputs, rest.columns = self.outputs, self.inputs, self.columns
-        rest.dead, rest.unseen, rest.hidden, rest._parameter_sites = (
-            self.dead, self.unseen, self.hidden, self._parameter_sites,
+        rest.dead, rest.unseen, rest.hidden, rest.own, rest._parameter_sites = (
+            self.dead, self.unseen, self.hidden, self.own, self._parameter_sites,
         )  # fmt: skip
         rest.graph.leaves = {k: leaf for k, leaf in self.graph.leaves.items() if isinstance(leaf, nn.Parameter)}
         rest.graph.leaf_users = self.graph.leaf_users
@@ -193,12 +195,13 @@ class Recorder:
             return None
         index = len(self.forwards)
         differentiable = any(tensor.requires_grad for tensor in outputs)
-        if not differentiable and not before.feeders:
+        if not differentiable and all(source in self.own for source in before.feeders):
             return None  # a function of parameters alone, computed without gradient: bookkeeping, not signal
         feeders = self.graph.add_site(index, outputs) | {source for source in before.feeders if source != index}
-        kind = kind_of(call.operation, parameter_operand=any(isinstance(t, nn.Parameter) for t in before.tensors))
-        settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
         first = outputs[0]
+        alone = differentiable and self.own.begins(call, before.tensors, feeders, first)
+        kind = kind_of(call.operation, parameter_operand=not alone and any(map(self._is_weight, before.tensors)))
+        settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
         axis = self._channel_axis(call.operation, feeders, first)
         dead = partial(self.dead.__setitem__, call.name)
         site = Site(
@@ -220,7 +223,7 @@ class Recorder:
                 site,
                 feeders,
                 self._signal(call.operation, feeders, outputs),
-                weight_facts(call, settings) if kind == "weight" else None,
+                weight_facts(call, settings, self._is_weight) if kind == "weight" else None,
                 None
                 if before.signal is None or kind != "activation"
                 else unit_facts(
@@ -241,7 +244,19 @@ class Recorder:
         for tensor in before.tensors:
             if isinstance(tensor, nn.Parameter):
                 self._parameter_sites[id(tensor)].add(index)
+        if alone:
+            self.own.add(index, before.tensors, feeders)
+        else:
+            for parameter in self.own.roots(feeders):
+                self._parameter_sites[parameter].add(index)
         return self.forwards[index]
+
+    def _is_weight(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a parameter, or made of parameters alone."""
+        node = tensor.grad_fn
+        return isinstance(tensor, nn.Parameter) or (
+            node is not None and self.graph.site_of.get(node, INPUT) in self.own
+        )
 
     def _became_number(self, call: Call, before: Before, result: Any) -> None:
         """Make a site of a signal that the loss turns into a plain number, which carries no gradient."""
@@ -348,6 +363,8 @@ class Recorder:
         for target, forward in enumerate(self.forwards):
             own: list[EdgeReading] = []
             for source in sorted(forward.feeders):
+                if source in self.own and target not in self.own:
+                    continue  # a parameter, in another form
                 edges.append(Edge(source, target))
                 own.append(heard.get((source, target), EdgeReading(None, None, None)))
             edge_readings.extend(own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -17,13 +17,15 @@ _TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 _PRODUCTS = {"matmul", "mm", "bmm"}
 
 
-def weight_facts(call: Call, settings: Mapping[str, float | int | str]) -> WeightFacts | None:
+def weight_facts(
+    call: Call, settings: Mapping[str, float | int | str], is_weight: Callable[[Tensor], bool]
+) -> WeightFacts | None:
     """Return the facts of the weight that the call uses; None where it has no single matrix (LSTM, einsum).
 
     Of a weight that is cut over ranks (tensor parallelism) this rank's part is read, and nobody asked for the others: its rows
     are taken as a sample of all rows, its columns as one of all columns. The mean over the ranks is nearly that of the whole.
     """
-    found = _matrix(call)
+    found = _matrix(call, is_weight)
     if found is None:
         return None
     matrix, bias, receptive, stride_volume = found
@@ -70,7 +72,7 @@ def _groups_fan_out(fan_out: int, settings: Mapping[str, float | int | str]) -> 
     return fan_out / groups if isinstance(groups, int) and groups > 0 else fan_out
 
 
-def _matrix(call: Call) -> tuple[Tensor, Tensor | None, int, float] | None:
+def _matrix(call: Call, is_weight: Callable[[Tensor], bool]) -> tuple[Tensor, Tensor | None, int, float] | None:
     """Return weight [fan_out, fan_in], bias, kernel volume and volume of the stride."""
     args = [*call.args, *call.kwargs.values()]
     weight = call.kwargs.get("weight", call.args[1] if len(call.args) > 1 else None)
@@ -85,11 +87,11 @@ def _matrix(call: Call) -> tuple[Tensor, Tensor | None, int, float] | None:
         return weight.transpose(0, 1).reshape(weight.shape[1], -1), bias, 1, 1.0
     if call.operation in _PRODUCTS and len(args) > 1:
         left, right = args[0], args[1]
-        if isinstance(right, Tensor) and isinstance(right, torch.nn.Parameter) and right.ndim == 2:
+        if isinstance(right, Tensor) and right.ndim == 2 and is_weight(right):
             return right.transpose(0, 1), None, 1, 1.0
-        if isinstance(left, torch.nn.Parameter) and left.ndim == 2:
+        if isinstance(left, Tensor) and left.ndim == 2 and is_weight(left):
             return left, None, 1, 1.0
-    if call.operation == "addmm" and len(args) > 2 and isinstance(args[2], torch.nn.Parameter):
+    if call.operation == "addmm" and len(args) > 2 and isinstance(args[2], Tensor) and is_weight(args[2]):
         return args[2].transpose(0, 1), args[0] if isinstance(args[0], Tensor) else None, 1, 1.0
     if call.operation == "embedding":
         table = next((item for item in args if isinstance(item, Tensor) and item.is_floating_point()), None)

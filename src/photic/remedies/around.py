@@ -92,7 +92,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(
             f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
         )
-    lines += [f"# {activation}: add what entered {layer} to its output" for layer, activation in p.residual]
+    lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
     if p.standardised_input:
         lines += [
             "mean, deviation = inputs.mean(0), inputs.std(0)  # of the training set",
@@ -141,6 +141,14 @@ def setup_lines(prescription: Prescription) -> list[str]:
         )
     if p.clip is not None:
         lines.append(f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip:.3g})  # before step()")
+    if p.adam:
+        lines.append("optimizer = torch.optim.Adam(model.parameters())")
+    if p.standard_loss:
+        lines += [
+            "# classes: loss = torch.nn.functional.cross_entropy(logits, targets), of probabilities nll_loss(p.log(), targets)",
+            "# yes or no: loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)",
+            "# numbers: loss = torch.nn.functional.mse_loss(output, targets)",
+        ]
     if p.rate != 1.0:
         lines += ["for group in optimizer.param_groups:", f'    group["lr"] *= {p.rate:.3g}']
     if p.gradient_unit != 1.0:

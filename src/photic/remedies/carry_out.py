@@ -70,8 +70,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
 
 
 def changes_loss(prescription: Prescription) -> bool:
-    """Whether calls of the loss function are substituted."""
-    return any(name.startswith("<loss>") for name in substitutes_of(prescription))
+    """Whether the loss is another, or calls of the loss function are substituted."""
+    return prescription.standard_loss or any(name.startswith("<loss>") for name in substitutes_of(prescription))
 
 
 def substitute_loss(prescription: Prescription, model: nn.Module, loss: Any) -> Any:

@@ -78,7 +78,7 @@ class Prescription:
             that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
-        residual: (layer, activation) sites: the layer's input is added to the activation's output.
+        skips: (site, site): what the first gives is added to what the second gives.
         factors: site name to the factor on its first argument: scores before a softmax.
         standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
         precision: weights, and numbers that enter, get this type; '' leaves them.
@@ -89,6 +89,8 @@ class Prescription:
         loss_scale: factor on the gradient in backward alone, taken out before the step.
         gradient_unit: factor on the gradient in backward that stays: the loss in larger or smaller units.
         settings: of the optimizer, set in every group: `{"eps": 1e-8}`.
+        adam: an Adam at its own default rate in place of the optimizer, for what that holds.
+        standard_loss: cross-entropy, of probabilities or logits, or a mean squared error in place of the loss, as the targets ask.
         search_rate: whether `rate` is still to be found by a range test.
         why: one line for a comment in the patched source.
     """
@@ -130,7 +132,7 @@ class Prescription:
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
-    residual: tuple[tuple[str, str], ...] = ()
+    skips: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
     standardised_input: bool = False
     standardised_target: bool = False
@@ -142,6 +144,8 @@ class Prescription:
     loss_scale: float = 1.0
     gradient_unit: float = 1.0
     settings: dict[str, float] = field(default_factory=dict[str, float])
+    adam: bool = False
+    standard_loss: bool = False
     search_rate: bool = False
     why: str = ""
 

@@ -14,14 +14,21 @@ from photic.probes.replaced import replaced
 from photic.remedies.prescription import Prescription
 
 
-def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-    """Carry out what a prescription says of the optimizer, in place; the order is unscale, clip, warm up, step, clear."""
-    groups = optimizer.param_groups
+def change_optimizer(
+    prescription: Prescription, optimizer: torch.optim.Optimizer, model: nn.Module
+) -> torch.optim.Optimizer:
+    """Carry out what a prescription says of the optimizer, and return it, or the Adam that takes its place.
+
+    The order is unscale, clip, warm up, step, clear.
+    """
     if prescription.thawed:
         _thaw(prescription.thawed, optimizer, model)
     if prescription.owned or prescription.registered or prescription.adopted or prescription.gated:
         _own(optimizer, model)
-    for group in groups:
+    if prescription.adam:
+        held = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        optimizer = torch.optim.Adam(held)
+    for group in optimizer.param_groups:
         group["lr"] = group["lr"] * prescription.rate
         group.update({name: value for name, value in prescription.settings.items() if name in group})
     optimizer.defaults.update(
@@ -37,6 +44,7 @@ def change_optimizer(prescription: Prescription, optimizer: torch.optim.Optimize
         optimizer.register_step_pre_hook(_WarmUp(prescription.warmup))
     if prescription.zeroed:
         optimizer.register_step_post_hook(_clear)
+    return optimizer
 
 
 def _thaw(names: Sequence[str], optimizer: torch.optim.Optimizer, model: nn.Module) -> None:

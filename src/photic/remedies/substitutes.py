@@ -74,9 +74,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[scores], found[taken] = choice.enter, choice.leave
     for name in prescription.comparisons:
         found[name] = soft_comparison
-    for layer, activation in prescription.residual:
-        branch = _Branch()
-        found[layer], found[activation] = branch.enter, branch.leave
+    for start, end in prescription.skips:
+        kept: list[Tensor] = []
+        found[start] = _Skip(found.get(start), kept, gives=True)
+        found[end] = _Skip(found.get(end), kept, gives=False)
     return found
 
 
@@ -178,20 +179,24 @@ def _rms_normalised(call: Call) -> Any:
     return F.rms_norm(call.args[0], call.args[0].shape[-1:])
 
 
-class _Branch:
-    """Adds what entered a layer to what leaves its activation, where the shapes agree."""
+class _Skip:
+    """One end of a connection: keeps what a call gives, or adds what was kept to it, where the shapes agree.
 
-    def __init__(self) -> None:
-        self.entered: Tensor | None = None
+    `inner` is what is called in place of the site otherwise: another end, or another change.
+    """
 
-    def enter(self, call: Call) -> Any:
-        self.entered = call.args[0]
-        return call.run()
+    def __init__(self, inner: Substitute | None, kept: list[Tensor], *, gives: bool) -> None:
+        self.inner, self.kept, self.gives = inner, kept, gives
 
-    def leave(self, call: Call) -> Any:
-        skip, self.entered = self.entered, None
-        value: Tensor = call.run()
-        return value if skip is None or skip.shape != value.shape else value + skip
+    def __call__(self, call: Call) -> Any:
+        value: Any = call.run() if self.inner is None else self.inner(call)
+        if not isinstance(value, Tensor):
+            return value
+        if self.gives:
+            self.kept[:] = [value]
+            return value
+        skip, self.kept[:] = list(self.kept), []
+        return value + skip[0] if skip and skip[0].shape == value.shape else value
 
 
 def _probability(call: Call) -> Any:

@@ -8,6 +8,7 @@ from photic.checkups.setup import Setup
 from photic.remedies.carry_out import carry_out, substitute_loss
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
+from photic.remedies.standard_loss import StandardLoss
 from photic.remedies.stepping import change_optimizer
 from photic.remedies.surgery import compute_in, gate_recurrence, register_modules
 from photic.remedies.units import ScaledBackward, standardise_input, standardise_output
@@ -25,11 +26,13 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     if prescription.registered:
         register_modules(setup.model)
     loss, unit = substitute_loss(prescription, setup.model, setup.loss), prescription.gradient_unit
+    if prescription.standard_loss:
+        loss = StandardLoss()
     if prescription.standardised_input:
         standardise_input(setup.model, material.training)
     if prescription.standardised_target:
         unit /= standardise_output(setup.model, material.training) ** 2
     if unit * prescription.loss_scale != 1.0 and loss is not None:
         loss = ScaledBackward(loss, unit * prescription.loss_scale)
-    change_optimizer(prescription, setup.optimizer, setup.model)
-    return Setup(setup.model, setup.batches, loss, setup.optimizer)
+    optimizer = change_optimizer(prescription, setup.optimizer, setup.model)
+    return Setup(setup.model, setup.batches, loss, optimizer)

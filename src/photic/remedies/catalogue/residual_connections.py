@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.roles import matrices, residual_branches
+from photic.diagnosis.stream import segments
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -15,9 +16,10 @@ from photic.remedies.registry import remedy
     rank=5,
 )
 def residual_connections(graph: Graph) -> Prescription | str:
-    """Each hidden layer of one width gets a connection around it.
+    """Each hidden layer, or attention, that keeps the width gets a connection around it.
 
-    What it changes: the output of layer and activation is added to what entered the layer.
+    What it changes: what entered a layer is added to the output of its activation; where no layers of one width follow each
+    other, what enters a stretch of several that ends in the shape in which it began is added to its end.
 
     When not to: where the network has such connections already.
     """
@@ -26,14 +28,18 @@ def residual_connections(graph: Graph) -> Prescription | str:
     pairs = []
     for index in matrices(graph):
         follower = graph.following_activation(index)
-        entering = [graph.reading(s).signal for s, _ in graph.feeders.get(index, []) if s >= 0]
+        sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+        entering = [graph.reading(source).signal for source in sources]
         leaving = None if follower is None else graph.reading(follower).signal
         if follower is None or leaving is None or len(entering) != 1 or entering[0] is None:
             continue
         if entering[0].count == leaving.count:
-            pairs.append((graph.site(index).name, graph.site(follower).name))
+            pairs.append((sources[0], follower))
     if len(pairs) < 2:
-        return "no two layers of one width follow each other"
+        pairs = segments(graph)
+    if not pairs:
+        return "no layers that keep the width follow each other"
     return Prescription(
-        residual=tuple(pairs), why="a connection around each layer carries the gradient (He et al. 2016)"
+        skips=tuple((graph.site(start).name, graph.site(end).name) for start, end in pairs),
+        why="a connection around each layer carries the gradient (He et al. 2016)",
     )

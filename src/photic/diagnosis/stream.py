@@ -1,0 +1,82 @@
+"""The stream: the points that all of the signal passes, and the stretches between two of one shape."""
+
+from __future__ import annotations
+
+import itertools
+
+from photic.diagnosis.graph import Graph
+from photic.records.sites import INPUT
+
+_BENDS = ("activation", "attention")
+
+
+def passed_by_all(graph: Graph) -> list[int]:
+    """Return the sites that every way from the input to the last output goes through, in order of execution.
+
+    They are the dominators of that output (Cooper, Harvey and Kennedy 2001); what is made of parameters alone begins a way too.
+    """
+    if not graph.run.outputs:
+        return []
+    above: dict[int, int] = {INPUT: INPUT}
+
+    def meet(one: int, other: int) -> int:
+        while one != other:
+            one, other = (above[one], other) if one > other else (one, above[other])
+        return one
+
+    for site in graph.run.sites:
+        sources = [source for source, _ in graph.feeders.get(site.order, []) if source in above] or [INPUT]
+        nearest = sources[0]
+        for source in sources[1:]:
+            nearest = meet(nearest, source)
+        above[site.order] = nearest
+    chain: list[int] = []
+    index = graph.run.outputs[-1]
+    while index != INPUT:
+        chain.append(index)
+        index = above[index]
+    return chain[::-1]
+
+
+def segments(graph: Graph) -> list[tuple[int, int]]:
+    """Return (start, end) of the shortest stretches of the stream, one after the other, that end in the shape in which they began.
+
+    Each holds a weight and something that bends the signal, and the last output ends none.
+    """
+    chain = passed_by_all(graph)[:-1]
+    held = [_kinds(graph, one, other) for one, other in itertools.pairwise(chain)]
+    found: list[tuple[int, int]] = []
+    start = 0
+    while start < len(held):
+        end = _end(graph, chain, held, start) if "weight" in held[start] else None
+        if end is None:
+            start += 1
+        else:
+            found.append((chain[start], chain[end]))
+            start = end
+    return found
+
+
+def _end(graph: Graph, chain: list[int], held: list[set[str]], start: int) -> int | None:
+    shape = graph.site(chain[start]).shape
+    seen: set[str] = set()
+    for end in range(start + 1, len(chain)):
+        seen |= held[end - 1]
+        if graph.site(chain[end]).shape != shape or "weight" not in seen or seen.isdisjoint(_BENDS):
+            continue
+        while end < len(held) and held[end] <= {"activation", "dropout"} and graph.site(chain[end + 1]).shape == shape:
+            end += 1
+        return end
+    return None
+
+
+def _kinds(graph: Graph, start: int, end: int) -> set[str]:
+    """Return the kinds of the sites between two of the chain, `end` among them; a softmax mixes as an attention does."""
+    between, pending = {end}, [end]
+    while pending:
+        for source, _ in graph.feeders.get(pending.pop(), []):
+            if source > start and source not in between:
+                between.add(source)
+                pending.append(source)
+    kinds: set[str] = {graph.site(index).kind for index in between}
+    return kinds | {"attention"} if any(graph.reading(index).shares is not None for index in between) else kinds
