@@ -86,7 +86,7 @@ class Thresholded(nn.Module):
 @case(
     "response-norm-images", label="dead-units", root="", steps=300, fixes=("start tau at 0",),
     source="singh2020, on the thresholded linear unit",
-    why="The learned threshold starts at 6, as for a ReLU6, above all normalised responses: every map is constant.",
+    why="The learned threshold starts at 6, as for a ReLU6, above all normalised responses: all 48 maps are constant.",
 )  # fmt: skip
 def response_norm(seed: int, tau: float = 6.0) -> Setup:
     model = nn.Sequential(
