@@ -124,7 +124,7 @@ def _siamese_loss(output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
 
 @case(
     "two-views-probed", label="rank-collapse", root="encoder", steps=300, fixes=("detach the goals",),
-    source="chen2021, SimSiam, figure 2; facebookresearch/simsiam, on collapse",
+    source="chen2021, SimSiam, figure 2, on collapse",
     why="The goals are not detached: the encoder gives every image the same code, with cosines of 0.998.",
 )  # fmt: skip
 def two_views(seed: int, *, stop: bool = False) -> Setup:

@@ -114,7 +114,7 @@ def _summed(output: tuple[Tensor, Tensor, Tensor], y: Tensor) -> Tensor:
 
 @case(
     "clouds-in-four", label="loss-saturation", root="", steps=300, fixes=("logsumexp", "wider start"),
-    source="sagelywizard/pytorch-mdn; bishop1994; common mistake, loss stuck at 23.03",
+    source="sagelywizard/pytorch-mdn#6; bishop1994; common mistake, loss stuck at 23.03",
     why="The density is clamped at 1e-10 before the logarithm, and all targets lie below: the loss is 23.03 and all gradients are 0.",
 )  # fmt: skip
 def clouds(seed: int, loss: LossFunction = _clamped) -> Setup:
@@ -184,7 +184,7 @@ class Denoiser(nn.Module):
 
 @case(
     "denoiser-in-matrices", label="weights-too-large", root="", steps=300, fixes=("divide by the root of fan_in",),
-    source="discuss.pytorch.org, on nn.Parameter(torch.randn(...)); ho2020",
+    source="common mistake, nn.Parameter(torch.randn(...)); ho2020",
     why="Matrices are drawn by torch.randn and not scaled: outputs deviate by 550 where the noise does by 1.",
 )  # fmt: skip
 def denoiser(seed: int, *, scaled: bool = False) -> Setup:
@@ -289,7 +289,7 @@ class Unfolded(nn.Module):
 
 @case(
     "kernels-by-rand", label="weights-too-large", root="", steps=120, fixes=("centre and scale", "kaiming_uniform_"),
-    source="common mistake, torch.rand for a start; Stack Overflow 49433936",
+    source="common mistake, torch.rand for a start",
     why="Kernels from torch.rand lie in 0 to 1, all positive: each layer multiplies by 70, the first error is 3e6.",
 )  # fmt: skip
 def by_rand(seed: int, *, centred: bool = False) -> Setup:

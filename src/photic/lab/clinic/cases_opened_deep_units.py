@@ -58,7 +58,7 @@ def _superposed(seed: int) -> Batches:
 
 @case(
     "sparse-dictionary", label="dead-units", root="", steps=300, fixes=("average the penalty", "lower penalty"),
-    source="ai-safety-foundation/sparse_autoencoder; bricken2023, on dead latents",
+    source="decoderesearch/SAELens#202, on dead latents; bricken2023",
     why="The L1 penalty is summed, the error is averaged: after 300 steps none of 128 latents fires.",
 )  # fmt: skip
 def dictionary(seed: int, penalty: float = 0.1) -> Setup:
@@ -173,7 +173,7 @@ class Spiking(nn.Module):
 
 @case(
     "spiking-rates", label="dead-units", root="", steps=300, fixes=("lower threshold", "wider surrogate"),
-    source="jeshraghian/snntorch, on the dead neuron problem; eshraghian2023, section 4",
+    source="fangwei123456/spikingjelly#190, the rectangular surrogate; eshraghian2023",
     why="The threshold is 30 mV where the potentials reach 16: no neuron fires, and the surrogate is 0 that far away.",
 )  # fmt: skip
 def spiking(seed: int, threshold: float = 30.0) -> Setup:
