@@ -1,4 +1,4 @@
-"""Wires cut by the way it is written: generated weights, encoded context, physics, own backward, maps in numpy, samples."""
+"""Cut wires: generated weights, an encoded context, physics, an own backward, maps in numpy, samples."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ class Generated(nn.Module):
 
 
 @case(
-    "hypernetwork-of-waves", label="severed-gradient", root="hyper", steps=300, fixes=("functional call with the weights",),
+    "hypernetwork-of-waves", label="severed-gradient", root="hyper", steps=300,
+    fixes=("functional call with the weights",),
     source="ha2017; common mistake: weights of another network set through .data",
-    why="The generated weights are assigned through .data, so the network that generates them never gets a gradient (r2 0.23 to 0.35).",
+    why="The generated weights are assigned through .data, so the network that generates them never gets a "
+    "gradient (r2 0.23 to 0.35).",
 )  # fmt: skip
 def hypernetwork(seed: int, *, copies: bool = True) -> Setup:
     draw = samples.generator(seed + 31)
@@ -132,7 +134,8 @@ def _physics_loss(output: tuple[Tensor, Tensor], _: Tensor) -> Tensor:
 @case(
     "equation-of-a-wave", label="severed-gradient", root="", steps=300, fixes=("create_graph=True",),
     source="raissi2019; pytorch docs, torch.autograd.grad, create_graph",
-    why="The derivative is taken without create_graph: the residual has no history, of a loss of 4 to 5 only u(0), below 0.1, is trained.",
+    why="The derivative is taken without create_graph: the residual has no history, of a loss of 4 to 5 only "
+    "u(0), below 0.1, is trained.",
 )  # fmt: skip
 def physics(seed: int, *, create_graph: bool = False) -> Setup:
     x = torch.rand(1024, 1, generator=samples.generator(seed + 51)) * 2.0
@@ -188,7 +191,8 @@ class FusedLayer(nn.Module):
 @case(
     "fused-linear-relu", label="severed-gradient", root="", steps=300, fixes=("return the gradient of the input",),
     source="pytorch docs, extending autograd; common mistake: a backward that returns None",
-    why="An own backward returns None for the input, so that of four fused layers, six units wide, only the last is trained.",
+    why="An own backward returns None for the input, so that of three fused layers only the "
+    "last is trained.",
 )  # fmt: skip
 def fused(seed: int, function: type[Fused] = Fused) -> Setup:
     sizes = (64, 32, 6, 32)
@@ -273,7 +277,8 @@ def _bound(output: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
 @case(
     "variational-digits", label="severed-gradient", root="", steps=300, fixes=("rsample",),
     source="pytorch docs, torch.distributions, pathwise derivative; kingma2014",
-    why="sample() has no history where rsample() has: the encoder learns from the divergence alone, and the loss falls by 9 % at most.",
+    why="sample() has no history where rsample() has: the encoder learns from the divergence alone, and the "
+    "loss falls by 9 % at most.",
 )  # fmt: skip
 def variational(seed: int, *, path: bool = False) -> Setup:
     x = samples.digit_table()[0]

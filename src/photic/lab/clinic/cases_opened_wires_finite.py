@@ -1,4 +1,4 @@
-"""Numbers that are not finite, in the forward pass or only on the way back: distances, mixtures, graphs, bags, policies."""
+"""Numbers that are not finite, forward or only on the way back: distances, mixtures, graphs, bags, policies."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def contrastive(distance: Tensor, apart: Tensor) -> Tensor:
 
 
 @case(
-    "siamese-digit-pairs", label="non-finite", root="", steps=300, fixes=("an epsilon under the root", "squared distance"),
+    "siamese-digit-pairs", label="non-finite", root="", steps=300,
+    fixes=("an epsilon under the root", "squared distance"),
     source="pytorch/pytorch#2421; pytorch/pytorch#2721",
-    why="One pair in 25 is an image with itself: the distance is 0, where the root has an infinite slope; nan at step 1.",
+    why="One pair in 25 is an image with itself: the distance is 0, where the root has an infinite slope; "
+    "nan at step 1.",
 )  # fmt: skip
 def siamese(seed: int, floor: float = 0.0) -> Setup:
     x, y = samples.digit_table()
@@ -84,7 +86,8 @@ def log_density_loss(out: Tensor, y: Tensor) -> Tensor:
 @case(
     "mixture-density-arcs", label="non-finite", root="", steps=300, fixes=("logsumexp", "standardise the target"),
     source="hardmaru's mixture density tutorial; tonyduan/mdn",
-    why="Targets up to 25 lie so far from every bell that all densities are 0 in float32, and the logarithm is -inf at step 0.",
+    why="Targets up to 25 lie so far from every bell that all densities are 0 in float32, and the logarithm "
+    "is -inf at step 0.",
 )  # fmt: skip
 def mixture(seed: int, loss: LossFunction = density_loss) -> Setup:
     draw = samples.generator(seed + 9)
@@ -154,9 +157,11 @@ class Bags(nn.Module):
 
 
 @case(
-    "bags-with-attention", label="non-finite", root="", steps=300, fixes=("a large finite number for -inf", "no empty bags"),
+    "bags-with-attention", label="non-finite", root="", steps=300,
+    fixes=("a large finite number for -inf", "no empty bags"),
     source="pytorch/pytorch#41508; pytorch/pytorch#94700",
-    why="3 % of the bags are empty: softmax over -inf is nan, nan_to_num hides it going forward, and it comes back in backward.",
+    why="3 % of the bags are empty: softmax over -inf is nan, nan_to_num hides it going forward, and it "
+    "comes back in backward.",
 )  # fmt: skip
 def bags(seed: int, absent: float = -math.inf) -> Setup:
     draw = samples.generator(seed + 3)
@@ -207,7 +212,8 @@ class Cloning(nn.Module):
 @case(
     "cloned-squashed-policy", label="non-finite", root="", steps=300, fixes=("keep actions inside the interval",),
     source="haarnoja2018; denisyarats/pytorch_sac, TanhTransform; ikostrikov/implicit_q_learning",
-    why="A recorded action of exactly 1 has an infinite atanh, and its likelihood is infinity minus infinity: nan at step 0.",
+    why="A recorded action of exactly 1 has an infinite atanh, and its likelihood is infinity minus "
+    "infinity: nan at step 0.",
 )  # fmt: skip
 def cloned(seed: int, edge: float = 1.0) -> Setup:
     draw = samples.generator(seed + 21)
@@ -239,7 +245,8 @@ class PowerMean(nn.Module):
 @case(
     "retrieval-power-mean", label="non-finite", root="3", steps=300, fixes=("clamp at 1e-6, not at 0",),
     source="radenovic2018; filipradenovic/cnnimageretrieval-pytorch, GeM",
-    why="A channel that is 0 at all places has a mean of 0, where the third root has an infinite slope: nan on the way back.",
+    why="A channel that is 0 at all places has a mean of 0, where the third root has an infinite slope: nan "
+    "on the way back.",
 )  # fmt: skip
 def power_mean(seed: int, least: float = 0.0) -> Setup:
     net = nn.Sequential(

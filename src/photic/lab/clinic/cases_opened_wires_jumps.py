@@ -1,4 +1,4 @@
-"""Functions that jump where a slope is wanted: chosen experts, brightest places, ternary weights, messages, ranks, overlaps."""
+"""Functions that jump where a slope is wanted: experts, brightest places, ternary weights, messages, ranks."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ class Experts(nn.Module):
 
 
 @case(
-    "routed-linear-experts", label="severed-nondifferentiable", root="", steps=300, fixes=("weigh by the router's share",),
+    "routed-linear-experts", label="severed-nondifferentiable", root="", steps=300,
+    fixes=("weigh by the router's share",),
     source="fedus2021, on the router's gate value; lucidrains/mixture-of-experts",
-    why="The router only names the expert by argmax and its share is not used: the router stays as drawn (r2 0.09 to 0.18, twin 0.92).",
+    why="The router only names the expert by argmax and its share is not used: the router stays as drawn (r2 "
+    "0.09 to 0.18, twin 0.92).",
 )  # fmt: skip
 def experts(seed: int, *, hard: bool = True) -> Setup:
     draw = samples.generator(seed + 71)
@@ -79,7 +81,8 @@ class Keypoint(nn.Module):
 @case(
     "place-of-the-cross", label="severed-nondifferentiable", root="", steps=300, fixes=("soft-argmax",),
     source="sun2018, integral regression; ai.stackexchange.com/questions/41264, backpropagation with argmax",
-    why="The place is the argmax of the heat map, an integer without a slope: only the two by two map after it is trained (r2 below 0.04).",
+    why="The place is the argmax of the heat map, an integer without a slope: only the two by two map after "
+    "it is trained (r2 below 0.04).",
 )  # fmt: skip
 def keypoint(seed: int, *, hard: bool = True) -> Setup:
     draw = samples.generator(seed + 81)
@@ -119,7 +122,8 @@ class TernaryLinear(nn.Module):
 @case(
     "ternary-weights", label="severed-nondifferentiable", root="", steps=300, fixes=("straight-through estimator",),
     source="ma2024, BitNet b1.58; bengio2013, straight-through; discuss.pytorch.org/t/28628, torch.round gradient",
-    why="torch.round in the forward pass has a slope of 0: all three weight matrices have a gradient of 0, only biases move.",
+    why="torch.round in the forward pass has a slope of 0: all three weight matrices have a gradient of 0, "
+    "only biases move.",
 )  # fmt: skip
 def ternary(seed: int, *, straight: bool = False) -> Setup:
     layers: list[nn.Module] = []
@@ -157,9 +161,11 @@ class Talk(nn.Module):
 
 
 @case(
-    "speaker-and-listener", label="severed-nondifferentiable", root="", steps=300, fixes=("gumbel_softmax", "reinforce"),
+    "speaker-and-listener", label="severed-nondifferentiable", root="", steps=300,
+    fixes=("gumbel_softmax", "reinforce"),
     source="facebookresearch/EGG; havrylov2017",
-    why="The words of the message are indices of an embedding: nothing passes back to the speaker (score 0.16 to 0.24).",
+    why="The words of the message are indices of an embedding: nothing passes back to the speaker (score "
+    "0.16 to 0.24).",
 )  # fmt: skip
 def talk(seed: int, *, hard: bool = True) -> Setup:
     return adam(Talk(hard=hard), samples.digits(seed), rate=1e-2)
@@ -191,9 +197,11 @@ class Correlation(nn.Module):
 
 
 @case(
-    "ranked-houses", label="severed-nondifferentiable", root="", steps=300, fixes=("a soft rank", "Pearson's correlation"),
+    "ranked-houses", label="severed-nondifferentiable", root="", steps=300,
+    fixes=("a soft rank", "Pearson's correlation"),
     source="teddykoker/torchsort; common mistake with a Spearman loss",
-    why="argsort gives whole numbers without history: of the loss, 1.0 at the start, only the price on large scores is trained.",
+    why="argsort gives whole numbers without history: of the loss, 1.0 at the start, only the price on large "
+    "scores is trained.",
 )  # fmt: skip
 def ranked(seed: int, of: Callable[[Tensor], Tensor] = _ranks) -> Setup:
     draw = samples.generator(seed + 91)
