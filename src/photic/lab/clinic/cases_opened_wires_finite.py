@@ -219,7 +219,7 @@ def cloned(seed: int, edge: float = 1.0) -> Setup:
     draw = samples.generator(seed + 21)
     state = torch.randn(1024, 6, generator=draw)
     mix = torch.randn(6, 2, generator=samples.generator(4))
-    action = (0.35 * state @ mix + 0.05 * torch.randn(1024, 2, generator=draw)).clamp(-1.0, 1.0)
+    action = (0.35 * state @ mix + 0.2 * torch.randn(1024, 2, generator=draw)).clamp(-1.0, 1.0)
     model = Squashed()
     return Setup(
         model, samples.stream(state, action, seed), Cloning(edge), torch.optim.Adam(model.parameters(), lr=3e-3)
