@@ -16,6 +16,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     ]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
+    lines += [f"# {name}: the factor is 0; let it be {factor:.4g}" for name, factor in p.opened.items()]
     if p.revealed:
         lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")
     for decides, taken in p.choices:
@@ -70,6 +71,9 @@ def setup_lines(prescription: Prescription) -> list[str]:
         )
     lines += [f"# {name}: over dim={axis}" for name, axis in p.axes.items()]
     lines += [f"# {name}: torch.nn.functional.cross_entropy in the place of nll_loss" for name in p.logarithms]
+    lines += [
+        f'torch.nn.init.constant_(model.get_parameter("{name}"), {number:.4g})' for name, number in p.constants.items()
+    ]
     lines += [f'model.get_parameter("{name}").requires_grad_(False)' for name in p.frozen]
     if p.thawed:
         lines += [

@@ -45,6 +45,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
     for name, how in prescription.loops:
         _keep_state(parameters[name], how, generator)
+    for name, number in prescription.constants.items():
+        nn.init.constant_(parameters[name], number)
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)

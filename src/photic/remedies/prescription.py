@@ -44,6 +44,7 @@ class Prescription:
         pre_norm: (normalisation, sites) where the normalisation after a residual sum moves before the branch: the sites that
             take the stream into the branch are given it normalised, and the sum goes on as it is.
         squeezed: site name to whether its last axis, of length 1, is taken away (True) or such an axis is added (False).
+        opened: site to a factor: its signal, times that, is added to what it gives; a product with 0 becomes one with the factor.
         removed: sites that hand their input through: a `detach` that severs.
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding or one_hot) or (comparison, where) sites: what is taken keeps its value, and what decides gets the
@@ -61,6 +62,7 @@ class Prescription:
         logarithms: sites whose first argument goes through a log_softmax first.
         loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
             factors drawn between 0.9 and 0.999.
+        constants: parameter to the number that all of it starts at.
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
@@ -101,6 +103,7 @@ class Prescription:
     normalisation: Literal["layer", "batch", "rms"] = "layer"
     pre_norm: tuple[tuple[str, tuple[str, ...]], ...] = ()
     squeezed: dict[str, bool] = field(default_factory=dict[str, bool])
+    opened: dict[str, float] = field(default_factory=dict[str, float])
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
@@ -116,6 +119,7 @@ class Prescription:
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()
     loops: tuple[tuple[str, str], ...] = ()
+    constants: dict[str, float] = field(default_factory=dict[str, float])
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
     fresh: bool = False

@@ -42,6 +42,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         )
     for name in prescription.removed:
         found[name] = _hand_through
+    for name, factor in prescription.opened.items():
+        found[name] = _Opened(factor)
     for name, away in prescription.squeezed.items():
         found[name] = _squeezed if away else _unsqueezed
     for name in prescription.straight:
@@ -130,6 +132,19 @@ class BatchNormalise:
 
 def _hand_through(call: Call) -> Any:
     return call.args[0]
+
+
+class _Opened:
+    """Adds a call's signal, times a factor, to what the call gives: of its arguments the one in the shape of the result."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, call: Call) -> Any:
+        value: Tensor = call.run()
+        given = [one for one in (*call.args, *call.kwargs.values()) if isinstance(one, Tensor)]
+        alike = [one for one in given if one.shape == value.shape]
+        return value + self.factor * next((one for one in alike if one.requires_grad), alike[0] if alike else given[0])
 
 
 def _squeezed(call: Call) -> Any:

@@ -6,6 +6,7 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
+from photic.diagnosis.silenced import Silenced, never_exceeded
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
@@ -18,7 +19,8 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
 
     Signs: an activation with a flat zero side (ReLU, ReLU6, hard sigmoid) whose units never leave it, on a batch of
     at least `rows` examples or positions, at the start; or, on the main path, after some steps that did not lower the loss. Or a hidden
-    exponential, as in radial basis functions, whose results are 0 or as good as.
+    exponential, as in radial basis functions, whose results are 0 or as good as. Or a maximum of the signal and a threshold that the
+    signal never exceeds, at the first step and at the last, over layers that do not move.
 
     Why it matters: a unit that is off for every example gets no gradient and cannot come back. A layer of them cuts
     the network in two.
@@ -35,7 +37,8 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
         path = graph.main_path()  # a branch beside a skip may die without harm
         guilty = [(index, fraction) for index, fraction in _guilty(graph, share, rows) if index in path]
     if not guilty:
-        return _underflown(graph.first, share, rows)
+        held = never_exceeded(graph)
+        return _held(graph.first, held) if held else _underflown(graph.first, share, rows)
     first, fraction = guilty[0]
     site, units = graph.site(first), graph.reading(first).units
     assert units is not None
@@ -59,6 +62,27 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
         confidence=min(0.95, 0.5 + 0.5 * fraction),
         sources=("maas2013",),
         victims=tuple(graph.site(index).name for index in graph.layers() if index <= first),
+    )
+
+
+def _held(graph: Graph, held: list[Silenced]) -> Finding:
+    """A threshold above all that the signal is."""
+    site = graph.site(held[-1].site)
+    layers = sorted({index for one in held for index in one.layers})
+    return Finding(
+        problem="dead-units",
+        severity="critical",
+        sites=tuple(graph.site(one.site).name for one in held),
+        where=site.where,
+        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
+        reason=(
+            f"At {site.name} the threshold is larger than the signal everywhere: it gives the threshold whatever comes in, and no gradient "
+            f"passes to {listed([graph.site(index).name for index in layers])}."
+        ),
+        advice="Start the threshold where half of the signal lies above it: at 0 after a normalisation.",
+        confidence=0.95,
+        sources=("maas2013",),
+        victims=tuple(graph.site(index).name for index in layers),
     )
 
 

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
+from photic.diagnosis.silenced import Silenced, multiplied_by_nothing
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("zhang2019", "wang2022deepnet"))
-def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Finding | None:
+def idle_layer(
+    graph: Graph, training: Training | None = None, *, quiet: float = 1e-3, grows: float = 2.0
+) -> Finding | None:
     """A trained branch adds less than `quiet` of what it is added to, does not grow, and has no gate that could open.
 
     Signs: of the two values of a sum one is less than `quiet` of the other, it comes from trained layers, no trained factor
-    stands between them and the sum, and over the steps its part has not grown `grows` times.
+    stands between them and the sum, and over the steps its part has not grown `grows` times. Or a product with exactly 0 (a factor
+    that is not trained, or that a ReLU holds at 0, a mask, a dropout of everything) stands above trained layers, which get a
+    gradient of exactly 0 and do not move from the first step to the last.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
-    gate at 0 or 1e-6 (ReZero, LayerScale) opens. Small positional or bias terms come from no layer.
+    gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
+    Small positional or bias terms come from no layer. Where the network learns without the branch, that is information.
     """
+    if shut := multiplied_by_nothing(graph):
+        return _shut(graph, shut, informs=learns(training))
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
     for pair in unequal_sums(graph, quiet):
@@ -47,6 +57,26 @@ def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Find
         advice="Bring both to the same size: scale the stream down (a normalisation before the first block), or the branch up.",
         confidence=0.8,
         sources=("zhang2019", "wang2022deepnet"),
+    )
+
+
+def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    layers = sorted({index for one in shut for index in one.layers})
+    names = [graph.site(index).name for index in layers]
+    place = graph.site(shut[0].site)
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=place.where,
+        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
+        reason=(
+            f"{listed(names)} are multiplied by 0 at {listed([graph.site(one.site).name for one in shut])}, at the first step and at the "
+            "last: they add nothing, get a gradient of exactly 0 and never move, and nothing that is trained can open the way."
+        ),
+        advice="Make the factor a parameter (registered, trained, not cut off by a ReLU), or start it above 0; a dropout keeps 1 - p.",
+        confidence=0.95,
+        sources=("bachlechner2021", "srivastava2014"),
     )
 
 

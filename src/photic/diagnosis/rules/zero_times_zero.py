@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import multiplies
+from photic.diagnosis.silenced import multiplied_by_nothing
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -23,7 +24,8 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     does nothing.
 
     False alarms: one factor at 0 is a good start (LoRA's second factor, ReZero's gate, a branch's last layer): the other
-    lets its gradient through. Parameters that no example used have no gradient at all and do not count.
+    lets its gradient through. Parameters that no example used have no gradient at all and do not count, nor do those that are only
+    added, and those that a product with a fixed 0 cuts off (`idle-layer`).
     """
     parameters = stuck_parameters(graph)
     if len(parameters) < fewest:
@@ -59,6 +61,10 @@ def _meets(graph: Graph, index: int, places: list[int]) -> bool:
     return any(graph.descendants([other]) & products for other in places if other != index)
 
 
+def _only_added(graph: Graph, parameter: Parameter) -> bool:
+    return all(graph.site(index).operation in ("add", "sub") for index in parameter.sites)
+
+
 def _scales(graph: Graph, parameter: Parameter) -> bool:
     """Whether a vector does nothing but multiply a signal."""
     return all(graph.site(index).operation == "mul" for index in parameter.sites)
@@ -66,7 +72,12 @@ def _scales(graph: Graph, parameter: Parameter) -> bool:
 
 def stuck_parameters(graph: Graph) -> list[Parameter]:
     """Return the trained matrices and gates that are exactly 0 and get a gradient of exactly 0, first and last."""
-    stuck = list(range(len(graph.run.parameters)))
+    cut_off = {index for one in multiplied_by_nothing(graph) for index in one.layers}
+    stuck = [
+        place
+        for place, parameter in enumerate(graph.run.parameters)
+        if not set(parameter.sites) & cut_off and not _only_added(graph, parameter)
+    ]
     for index in (0, len(graph.run.steps) - 1):
         here = type(graph).of(graph.run, index)
         zero = [

@@ -1,0 +1,85 @@
+"""Silenced: operations through which nothing passes, from the first step to the last, and the layers that learn nothing below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from photic.diagnosis.graph import Graph
+from photic.records.runs import ParameterReading
+
+_SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
+
+
+@dataclass(frozen=True)
+class Silenced:
+    """A site that passes no gradient although some arrives, and the trained layers below it that never moved."""
+
+    site: int
+    layers: tuple[int, ...]
+
+
+def silenced(graph: Graph) -> list[Silenced]:
+    """Return the sites of the model that pass exactly no gradient at the first reading and at the last, and starve layers.
+
+    A factor that is learned, and opens, passes something at the last; what is left out at random lets its layers move between.
+    """
+    if len(graph.run.steps) < 2:
+        return []
+    first, last = graph.first, graph.last
+    found: list[Silenced] = []
+    for site in graph.run.sites:
+        if site.phase != "model" or not all(_blocks(each, site.order) for each in (first, last)):
+            continue
+        below = graph.ancestors([site.order])
+        starved = tuple(index for index in graph.layers() if index in below and _starved(first, last, index))
+        if starved:
+            found.append(Silenced(site.order, starved))
+    return found
+
+
+def multiplied_by_nothing(graph: Graph) -> list[Silenced]:
+    """Return those that give exactly 0 of a signal that is not 0, or whose factor is written as 0: a product, a dropout."""
+    return [one for one in silenced(graph) if all(_nothing(each, one.site) for each in (graph.first, graph.last))]
+
+
+def never_exceeded(graph: Graph) -> list[Silenced]:
+    """Return those that take the larger of the signal and a threshold, element by element, where the threshold always is."""
+    found: list[Silenced] = []
+    for one in silenced(graph):
+        site = graph.site(one.site)
+        entering = [graph.site(source).shape for source, _ in graph.feeders.get(one.site, []) if source >= 0]
+        if site.operation in ("max", "maximum") and site.shape in entering:
+            found.append(one)
+    return found
+
+
+def _blocks(graph: Graph, index: int) -> bool:
+    return bool(graph.gradient_norm(index)) and graph.reading(index).gain == 0.0
+
+
+def _nothing(graph: Graph, index: int) -> bool:
+    site, signal = graph.site(index), graph.reading(index).signal
+    if site.operation not in ("mul", "dropout") or signal is None or signal.rms > 0.0 or signal.nonfinite:
+        return False
+    entering = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
+    heard = any(one is not None and one.rms > 0.0 for one in entering)
+    return heard or (site.operation == "mul" and site.settings.get("other") == 0)
+
+
+def _starved(first: Graph, last: Graph, index: int) -> bool:
+    """Whether no trained parameter of a layer gets a gradient or moves, though the layer is not all 0."""
+    early = {p.name: reading for p, reading in first.parameters.get(index, []) if p.trainable and p.owned is not False}
+    late = {p.name: reading for p, reading in last.parameters.get(index, [])}
+    return bool(early) and all(_still(reading, late[name]) for name, reading in early.items())
+
+
+def _still(early: ParameterReading, late: ParameterReading) -> bool:
+    gradients = (early.gradient, late.gradient)
+    if any(gradient is None or gradient.rms > 0.0 or gradient.nonfinite for gradient in gradients):
+        return False
+    if early.weight == late.weight:
+        return True
+    if not 0.0 < late.weight.rms < early.weight.rms:
+        return False
+    shrunk = late.weight.rms / early.weight.rms
+    return abs(late.weight.mean - shrunk * early.weight.mean) <= _SAME * late.weight.rms

@@ -1,0 +1,136 @@
+"""Scales, factors and numbers that hold a network where it starts: found where they are, not where they only look so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic import check
+from photic.records.findings import Checkup
+
+draw = torch.Generator().manual_seed(5)
+TEACHER = torch.randn(16, 4, generator=draw)
+BATCHES = [(x, (x @ TEACHER).argmax(1)) for x in (torch.randn(32, 16, generator=draw) for _ in range(40))]
+
+
+def classes(scale: float = 1.0) -> Callable[[], Iterator[Any]]:
+    return lambda: iter([(scale * x, y) for x, y in BATCHES])
+
+
+def asked(
+    model: nn.Module,
+    batches: Any = None,
+    loss: Any = F.cross_entropy,
+    *,
+    rate: float = 1e-2,
+    steps: int | None = None,
+) -> Checkup:
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    return check(model, classes() if batches is None else batches, loss, optimizer, steps=steps)
+
+
+def alarms(checkup: Checkup) -> list[str]:
+    return [finding.problem for finding in checkup.findings if finding.severity != "info"]
+
+
+class Branch(nn.Module):
+    """A plain layer and a branch beside it, times a factor."""
+
+    def __init__(self, factor: float, *, learned: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.branch, self.head = nn.Linear(16, 2), nn.Linear(16, 32), nn.Linear(32, 4)
+        self.up = nn.Linear(2, 4)
+        self.factor: Any = nn.Parameter(torch.tensor(factor)) if learned else factor
+
+    def gate(self) -> Any:
+        return self.factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.way(x)) + self.gate() * self.head(torch.relu(self.branch(x)))
+
+
+class Cut(Branch):
+    def gate(self) -> Any:
+        return torch.relu(self.factor)
+
+
+class LeftOut(Branch):
+    """Stochastic depth: the branch is there in every third step."""
+
+    turn = 0
+
+    def gate(self) -> Any:
+        self.turn += 1
+        return float(self.turn % 3 == 2)
+
+
+def hard(checkup: Checkup) -> Any:
+    return next(f for f in checkup.findings if f.problem == "idle-layer")
+
+
+def shuffled() -> Iterator[Any]:
+    """The classes of an exclusive or, of which a linear way learns nothing."""
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(80):
+        x = torch.randn(64, 16, generator=generator)
+        yield x, 2 * (x[:, 0] > 0).long() + (x[:, 1] * x[:, 2] > 0).long()
+
+
+def test_a_branch_times_a_fixed_zero_is_idle() -> None:
+    found = hard(asked(Branch(0.0), shuffled))
+    assert found.severity == "warning" and set(found.sites) == {"branch", "head"}
+
+
+def test_a_gate_that_a_relu_holds_at_zero_never_opens() -> None:
+    assert "idle-layer" in alarms(asked(Cut(-0.5, learned=True), shuffled))
+
+
+def test_a_learned_factor_of_zero_opens() -> None:
+    assert "idle-layer" not in [f.problem for f in asked(Branch(0.0, learned=True), shuffled).findings]
+
+
+def test_a_branch_left_out_at_random_is_not_idle() -> None:
+    assert "idle-layer" not in [f.problem for f in asked(LeftOut(0.0), shuffled).findings]
+
+
+class Corrected(nn.Module):
+    """A frozen layer and a correction of low rank beside it."""
+
+    def __init__(self, scaling: float, *, both: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.base = nn.Linear(16, 4).requires_grad_(False)
+        self.first = nn.Parameter(torch.zeros(16, 2) if both else torch.randn(16, 2) / 4.0)
+        self.second, self.scaling = nn.Parameter(torch.zeros(2, 4)), scaling
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + self.scaling * (x @ self.first @ self.second)
+
+
+def test_a_correction_scaled_by_zero_is_idle_and_not_two_zeros() -> None:
+    assert alarms(asked(Corrected(0.0)))[:1] == ["idle-layer"]
+    assert alarms(asked(Corrected(1.0, both=True)))[:1] == ["zero-times-zero"]
+    assert "idle-layer" not in alarms(asked(Corrected(1.0)))
+
+
+class Threshold(nn.Module):
+    """The larger of the signal and a learned threshold, in the place of a ReLU."""
+
+    def __init__(self, tau: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.below, self.above = nn.Linear(16, 32), nn.Linear(32, 4)
+        self.tau, self.shift = nn.Parameter(torch.full((32,), tau)), nn.Parameter(torch.zeros(1, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above(torch.max(self.below(x) + self.shift, self.tau))
+
+
+def test_a_threshold_above_all_of_the_signal_kills_the_layer_below() -> None:
+    assert alarms(asked(Threshold(9.0)))[:1] == ["dead-units"]
+    assert not alarms(asked(Threshold(0.0)))

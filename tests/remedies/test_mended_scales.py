@@ -1,0 +1,54 @@
+"""Cures of factors, thresholds and numbers that hold a network where it starts, on networks of a few layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from photic import treat
+from photic.diagnosis.graph import Graph
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedies
+from photic.remedies.treat import Treatment
+from tests.diagnosis.test_mended_scales import Branch, Corrected, Cut, Threshold, asked, classes, shuffled
+
+
+def adam(model: torch.nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=1e-2)
+
+
+def treated(build: Any, batches: Any = None, loss: Any = F.cross_entropy, *, steps: int = 120) -> Treatment:
+    return treat(build, classes() if batches is None else batches, loss, optimizer=adam, steps=steps, workers=1)
+
+
+def prescribed(remedy: str, model: torch.nn.Module, batches: Any = None, loss: Any = F.cross_entropy) -> Any:
+    run = asked(model, batches, loss, steps=20).run
+    return next(one for one in remedies() if one.name == remedy).prescribe(Graph.of(run))
+
+
+def test_a_branch_times_zero_is_let_through() -> None:
+    assert treated(lambda: Branch(0.0), shuffled).remedy == "heard-branch"
+    assert treated(lambda: Corrected(0.0)).remedy == "heard-branch"
+    assert isinstance(prescribed("heard-branch", Branch(0.5)), str)
+
+
+def test_a_gate_that_a_relu_holds_at_zero_is_opened() -> None:
+    assert treated(lambda: Cut(-0.5, learned=True), shuffled).remedy == "open-gate"
+    assert isinstance(prescribed("open-gate", Branch(0.0)), str)
+
+
+def test_a_factor_that_follows_is_counted() -> None:
+    class Dropped(Branch):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = torch.relu(self.branch(x)) * torch.zeros(32) / 0.001
+            return self.up(self.way(x)) + self.head(hidden)
+
+    found = prescribed("heard-branch", Dropped(1.0))
+    assert isinstance(found, Prescription) and [round(v, 9) for v in found.opened.values()] == [0.001]
+
+
+def test_a_threshold_above_the_signal_gives_way_to_zero() -> None:
+    assert treated(lambda: Threshold(9.0)).remedy == "zero-threshold"
+    assert isinstance(prescribed("zero-threshold", Threshold(0.0)), str)
