@@ -134,3 +134,60 @@ class Threshold(nn.Module):
 def test_a_threshold_above_all_of_the_signal_kills_the_layer_below() -> None:
     assert alarms(asked(Threshold(9.0)))[:1] == ["dead-units"]
     assert not alarms(asked(Threshold(0.0)))
+
+
+class Normalised(nn.Module):
+    """Two layers with a normalisation between them, torch's or written out."""
+
+    def __init__(self, kind: str, eps: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.below, self.above, self.kind, self.eps = nn.Linear(16, 32, bias=False), nn.Linear(32, 4), kind, eps
+        self.norm: nn.Module = nn.Identity()
+        if kind in ("batch", "layer"):
+            self.norm = nn.BatchNorm1d(32, eps=eps) if kind == "batch" else nn.LayerNorm(32, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.below(x)
+        if self.kind == "length":
+            h = 6.0 * F.normalize(h, dim=-1, eps=self.eps)
+        elif self.kind == "root":
+            h = h * torch.rsqrt(h.square().mean(-1, keepdim=True) + self.eps)
+        return self.above(torch.tanh(self.norm(h)))
+
+
+KINDS = ("batch", "layer", "length", "root")
+SICK = {"batch": 1e-5, "layer": 1e-5, "length": 1e-3, "root": 1e-6}
+
+
+def test_an_epsilon_far_above_the_variance_is_found_in_every_normalisation() -> None:
+    for kind in KINDS:
+        assert alarms(asked(Normalised(kind, SICK[kind]), classes(1e-6)))[:1] == ["frozen-by-epsilon"], kind
+
+
+def test_an_epsilon_below_the_variance_is_no_finding() -> None:
+    for kind in KINDS:
+        assert not alarms(asked(Normalised(kind, 1e-19), classes(1e-6))), kind
+        assert not alarms(asked(Normalised(kind, SICK[kind]))), kind
+
+
+class ByHand(nn.Module):
+    """Codes of length 1, written out, and a head."""
+
+    def __init__(self, *, divided: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.below, self.above, self.divided = nn.Linear(16, 32, bias=False), nn.Linear(32, 4), divided
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.below(x)
+        if self.divided:
+            centred = h - h.mean(-1, keepdim=True)
+            h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-20).sqrt()
+        return self.above(h)
+
+
+def test_a_normalisation_written_out_takes_the_scale_of_the_input_away() -> None:
+    for scale in (1e-6, 300.0):
+        assert not [f for f in alarms(asked(ByHand(divided=True), classes(scale))) if f != "learning-rate-too-small"]
+    assert "unscaled-input" in alarms(asked(ByHand(divided=False), classes(300.0)))

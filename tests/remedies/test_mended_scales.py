@@ -9,10 +9,23 @@ import torch.nn.functional as F
 
 from photic import treat
 from photic.diagnosis.graph import Graph
+from photic.remedies.carry_out import carry_out
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from photic.remedies.treat import Treatment
-from tests.diagnosis.test_mended_scales import Branch, Corrected, Cut, Threshold, asked, classes, shuffled
+from tests.diagnosis.test_mended_scales import (
+    BATCHES,
+    KINDS,
+    SICK,
+    Branch,
+    Corrected,
+    Cut,
+    Normalised,
+    Threshold,
+    asked,
+    classes,
+    shuffled,
+)
 
 
 def adam(model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -52,3 +65,22 @@ def test_a_factor_that_follows_is_counted() -> None:
 def test_a_threshold_above_the_signal_gives_way_to_zero() -> None:
     assert treated(lambda: Threshold(9.0)).remedy == "zero-threshold"
     assert isinstance(prescribed("zero-threshold", Threshold(0.0)), str)
+
+
+def test_epsilons_become_small_beside_what_they_are_added_to() -> None:
+    for kind in KINDS:
+        found = prescribed("smaller-epsilon", Normalised(kind, SICK[kind]), classes(1e-6))
+        assert isinstance(found, Prescription) and len(found.epsilons) == 1, kind
+        setup = treated(lambda kind=kind: Normalised(kind, SICK[kind]), classes(1e-6))
+        assert setup.remedy in ("smaller-epsilon", "standardised-input", "tested-learning-rate"), kind
+        assert setup.setup("smaller-epsilon") is not None
+    assert isinstance(prescribed("smaller-epsilon", Normalised("batch", 1e-5)), str)
+
+
+def test_the_new_epsilon_is_the_one_that_is_used() -> None:
+    for kind in KINDS:
+        model = Normalised(kind, SICK[kind])
+        found = prescribed("smaller-epsilon", model, classes(1e-6))
+        carry_out(found, model, seed=0)
+        x = 1e-6 * BATCHES[0][0]
+        assert torch.allclose(model(x), Normalised(kind, 1e-30)(x), rtol=1e-2, atol=1e-2), kind

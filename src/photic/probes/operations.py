@@ -118,6 +118,7 @@ _SETTINGS: dict[str, tuple[tuple[int, str], ...]] = {
     "max_pool1d": ((1, "kernel_size"), (2, "stride")),
     "max_pool2d": ((1, "kernel_size"), (2, "stride")),
     "batch_norm": ((5, "training"), (6, "momentum"), (7, "eps")),
+    "instance_norm": ((7, "eps"),),
     "group_norm": ((1, "num_groups"), (4, "eps")),
     "layer_norm": ((1, "normalized_shape"), (4, "eps")),
     "rms_norm": ((1, "normalized_shape"), (3, "eps")),
@@ -159,6 +160,15 @@ def kind_of(operation: str, *, parameter_operand: bool) -> Kind:
         if operation in words:
             return kind
     return "other"
+
+
+def place_of(operation: str, setting: str) -> int:
+    """Return the position of the argument that holds a setting of an operation.
+
+    Raises:
+        KeyError: if the operation has no such setting.
+    """
+    return {name: position for position, name in _SETTINGS[operation]}[setting]
 
 
 def settings_of(

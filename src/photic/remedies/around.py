@@ -16,6 +16,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     ]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
+    lines += [f"# {name}: an epsilon of {epsilon:.3g}" for name, epsilon in p.epsilons.items()]
     lines += [f"# {name}: the factor is 0; let it be {factor:.4g}" for name, factor in p.opened.items()]
     if p.revealed:
         lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")

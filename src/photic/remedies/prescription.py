@@ -44,6 +44,7 @@ class Prescription:
         pre_norm: (normalisation, sites) where the normalisation after a residual sum moves before the branch: the sites that
             take the stream into the branch are given it normalised, and the sum goes on as it is.
         squeezed: site name to whether its last axis, of length 1, is taken away (True) or such an axis is added (False).
+        epsilons: site of a normalisation, or of a sum or limit that keeps from dividing by 0, to its new epsilon.
         opened: site to a factor: its signal, times that, is added to what it gives; a product with 0 becomes one with the factor.
         removed: sites that hand their input through: a `detach` that severs.
         revealed: sites that run under `no_grad` and are to be recorded all the same.
@@ -103,6 +104,7 @@ class Prescription:
     normalisation: Literal["layer", "batch", "rms"] = "layer"
     pre_norm: tuple[tuple[str, tuple[str, ...]], ...] = ()
     squeezed: dict[str, bool] = field(default_factory=dict[str, bool])
+    epsilons: dict[str, float] = field(default_factory=dict[str, float])
     opened: dict[str, float] = field(default_factory=dict[str, float])
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()

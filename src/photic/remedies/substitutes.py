@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.probes.calls import Call
+from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
@@ -42,6 +43,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         )
     for name in prescription.removed:
         found[name] = _hand_through
+    for name, epsilon in prescription.epsilons.items():
+        found[name] = _Epsilon(epsilon)
     for name, factor in prescription.opened.items():
         found[name] = _Opened(factor)
     for name, away in prescription.squeezed.items():
@@ -132,6 +135,22 @@ class BatchNormalise:
 
 def _hand_through(call: Call) -> Any:
     return call.args[0]
+
+
+class _Epsilon:
+    """Another epsilon: of a normalisation, of a sum, or a lower limit."""
+
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = epsilon
+
+    def __call__(self, call: Call) -> Any:
+        name = {"add": "other", "clamp": "min", "clamp_min": "min"}.get(call.operation, "eps")
+        place, args = place_of(call.operation, name), list(call.args)
+        if place < len(args):
+            here = 1 - place if name == "other" and isinstance(args[place], Tensor) else place  # eps + x
+            args[here] = self.epsilon
+            return call.function(*args, **call.kwargs)
+        return call.function(*args, **{**call.kwargs, name: self.epsilon})
 
 
 class _Opened:

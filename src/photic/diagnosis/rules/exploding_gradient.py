@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
 from photic.diagnosis.words import listed, number
@@ -15,6 +17,7 @@ from photic.records.findings import Evidence, Finding
 from photic.records.profiles import LayerLine, Profile
 from photic.records.vocabulary import Severity
 
+_FAR = 0.01  # of its result: what a normalisation scales up so far was small on purpose, or by its units
 _LARGE = 1.25  # of the wanted fan_in * Var[w]: above it the weights are to blame
 
 
@@ -37,7 +40,7 @@ def exploding_gradient(
 
     False alarms: where the signal is small and a normalisation scales it up (tiny embeddings before a LayerNorm), the
     gradient is large only because the signal is small: it is taken relative to it, and what a normalisation adds to
-    the signal is no growth. Plain BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at
+    the signal is no growth; below one that makes its signal 100 times as large the gradient counts that much less. Plain BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at
     initialisation (yang2019); over 20 layers it learns, over 50 hardly (`dev.py bench thresholds`). A network seen to
     learn is not accused of less than `critical`. Large gradients everywhere (a summed loss) are no explosion.
     """
@@ -49,9 +52,11 @@ def exploding_gradient(
     if len(on_path) < 2:
         return None
     sizes = _relative_sizes(graph, on_path)
+    for name, share in _before_scaling(graph, on_path).items():
+        sizes[name] = min(sizes[name], share)
     highest = max(on_path, key=lambda line: (line.transport or 0.0) * sizes[line.site])
     growth = (highest.transport or 0.0) * sizes[highest.site]
-    swelling = _swelling(graph, on_path)
+    swelling = 1.0 if drowned(graph) else _swelling(graph, on_path)  # then biases make it that large
     worst = max(growth, swelling)
     if worst < warning or not math.isfinite(worst):
         return None
@@ -99,15 +104,32 @@ def _relative_sizes(graph: Graph, lines: list[LayerLine]) -> dict[str, float]:
     return {line.site: min(1.0, sizes.get(line.site, middle) / middle) if middle > 0.0 else 1.0 for line in lines}
 
 
+def _normalisers(graph: Graph) -> list[tuple[int, int]]:
+    """Return (normaliser, what it normalises) for those on the main path."""
+    pairs = [(index, normaliser_of(graph, index)) for index in sorted(graph.main_path())]
+    return [(index, below) for index, below in pairs if below is not None]
+
+
+def _before_scaling(graph: Graph, lines: list[LayerLine]) -> dict[str, float]:
+    """Return by what the signal of each layer is smaller than what the normalisations above, those that scale far up, make of it."""
+    order = {site.name: site.order for site in graph.run.sites}
+    ups: list[tuple[int, float]] = []
+    for index, below in _normalisers(graph):
+        small, large = graph.reading(below).signal, graph.reading(index).signal
+        if small is not None and large is not None and large.rms > 0.0 and small.rms < _FAR * large.rms:
+            ups.append((index, small.rms / large.rms))
+    return {line.site: math.prod(ratio for index, ratio in ups if index > order[line.site]) for line in lines}
+
+
 def _swelling(graph: Graph, lines: list[LayerLine]) -> float:
     """Return by what factor the signal grows over the layers, the steps across a normalisation left out."""
     order = {site.name: site.order for site in graph.run.sites}
-    path = sorted(graph.main_path())
+    normalisers = [index for index, _ in _normalisers(graph)]
     grown = 0.0
     for lower, upper in pairwise(lines):
-        between = [index for index in path if order[lower.site] < index < order[upper.site]]
         small, large = graph.run.reading(lower.site).signal, graph.run.reading(upper.site).signal
-        if any(graph.site(index).kind == "normalisation" for index in between) or small is None or large is None:
+        between = any(order[lower.site] < index < order[upper.site] for index in normalisers)
+        if between or small is None or large is None:
             continue
         if small.rms > 0.0 and large.rms > 0.0:
             grown += math.log(large.rms / small.rms)

@@ -1,7 +1,8 @@
-"""Frozen by epsilon: gradients so small that Adam's epsilon takes their step."""
+"""Frozen by epsilon: gradients so small that Adam's epsilon takes their step, or signals that a normalisation's drowns."""
 
 from __future__ import annotations
 
+from photic.diagnosis.epsilons import Drowned, drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -10,7 +11,7 @@ from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
 
-@rule(sources=("kingma2015", "wortsman2023"))
+@rule(sources=("kingma2015", "wortsman2023", "ioffe2015", "ba2016"))
 def frozen_by_epsilon(
     graph: Graph, training: Training | None, *, share: float = 0.5, slow: float = 0.02, converged: float = 0.1
 ) -> Finding | None:
@@ -21,11 +22,15 @@ def frozen_by_epsilon(
     layers, none steps by 1e-3 of its weight, and the loss does not fall.
 
     Why it matters: Adam divides by sqrt(v) + eps, so that layers with small gradients learn as fast as others; where the
-    gradient is smaller than eps that ends, and the layer steps in proportion to its gradient: hardly.
+    gradient is smaller than eps that ends, and the layer steps in proportion to its gradient: hardly. A normalisation that
+    divides by its epsilon leaves a signal of 1e-6 as small as it is, and the gradient smaller still.
 
     False alarms: a network that has converged has small gradients everywhere; with the loss below `converged` of its
-    first value nothing is said. Elements that never had a gradient (rows of an embedding, dead units) do not count.
+    first value nothing is said. Elements that never had a gradient (rows of an embedding, dead units) do not count, and a
+    normalisation of what is exactly 0 does not. One that is drowned in a network which learns is information.
     """
+    if training is not None and (small := drowned(graph)):
+        return _drowned(graph, small, informs=learns(training))
     layers = graph.layers()
     frozen: list[tuple[int, float]] = []
     covered: list[tuple[int, float]] = []
@@ -74,6 +79,27 @@ def frozen_by_epsilon(
         f"the gradient fade below {number(1e-8)}.",
         confidence=0.85,
         sources=("kingma2015", "wortsman2023"),
+    )
+
+
+def _drowned(graph: Graph, small: list[Drowned], *, informs: bool) -> Finding:
+    site = graph.site(small[0].site)
+    return Finding(
+        problem="frozen-by-epsilon",
+        severity="info" if informs else "critical",
+        sites=tuple(graph.site(one.site).name for one in small),
+        where=site.where,
+        evidence=(
+            Evidence("epsilon", small[0].epsilon, "value"),
+            Evidence("what it is added to", small[0].size, "value"),
+        ),
+        reason=(
+            f"The epsilon of {site.name}, {number(small[0].epsilon)}, is {number(small[0].epsilon / small[0].size)} times what it is added "
+            f"to, {number(small[0].size)}: the signal is divided by the epsilon, stays that small, and what is above hears nothing of it."
+        ),
+        advice="Bring the input to unit size (volts to microvolts), or lower the epsilon to 1e-5 of the variance.",
+        confidence=0.95,
+        sources=("ioffe2015", "ba2016"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.normalisers import normalised_right_after
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
@@ -34,11 +35,11 @@ def unscaled_input(
     the first layer, a common offset makes all examples look alike, and columns of unlike size make the loss a narrow
     valley.
 
-    False alarms: a normalisation takes the scale away; many networks learn from raw pixels all the same, if slowly: without
+    False alarms: a normalisation, torch's or written out (x / x.norm()), takes the scale away; many networks learn from raw pixels all the same, if slowly: without
     a consequence it is information only. Token numbers are no numbers and do not count.
     """
     run = graph.run
-    entered = [index for index in graph.layers() if _enters(graph, index) and not _normalised(graph, index)]
+    entered = [index for index in graph.layers() if _enters(graph, index) and not normalised_right_after(graph, index)]
     if not entered or run.inputs is None or run.columns is None:
         return None
     rms, columns = run.inputs.rms, run.columns
@@ -87,13 +88,6 @@ def _enters(graph: Graph, index: int) -> bool:
         source < 0 or (graph.site(source).kind in _PASSES and _enters(graph, source))
         for source, _ in graph.feeders.get(index, [])
     )
-
-
-def _normalised(graph: Graph, index: int) -> bool:
-    after = graph.consumers.get(index, [])
-    while len(after) == 1 and graph.site(after[0]).kind in _PASSES:
-        after = graph.consumers.get(after[0], [])
-    return any(graph.site(consumer).kind == "normalisation" for consumer in after)
 
 
 def _consequence(flat: float, loss: float | None, expected: float | None, stuck: bool) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.rules.unscaled_input import unscaled_input
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
+
+SMALL = 0.02  # of the unit that is wanted, where a normalisation's epsilon is larger than the signal
 
 
 @remedy(
@@ -18,6 +21,7 @@ from photic.remedies.registry import remedy
         "learning-rate-too-large",
         "stalled-training",
         "dead-units",
+        "frozen-by-epsilon",
     ),
     changes="function",
     sources=("lecun1998", "cs231n"),
@@ -30,7 +34,8 @@ def standardised_input(graph: Graph) -> Prescription | str:
 
     When not to: with token numbers, or columns whose scale means something to the model.
     """
-    if unscaled_input(graph, None) is None:
+    small = graph.run.inputs is not None and 0.0 < graph.run.inputs.rms < SMALL and bool(drowned(graph))
+    if unscaled_input(graph, None) is None and not small:
         return "the input is about of unit size already"
     return Prescription(
         standardised_input=True, why="inputs with mean 0 and deviation 1 are what initialisations are made for"
