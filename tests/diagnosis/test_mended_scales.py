@@ -191,3 +191,68 @@ def test_a_normalisation_written_out_takes_the_scale_of_the_input_away() -> None
     for scale in (1e-6, 300.0):
         assert not [f for f in alarms(asked(ByHand(divided=True), classes(scale))) if f != "learning-rate-too-small"]
     assert "unscaled-input" in alarms(asked(ByHand(divided=False), classes(300.0)))
+
+
+class Products(nn.Module):
+    """Layers written out with matrices of their own."""
+
+    def __init__(self, start: Callable[[int, int], Tensor], *, positive: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.ws = nn.ParameterList([nn.Parameter(start(a, b)) for a, b in ((16, 64), (64, 64), (64, 4))])
+        self.positive = positive
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, w in enumerate(self.ws):
+            x = x @ (w.exp() if self.positive else w)
+            x = torch.relu(x) if index < 2 else x
+        return x
+
+
+def normal(rows: int, columns: int) -> Tensor:
+    return torch.randn(rows, columns)
+
+
+def scaled(rows: int, columns: int) -> Tensor:
+    return torch.randn(rows, columns) * (2.0 / rows) ** 0.5
+
+
+def positive(rows: int, columns: int) -> Tensor:
+    return torch.rand(rows, columns)
+
+
+def numbers() -> Iterator[Any]:
+    return iter([(x, torch.tanh(x @ TEACHER)) for x, _ in BATCHES])
+
+
+def test_matrices_of_products_drawn_too_large_are_found() -> None:
+    for start in (normal, positive):
+        assert alarms(asked(Products(start), numbers, F.mse_loss))[:1] == ["weights-too-large"]
+    assert not alarms(asked(Products(scaled), numbers, F.mse_loss))
+
+
+class Tables(nn.Module):
+    """A factorisation: the product of two rows."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.other = nn.Embedding(20, 256), nn.Embedding(20, 256)
+        for table in (self.one, self.other):
+            nn.init.normal_(table.weight, std=deviation)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        return (self.one(pair[:, 0]) * self.other(pair[:, 1])).sum(1)
+
+
+def pairs() -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(1)
+    table = torch.randn(20, 3, generator=generator) @ torch.randn(3, 20, generator=generator)
+    for _ in range(60):
+        pair = torch.randint(20, (64, 2), generator=generator)
+        yield pair, table[pair[:, 0], pair[:, 1]]
+
+
+def test_tables_of_deviation_one_are_too_large_for_their_products() -> None:
+    assert alarms(asked(Tables(1.5), pairs, F.mse_loss))[:1] == ["weights-too-large"]
+    assert not alarms(asked(Tables(0.2), pairs, F.mse_loss))

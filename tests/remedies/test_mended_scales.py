@@ -21,9 +21,16 @@ from tests.diagnosis.test_mended_scales import (
     Corrected,
     Cut,
     Normalised,
+    Products,
+    Tables,
     Threshold,
     asked,
     classes,
+    normal,
+    numbers,
+    pairs,
+    positive,
+    scaled,
     shuffled,
 )
 
@@ -84,3 +91,18 @@ def test_the_new_epsilon_is_the_one_that_is_used() -> None:
         carry_out(found, model, seed=0)
         x = 1e-6 * BATCHES[0][0]
         assert torch.allclose(model(x), Normalised(kind, 1e-30)(x), rtol=1e-2, atol=1e-2), kind
+
+
+def test_matrices_of_products_are_drawn_at_the_size_that_is_wanted() -> None:
+    for start in (normal, positive):
+        assert treated(lambda start=start: Products(start), numbers, F.mse_loss).remedy == "scaled-products"
+    assert isinstance(prescribed("scaled-products", Products(scaled), numbers, F.mse_loss), str)
+    # What is drawn is not what is multiplied with.
+    assert isinstance(prescribed("scaled-products", Products(normal, positive=True), numbers, F.mse_loss), str)
+
+
+def test_tables_of_a_factorisation_are_drawn_small() -> None:
+    found = treated(lambda: Tables(1.5), pairs, F.mse_loss)
+    assert found.remedy == "small-tables"
+    assert "normal_" in found.patch + found.paste
+    assert isinstance(prescribed("small-tables", Tables(0.2), pairs, F.mse_loss), str)

@@ -22,6 +22,7 @@ _RELU_LIKE = {
     "relu6",
     "hardswish",
 }
+_PRODUCTS = {"matmul", "mm", "bmm", "addmm"}
 _MATRICES = {"linear", "conv1d", "conv2d", "conv3d"}
 
 
@@ -69,6 +70,28 @@ def matrices(graph: Graph) -> list[int]:
             seen.add(parameters[0])
             found.append(index)
     return found
+
+
+def written_out(graph: Graph) -> list[int]:
+    """Return the products with a trained matrix that no layer of torch's makes, in order of execution, each matrix once."""
+    seen: set[str] = set()
+    found: list[int] = []
+    for index in graph.layers():
+        name = own_matrix(graph, index)
+        if graph.site(index).operation in _PRODUCTS and name and name not in seen:
+            seen.add(name)
+            found.append(index)
+    return found
+
+
+def own_matrix(graph: Graph, index: int) -> str:
+    """Return the name of the one matrix that a product written out uses as it is; '' where it uses another form, or several."""
+    facts = graph.reading(index).weight
+    own = [(p, r) for p, r in graph.parameters.get(index, []) if p.trainable and len(p.shape) == 2]
+    if facts is None or len(own) != 1 or "<" in own[0][0].name or facts.fan_in not in own[0][0].shape:
+        return ""
+    expected = own[0][1].weight.rms ** 2 * facts.fan_in
+    return own[0][0].name if abs(facts.row_square_sum - expected) <= 1e-3 * expected else ""
 
 
 def activation_after(graph: Graph, index: int) -> str:

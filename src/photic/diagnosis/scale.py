@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.roles import activation_after, matrices, relu_like, residual_branches
+from photic.diagnosis.roles import activation_after, matrices, relu_like, residual_branches, written_out
+from photic.records.sites import INPUT
 
 
 def wanted(graph: Graph, index: int) -> float | None:
@@ -26,20 +27,42 @@ def wanted(graph: Graph, index: int) -> float | None:
     return 1.0 if operation in ("", "tanh", "softsign", "hardtanh", "selu") else None
 
 
-def scales(graph: Graph, *, everywhere: bool = False) -> dict[int, float]:
+def scales(graph: Graph) -> dict[int, float]:
     """Return found over wanted fan_in * Var[w], for the hidden layers on the main path that have a wanted one.
 
-    Layers on residual branches and the last layer are left out, unless `everywhere`; and so are weights that are all 0.
+    Layers on residual branches and the last layer are left out; and so are weights that are all 0.
     """
     on_path, branches = set(graph.main_path()), {index for branch in residual_branches(graph) for index in branch}
     ratios: dict[int, float] = {}
-    for index in matrices(graph)[: None if everywhere else -1]:
+    for index in matrices(graph)[:-1]:
         facts, need = graph.reading(index).weight, wanted(graph, index)
-        if not everywhere and (index not in on_path or index in branches):
-            continue
-        if facts is not None and need is not None and facts.row_square_sum:
+        if (
+            index in on_path
+            and index not in branches
+            and facts is not None
+            and need is not None
+            and facts.row_square_sum
+        ):
             ratios[index] = facts.row_square_sum / need
     return ratios
+
+
+def stretches(graph: Graph) -> dict[int, float]:
+    """Return by how much more than wanted each trained layer stretches the mean square of what enters, its biases left out.
+
+    fan_in * Var[w] of the part that varies around its mean, and the mean square of the rows' sums for the mean: positive weights
+    on positive signals stretch by fan_in^2. Products written out with a matrix of their own count as layers do.
+    """
+    found: dict[int, float] = {}
+    for index in [*matrices(graph), *written_out(graph)]:
+        facts, need = graph.reading(index).weight, wanted(graph, index)
+        if facts is None or need is None or not facts.row_square_sum:
+            continue
+        sources = [source for source, _ in graph.feeders.get(index, [])]
+        entering = graph.run.inputs if sources == [INPUT] else graph.reading(sources[0]).signal if sources else None
+        common = 0.0 if entering is None or not entering.rms > 0.0 else (entering.mean / entering.rms) ** 2
+        found[index] = (facts.row_square_sum * (1.0 - common) + facts.row_sum_square * common) / need
+    return dict(sorted(found.items()))
 
 
 def typical(ratios: Mapping[int, float]) -> float:

@@ -53,7 +53,11 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
             f"    if isinstance(layer, {test}):",
             *(f"        {line}" for line in body),
         ]
-    for scheme in sorted(schemes):
+    for layer in layers:
+        if layer.scheme == "centred":
+            given = f'{model}.get_parameter("{layer.weight}")'
+            lines.append(f"torch.nn.init.normal_({given}, std=({layer.scale:g} / {given}[0].numel()) ** 0.5)")
+    for scheme in sorted(schemes - {"centred"}):
         names = [layer.weight for layer in layers if layer.scheme == scheme]
         lines += [f"for name in {_quoted(names)}:", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
     biases = [layer.bias for layer in layers if layer.bias]

@@ -40,9 +40,10 @@ def exploding_gradient(
 
     False alarms: where the signal is small and a normalisation scales it up (tiny embeddings before a LayerNorm), the
     gradient is large only because the signal is small: it is taken relative to it, and what a normalisation adds to
-    the signal is no growth; below one that makes its signal 100 times as large the gradient counts that much less. Plain BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at
-    initialisation (yang2019); over 20 layers it learns, over 50 hardly (`dev.py bench thresholds`). A network seen to
-    learn is not accused of less than `critical`. Large gradients everywhere (a summed loss) are no explosion.
+    the signal is no growth; below one that makes its signal 100 times as large the gradient counts that much less. Plain
+    BatchNorm makes the gradient of a ReLU network grow by 1.21 per layer at initialisation (yang2019); over 20 layers it
+    learns, over 50 hardly (`dev.py bench thresholds`). A network seen to learn is not accused of less than `critical`. Large
+    gradients everywhere (a summed loss) are no explosion.
     """
     layers = [line for line in profile.layers if line.transport is not None and math.isfinite(line.transport)]
     if len(layers) < 2:

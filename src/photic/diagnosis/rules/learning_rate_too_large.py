@@ -37,7 +37,8 @@ def learning_rate_too_large(
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
     False alarms: losses that may rise (a GAN's, a policy's) do so at small steps, and warm-up makes few long ones; both
-    conditions are asked for. Where no optimizer was given the steps were ours, and it is information only.
+    conditions are asked for. A loss that jumped at the start and comes back so fast that it will soon be below where it began is
+    information; so is it where no optimizer was given, and the steps were ours.
     """
     if training is None:
         return None
@@ -77,9 +78,10 @@ def _overshoots(
             return None
         climbs = jumps = swings = False
     assumed = graph.run.facts.get("optimizer") == "assumed"
+    returns = jumps and not (climbs or swings or broken or ran_away) and _returns(finite)
     return Finding(
         problem="learning-rate-too-large",
-        severity="info" if assumed else "critical" if climbs or jumps or swings else "warning",
+        severity="info" if assumed or returns else "critical" if climbs or jumps or swings else "warning",
         sites=(),
         where="",
         evidence=(
@@ -153,6 +155,16 @@ def _replacing(graph: Graph, training: Training, ratio: float) -> Finding:
         confidence=0.8,
         sources=("cs231n",),
     )
+
+
+def _returns(losses: list[float]) -> bool:
+    """Whether a loss that jumped comes down so fast that after as many steps again it would be below where it began.
+
+    As it fell from its peak so far, last * last / peak < first, and the last quarter lies a quarter below the one before.
+    """
+    quarter = len(losses) // 4
+    before, last = sum(losses[-2 * quarter : -quarter]) / quarter, sum(losses[-quarter:]) / quarter
+    return last < 0.75 * before and last * last / max(losses) < losses[0]
 
 
 def _turns(losses: list[float], turned: float) -> bool:

@@ -35,8 +35,8 @@ def unscaled_input(
     the first layer, a common offset makes all examples look alike, and columns of unlike size make the loss a narrow
     valley.
 
-    False alarms: a normalisation, torch's or written out (x / x.norm()), takes the scale away; many networks learn from raw pixels all the same, if slowly: without
-    a consequence it is information only. Token numbers are no numbers and do not count.
+    False alarms: a normalisation, torch's or written out (x / x.norm()), takes the scale away; many networks learn from raw
+    pixels all the same, if slowly: without a consequence it is information only. Token numbers are no numbers and do not count.
     """
     run = graph.run
     entered = [index for index in graph.layers() if _enters(graph, index) and not normalised_right_after(graph, index)]

@@ -7,19 +7,21 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
-from photic.diagnosis.scale import scales, typical
-from photic.diagnosis.words import number
+from photic.diagnosis.scale import stretches, typical
+from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("he2015", "glorot2010"))
 def weights_too_large(
-    graph: Graph, training: Training | None, *, above: float = 20.0, outputs: float = 30.0
+    graph: Graph, training: Training | None, *, above: float = 20.0, outputs: float = 30.0, worse: float = 100.0
 ) -> Finding | None:
     """The weights are drawn so large that the outputs are hundreds or thousands of units where about one is wanted.
 
-    Signs: fan_in * Var[w] of at least half of the layers is more than `above` times what their activation wants, and the output's
-    root mean square exceeds `outputs`.
+    Signs: fan_in * Var[w] of at least half of the layers, products written out among them, is more than `above` times what their
+    activation wants, and the output's root mean square exceeds `outputs`. Weights with a common sign stretch a signal with one by
+    fan_in^2 times their square, and that counts. Or all layers are tables (factorisation), and the loss starts at more than
+    `worse` times that of outputs which are all 0: they are ten times as large as what they should say.
 
     Why it matters: outputs that large are sure and wrong: the first losses are enormous, the first steps as large, and what
     is learned afterwards is mostly the way back.
@@ -28,11 +30,13 @@ def weights_too_large(
     activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
     half and below ten times that of chance, is told so as information.
     """
-    found = scales(graph.first, everywhere=True)
+    found = stretches(graph.first)
     large = {index: value for index, value in found.items() if value > 1.0}
     layers, ratio = list(large), typical(large)
     sizes = [graph.reading(index).signal for index in graph.run.outputs]
     size = max((signal.rms for signal in sizes if signal is not None), default=0.0)
+    if not found:
+        return _tables(graph.first, training, worse)
     if 2 * len(layers) < len(found) or ratio < above or size < outputs:
         return None
     expected = chance(graph.run)
@@ -49,7 +53,7 @@ def weights_too_large(
         where=graph.site(first).where,
         evidence=(
             Evidence("fan_in * Var[w] at the first such layer", facts.row_square_sum, "ratio"),
-            Evidence("found over wanted, mean of the layers", ratio, "ratio"),
+            Evidence("stretched over wanted, mean of the layers", ratio, "ratio"),
             Evidence("root mean square of the output", size, "value"),
         ),
         reason=(
@@ -63,6 +67,44 @@ def weights_too_large(
         ),
         advice="Initialise with He (torch.nn.init.kaiming_normal_) before ReLU and its kin, with Xavier before tanh.",
         confidence=0.95,
+        sources=("he2015", "glorot2010"),
+    )
+
+
+def loud_tables(graph: Graph, training: Training | None, worse: float = 100.0) -> list[int]:
+    """Return the tables of a network of nothing else, where the loss starts so many times worse than with outputs of 0."""
+    layers = graph.layers()
+    ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
+    if not layers or any(graph.site(index).operation not in ("embedding", "embedding_bag") for index in layers):
+        return []
+    if graph.loss is None or ignorant is None or not ignorant > 0.0 or not graph.loss > worse * ignorant:
+        return []
+    drawn = {index: facts.row_square_sum for index in layers if (facts := graph.reading(index).weight) is not None}
+    return [index for index, size in drawn.items() if size > 0.0]
+
+
+def _tables(graph: Graph, training: Training | None, worse: float) -> Finding | None:
+    tables = loud_tables(graph, training, worse)
+    if not tables:
+        return None
+    signal = graph.reading(tables[0]).signal
+    ignorant = graph.run.neutral_loss or (training.constant if training is not None and training.constant else 1.0)
+    names = [graph.site(index).name for index in tables]
+    return Finding(
+        problem="weights-too-large",
+        severity="info" if _comes_back(training) else "critical",
+        sites=tuple(names),
+        where=graph.site(tables[0]).where,
+        evidence=(
+            Evidence("root mean square of what the first table gives", 0.0 if signal is None else signal.rms, "value"),
+            Evidence("first loss over that of outputs of 0", (graph.loss or 0.0) / ignorant, "ratio"),
+        ),
+        reason=(
+            f"The products of what {listed(names)} give are too large: the loss starts at {number(graph.loss or 0.0)}, and is "
+            f"{number(ignorant)} where all outputs are 0."
+        ),
+        advice="Draw the tables with a deviation of 0.01 to 0.1 (torch.nn.init.normal_(table.weight, std=0.1)); torch's own is 1.",
+        confidence=0.9,
         sources=("he2015", "glorot2010"),
     )
 
