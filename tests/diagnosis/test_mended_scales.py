@@ -256,3 +256,72 @@ def pairs() -> Iterator[Any]:
 def test_tables_of_deviation_one_are_too_large_for_their_products() -> None:
     assert alarms(asked(Tables(1.5), pairs, F.mse_loss))[:1] == ["weights-too-large"]
     assert not alarms(asked(Tables(0.2), pairs, F.mse_loss))
+
+
+class Codes(nn.Module):
+    """Two codes of length 1, each of one half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.other = (nn.Sequential(nn.Linear(8, 32), nn.GELU(), nn.Linear(32, 16)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return F.normalize(self.one(x[:, :8]), dim=-1), F.normalize(self.other(x[:, 8:]), dim=-1)
+
+
+def matching(factor: float) -> Callable[[Any, Any], Tensor]:
+    def loss(output: tuple[Tensor, Tensor], _: Any) -> Tensor:
+        return F.cross_entropy(factor * (output[0] @ output[1].T), torch.arange(len(output[0])))
+
+    return loss
+
+
+def halves() -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(60):
+        half = torch.randn(48, 8, generator=generator)
+        yield torch.cat([half, half.flip(1)], 1), torch.zeros(48)
+
+
+def test_cosines_times_the_temperature_keep_the_loss_up() -> None:
+    found = asked(Codes(), halves, matching(0.1), rate=3e-3)
+    assert alarms(found)[:1] == ["loss-saturation"]
+    assert not alarms(asked(Codes(), halves, matching(10.0), rate=3e-3))
+
+
+def welsch(scale: float) -> Callable[[Any, Any], Tensor]:
+    return lambda output, target: (1.0 - torch.exp(-(output - target).square().sum(1) / (2.0 * scale**2))).mean()
+
+
+def plain() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
+
+
+def test_a_robust_loss_narrow_beside_the_errors_is_flat() -> None:
+    assert alarms(asked(plain(), numbers, welsch(0.1)))[:1] == ["loss-saturation"]
+    assert not alarms(asked(plain(), numbers, welsch(2.0)))
+    assert "loss-saturation" not in alarms(asked(plain(), noise, F.mse_loss))  # nothing to learn, and yet a slope
+
+
+def noise() -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(4)
+    return iter([(x, torch.randn(32, 4, generator=generator)) for x, _ in BATCHES])
+
+
+def sure(bias: float) -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 1), nn.Sigmoid())
+    nn.init.constant_(model[2].bias, bias)  # pyright: ignore[reportArgumentType]
+    return model
+
+
+def seldom() -> Iterator[Any]:
+    return iter([(x, (x[:, :1] > 1.0).float()) for x, _ in BATCHES])
+
+
+def test_a_sigmoid_that_begins_at_a_prior_is_flat_under_a_squared_error() -> None:
+    assert alarms(asked(sure(-11.0), seldom, F.mse_loss))[:1] == ["loss-saturation"]
+    assert not alarms(asked(sure(-1.5), seldom, F.mse_loss))
+    assert not alarms(asked(sure(-4.0), seldom, F.binary_cross_entropy))

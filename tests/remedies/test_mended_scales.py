@@ -18,6 +18,7 @@ from tests.diagnosis.test_mended_scales import (
     KINDS,
     SICK,
     Branch,
+    Codes,
     Corrected,
     Cut,
     Normalised,
@@ -26,12 +27,18 @@ from tests.diagnosis.test_mended_scales import (
     Threshold,
     asked,
     classes,
+    halves,
+    matching,
     normal,
     numbers,
     pairs,
+    plain,
     positive,
     scaled,
+    seldom,
     shuffled,
+    sure,
+    welsch,
 )
 
 
@@ -106,3 +113,14 @@ def test_tables_of_a_factorisation_are_drawn_small() -> None:
     assert found.remedy == "small-tables"
     assert "normal_" in found.patch + found.paste
     assert isinstance(prescribed("small-tables", Tables(0.2), pairs, F.mse_loss), str)
+
+
+def test_cosines_are_divided_by_a_temperature() -> None:
+    assert treated(Codes, halves, matching(0.1)).remedy == "sharper-scores"
+    assert isinstance(prescribed("sharper-scores", Codes(), halves, matching(10.0)), str)
+
+
+def test_a_squared_error_of_a_probability_gives_way_to_its_cross_entropy() -> None:
+    assert prescribed("standard-loss", sure(-11.0), seldom, F.mse_loss).standard_loss
+    assert treated(plain, numbers, welsch(0.25)).accepted
+    assert isinstance(prescribed("standard-loss", plain(), numbers, F.mse_loss), str)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
+from photic.diagnosis.score_limits import Limit, limit_of, lowest_loss
 from photic.diagnosis.softmaxes import length, mixes
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
@@ -16,22 +19,26 @@ _TWICE = {
     "binary_cross_entropy_with_logits": ("sigmoid", "softmax"),
     "nll_loss": ("softmax", "sigmoid"),
 }
-_BOUNDED = ("tanh", "hardtanh", "softsign")  # between -1 and 1
+_COSINES = ("div", "cosine_similarity")
 _PASSES = ("shape", "dropout")
 _SQUASHING = ("softmax", "sigmoid", "tanh")
 _OF_PROBABILITIES = ("binary_cross_entropy", "nll_loss", "kl_div", *_TWICE)
 _STRAIGHT = ("sub", "rsub", "add", "neg", "clamp", "clamp_min", "mul")
 
 
-@rule(sources=("glorot2010", "hochreiter1998"))
-def loss_saturation(graph: Graph, *, flat: float = 0.05, pulled: float = 0.1) -> Finding | None:
+@rule(sources=("glorot2010", "hochreiter1998", "radford2021"))
+def loss_saturation(
+    graph: Graph, training: Training | None = None, *, flat: float = 0.05, pulled: float = 0.1
+) -> Finding | None:
     """The loss makes probabilities of what already are some, or the softmax runs over a single unit.
 
     Signs: a softmax or sigmoid of the model feeds `cross_entropy`, `nll_loss` or the with-logits loss, and the error
     gradient passes through it; or a softmax whose axis has length 1; or a squashing in front of a squared error, or of
     log(1 - D), that passes less than `flat` of the gradient while the loss is worse than with all outputs at 0 (or, where
     that was not tried, the cosine of logits and gradient exceeds `pulled`: a step makes them smaller); or a loss
-    cut off above, with nearly all examples beyond the cut; or a tanh before the cross-entropy of several classes.
+    cut off above, with nearly all examples beyond the cut; or a tanh, or a cosine that no temperature divides, before the
+    cross-entropy of several classes. Or a loss of numbers stays above that of their mean, and its slope is less than `flat` of what
+    its height and the size of outputs and targets would give: a robust loss that is narrow beside the errors.
 
     Why it matters: a second softmax sees numbers between 0 and 1 and can never be sure: for K classes the loss cannot fall
     below ln(1 + (K - 1) / e), and the slope of the first one multiplies the gradient away as it saturates. A softmax over
@@ -63,37 +70,59 @@ def loss_saturation(graph: Graph, *, flat: float = 0.05, pulled: float = 0.1) ->
                 and len(graph.consumers.get(source, [])) == 1
             ):
                 return _finding(graph, source, site.operation, critical=False)
-    return _bounded(graph) or _silent(graph) or _sure_and_wrong(graph, flat, pulled) or _beyond_clamp(graph)
+    return (
+        _bounded(graph, training)
+        or _silent(graph)
+        or _sure_and_wrong(graph, training, flat, pulled)
+        or _beyond_clamp(graph)
+        or _too_narrow(graph, training, flat)
+    )
 
 
-def _bounded(graph: Graph) -> Finding | None:
-    """Scores between -1 and 1 for several classes: however right they are, the loss stays far above 0."""
+def limited_scores(graph: Graph) -> tuple[int, Limit, int] | None:
+    """Return a loss over classes whose scores are kept so small that it stays far above 0, what keeps them, and how many classes."""
     for site in graph.run.sites:
         if site.phase != "loss" or site.operation not in ("cross_entropy", "log_softmax"):
             continue
-        for source in _sources(graph, site.order):
-            below = graph.site(source)
-            classes = below.shape[1] if len(below.shape) > 1 else 2
-            floor, chance = math.log1p((classes - 1) * math.exp(-2.0)), math.log(max(classes, 2))
-            if below.operation not in _BOUNDED or source not in graph.run.outputs or floor < 0.25 * chance:
+        for source, _ in graph.feeders.get(site.order, []):
+            limit = limit_of(graph, source) if source >= 0 else None
+            shape = () if source < 0 else graph.site(source).shape
+            classes = shape[1] if len(shape) > 1 else 2
+            squashed = limit is not None and graph.site(limit.site).operation not in _COSINES
+            if limit is None or (squashed and limit.site not in graph.run.outputs):
                 continue
-            return Finding(
-                problem="loss-saturation",
-                severity="warning",
-                sites=(below.name,),
-                where=below.where,
-                evidence=(Evidence("lowest loss that such scores allow", floor, "loss"),),
-                reason=(
-                    f"{below.name} keeps the scores of {classes} classes between -1 and 1: the largest probability they can give is "
-                    f"{number(math.exp(-floor))}, so the loss cannot fall below {number(floor)} (chance is {number(chance)}), and near its ends "
-                    f"{below.operation} passes no gradient."
-                ),
-                advice=f"Leave out the {below.operation}: cross-entropy wants scores without a limit.",
-                confidence=0.9,
-                sources=("glorot2010", "hochreiter1998"),
-                victims=tuple(graph.site(layer).name for layer in graph.layers() if layer < source),
-            )
+            if lowest_loss(limit.largest, classes) >= 0.25 * math.log(max(classes, 2)):
+                return site.order, limit, classes
     return None
+
+
+def _bounded(graph: Graph, training: Training | None) -> Finding | None:
+    """Scores in a narrow range for several classes: however right they are, the loss stays far above 0."""
+    found = limited_scores(graph)
+    if found is None:
+        return None
+    _, limit, classes = found
+    below, floor = graph.site(limit.site), lowest_loss(limit.largest, classes)
+    cosines = below.operation in _COSINES
+    return Finding(
+        problem="loss-saturation",
+        severity="info" if cosines and learns(training) else "warning",
+        sites=(below.name,),
+        where=below.where,
+        evidence=(Evidence("lowest loss that such scores allow", floor, "loss"),),
+        reason=(
+            f"{'The length of the codes' if cosines else below.name} keeps the scores of {classes} classes between {number(-limit.largest)} "
+            f"and {number(limit.largest)}: the largest probability they can give is {number(math.exp(-floor))}, so the loss cannot fall below "
+            f"{number(floor)} (chance is {number(math.log(classes))})"
+            + ("." if cosines else f", and near its ends {below.operation} passes no gradient.")
+        ),
+        advice="Divide the cosines by a temperature of about 0.07, or learn the scale."
+        if cosines
+        else f"Leave out the {below.operation}: cross-entropy wants scores without a limit.",
+        confidence=0.9,
+        sources=("radford2021",) if cosines else ("glorot2010", "hochreiter1998"),
+        victims=tuple(graph.site(layer).name for layer in graph.layers() if layer < limit.site),
+    )
 
 
 def _silent(graph: Graph) -> Finding | None:
@@ -121,10 +150,10 @@ def _silent(graph: Graph) -> Finding | None:
     )
 
 
-def _sure_and_wrong(graph: Graph, flat: float, pulled: float) -> Finding | None:
+def _sure_and_wrong(graph: Graph, training: Training | None, flat: float, pulled: float) -> Finding | None:
     """A squashing that is flat where the network stands, while the gradient would take it back."""
     for site in graph.run.sites:
-        if site.operation not in _SQUASHING or not (site.phase == "loss" or site.order in graph.run.outputs):
+        if site.operation not in _SQUASHING or not (site.phase == "loss" or _ends(graph, site.order)):
             continue
         passed = [reading.gradient_norm for _, reading in graph.feeders.get(site.order, [])]
         sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
@@ -137,6 +166,9 @@ def _sure_and_wrong(graph: Graph, flat: float, pulled: float) -> Finding | None:
             wrong = graph.loss > neutral
         else:
             wrong = alignment is not None and alignment > pulled
+        if site.phase == "model" and training is not None and training.constant is not None and not learns(training):
+            # outputs of 0 are no neutral ones behind a sigmoid: worse than the targets' mean is wrong
+            wrong = wrong or min(graph.loss or 0.0, training.last) > 1.02 * training.constant
         if share >= flat or not wrong:
             continue
         return Finding(
@@ -159,6 +191,55 @@ def _sure_and_wrong(graph: Graph, flat: float, pulled: float) -> Finding | None:
             victims=tuple(graph.site(layer).name for layer in graph.layers()),
         )
     return None
+
+
+def _ends(graph: Graph, index: int) -> bool:
+    """Whether what a site gives is an output of the model, past shapes."""
+    while index not in graph.run.outputs:
+        after = graph.consumers.get(index, [])
+        if len(after) != 1 or graph.site(after[0]).kind not in _PASSES:
+            return False
+        index = after[0]
+    return True
+
+
+def _too_narrow(graph: Graph, training: Training | None, flat: float) -> Finding | None:
+    """A loss of numbers that stays above that of their mean and has next to no slope where the outputs are.
+
+    A power of the error has a slope of |gradient| * |error| >= the loss, or twice that; |output| + |target| stands for |error|.
+    """
+    if training is None or training.constant is None or not graph.loss or learns(training):
+        return None
+    if not min(graph.loss, training.last) > 0.98 * training.constant:
+        return None
+    given = [reading.given.norm for reading in graph.run.steps[graph.step].sites if reading.given is not None]
+    outputs = [graph.reading(index) for index in graph.run.outputs]
+    signals = [one.signal.norm for one in outputs if one.signal is not None]
+    slopes = [one.gradient.norm for one in outputs if one.gradient is not None]
+    if not given or len(outputs) != 1 or not signals or not slopes or not slopes[0] > 0.0:
+        return None
+    share = slopes[0] * (signals[0] + max(given)) / graph.loss
+    if share >= flat or any(site.dtype == "float16" for site in graph.run.sites):
+        return None
+    return Finding(
+        problem="loss-saturation",
+        severity="critical",
+        sites=(),
+        where=next((site.where for site in graph.run.sites if site.phase == "loss"), ""),
+        evidence=(
+            Evidence("slope of the loss times the size of outputs and targets, over the loss", share, "ratio"),
+            Evidence("loss", graph.loss, "loss"),
+            Evidence("loss of the targets' mean", training.constant, "loss"),
+        ),
+        reason=(
+            f"The loss stands at {number(graph.loss)}, no better than the targets' mean ({number(training.constant)}), and has {number(share)} "
+            "of the slope that a loss of that height has: it is flat where the errors are, and they are too large for it."
+        ),
+        advice="Widen the loss until most errors lie where it has a slope (the scale of a robust loss), or begin with a squared error.",
+        confidence=0.85,
+        sources=("lecun1998",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers()),
+    )
 
 
 def _arrived(graph: Graph, index: int) -> float | None:

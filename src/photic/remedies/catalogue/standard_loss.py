@@ -25,6 +25,16 @@ def standard_loss(graph: Graph) -> Prescription | str:
     own = [site for site in graph.run.sites if site.phase == "loss" and site.kind != "shape"]
     if not own:
         return "there is no loss function apart from the model"
-    if len(own) == 1 and own[0].operation in STANDARD[:3] + STANDARD[4:]:
+    squared = own[0].operation == "mse_loss" and _probabilities(graph)
+    if len(own) == 1 and own[0].operation in STANDARD[:3] + STANDARD[4:] and not squared:
         return f"{own[0].operation} is a standard loss"
     return Prescription(standard_loss=True, why="a loss that keeps a slope wherever the outputs are")
+
+
+def _probabilities(graph: Graph) -> bool:
+    """Whether the output comes from a sigmoid or a softmax, past shapes: a squared error of it is flat where it is sure."""
+    index = graph.run.outputs[-1] if graph.run.outputs else -1
+    while index >= 0 and graph.site(index).kind == "shape":
+        sources = graph.feeders.get(index, [])
+        index = sources[0][0] if len(sources) == 1 else -1
+    return index >= 0 and graph.site(index).operation in ("sigmoid", "softmax")
