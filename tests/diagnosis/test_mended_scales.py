@@ -325,3 +325,77 @@ def test_a_sigmoid_that_begins_at_a_prior_is_flat_under_a_squared_error() -> Non
     assert alarms(asked(sure(-11.0), seldom, F.mse_loss))[:1] == ["loss-saturation"]
     assert not alarms(asked(sure(-1.5), seldom, F.mse_loss))
     assert not alarms(asked(sure(-4.0), seldom, F.binary_cross_entropy))
+
+
+class Snakes(nn.Module):
+    """x + sin(a x)^2 / a over many layers, with the logarithm of a learned."""
+
+    def __init__(self, logarithm: float, *, depth: int = 12, encoded: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList([nn.Linear(2 if i == 0 else 24, 24) for i in range(depth)])
+        for layer in self.layers:
+            nn.init.orthogonal_(layer.weight)  # pyright: ignore[reportArgumentType]
+            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+        self.log_a = nn.Parameter(torch.full((24,), logarithm))
+        self.head, self.encoded = nn.Linear(24, 1), encoded
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.encoded:
+            x = torch.sin(200.0 * x)
+        for layer in self.layers:
+            x = layer(x)
+            a = self.log_a.exp()
+            x = x + torch.sin(a * x).square() / a
+        return self.head(x)
+
+
+def field() -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(6)
+    for _ in range(60):
+        x = 2.0 * torch.rand(64, 2, generator=generator) - 1.0
+        yield x, 1.6 * torch.sin(3.0 * x[:, :1]) * torch.cos(2.0 * x[:, 1:])
+
+
+def test_a_deep_network_whose_gradients_are_noise_is_found_while_it_learns_a_little() -> None:
+    assert alarms(asked(Snakes(5.0), field, F.mse_loss, rate=1e-3))[:1] == ["shattered-gradient"]
+    assert "shattered-gradient" not in alarms(asked(Snakes(0.0), field, F.mse_loss, rate=1e-3))
+
+
+def test_waves_of_the_input_bend_the_gradient_without_harm() -> None:
+    found = asked(Snakes(0.0, encoded=True), waves, F.mse_loss, rate=1e-3)
+    assert found.run.neighbours is not None and found.run.neighbours < 0.25
+    assert "shattered-gradient" not in alarms(found)
+
+
+def waves() -> Iterator[Any]:
+    return ((x, torch.sin(200.0 * x[:, :1])) for x, _ in field())
+
+
+class Factors(nn.Module):
+    """Users times items, and a head that tells the factors apart or none."""
+
+    def __init__(self, start: Callable[[int, int], Tensor], *, head: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one = nn.Embedding.from_pretrained(start(20, 8), freeze=False)
+        self.other = nn.Embedding.from_pretrained(start(20, 8), freeze=False)
+        self.head = nn.Linear(8, 1) if head else None
+
+    def forward(self, pair: Tensor) -> Tensor:
+        both = self.one(pair[:, 0]) * self.other(pair[:, 1])
+        return both.sum(1) if self.head is None else self.head(both)[:, 0]
+
+
+def alike(rows: int, columns: int) -> Tensor:
+    return torch.full((rows, columns), 0.3)
+
+
+def drawn(rows: int, columns: int) -> Tensor:
+    return 0.3 * torch.randn(rows, columns)
+
+
+def test_the_factors_of_constant_tables_stay_one_factor() -> None:
+    assert alarms(asked(Factors(alike), pairs, F.mse_loss))[:1] == ["rank-collapse"]
+    assert not alarms(asked(Factors(drawn), pairs, F.mse_loss))
+    assert "rank-collapse" not in alarms(asked(Factors(alike, head=True), pairs, F.mse_loss))

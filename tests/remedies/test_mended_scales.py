@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,12 +22,17 @@ from tests.diagnosis.test_mended_scales import (
     Codes,
     Corrected,
     Cut,
+    Factors,
     Normalised,
     Products,
+    Snakes,
     Tables,
     Threshold,
+    alike,
     asked,
     classes,
+    drawn,
+    field,
     halves,
     matching,
     normal,
@@ -120,7 +126,28 @@ def test_cosines_are_divided_by_a_temperature() -> None:
     assert isinstance(prescribed("sharper-scores", Codes(), halves, matching(10.0)), str)
 
 
+def linear() -> torch.nn.Linear:
+    torch.manual_seed(0)
+    return torch.nn.Linear(16, 1)
+
+
+def sums() -> Iterator[Any]:
+    return iter([(x, 0.25 * x.sum(1, keepdim=True)) for x, _ in BATCHES])
+
+
 def test_a_squared_error_of_a_probability_gives_way_to_its_cross_entropy() -> None:
     assert prescribed("standard-loss", sure(-11.0), seldom, F.mse_loss).standard_loss
-    assert treated(plain, numbers, welsch(0.25)).accepted
+    assert treated(linear, sums, welsch(0.1)).remedy == "standard-loss"
     assert isinstance(prescribed("standard-loss", plain(), numbers, F.mse_loss), str)
+
+
+def test_waves_that_go_around_too_often_are_slowed() -> None:
+    adam_ = lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)  # noqa: E731
+    found = treat(lambda: Snakes(5.0), field, F.mse_loss, optimizer=adam_, steps=150, workers=1)
+    assert found.remedy == "slower-waves" and "constant_" in found.paste
+    assert isinstance(prescribed("slower-waves", Snakes(0.0), field, F.mse_loss), str)
+
+
+def test_tables_of_one_number_are_drawn() -> None:
+    assert treated(lambda: Factors(alike), pairs, F.mse_loss, steps=200).remedy == "drawn-tables"
+    assert isinstance(prescribed("drawn-tables", Factors(drawn), pairs, F.mse_loss), str)

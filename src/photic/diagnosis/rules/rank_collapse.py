@@ -62,17 +62,17 @@ def _units(graph: Graph, limit: float) -> Finding | None:
             guilty.append(index)
         if at_first is None or at_last is None or at_first.row_square_sum == 0.0 or not shape:
             continue
-        several = [p for p, _ in graph.parameters.get(index, []) if len(p.shape) >= 2 and p.shape[0] > 3]
-        if (
-            several
-            and at_first.distinct < limit
-            and at_last.distinct < limit
-            and "embedding" not in graph.site(index).operation
-        ):
+        table = "embedding" in graph.site(index).operation  # its units are its columns
+        several = [
+            p for p, _ in graph.parameters.get(index, []) if len(p.shape) >= 2 and p.shape[1 if table else 0] > 3
+        ]
+        if several and at_first.distinct < limit and at_last.distinct < limit:
             guilty.append(index)
+    tables = [index for index in guilty if "embedding" in graph.site(index).operation]
     named = [index for index in graph.layers() if "embedding" not in graph.site(index).operation]
-    if not guilty or len(guilty) * 2 < len(named):
-        return None
+    others = len(guilty) - len(tables)
+    if not guilty or (named and (not others or others * 2 < len(named))):
+        return None  # what reads a table may tell its columns apart
     facts = graph.reading(guilty[0]).weight
     return _finding(
         graph,
