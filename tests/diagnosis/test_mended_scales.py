@@ -399,3 +399,64 @@ def test_the_factors_of_constant_tables_stay_one_factor() -> None:
     assert alarms(asked(Factors(alike), pairs, F.mse_loss))[:1] == ["rank-collapse"]
     assert not alarms(asked(Factors(drawn), pairs, F.mse_loss))
     assert "rank-collapse" not in alarms(asked(Factors(alike, head=True), pairs, F.mse_loss))
+
+
+class Averaged(nn.Module):
+    """Convolutions, a normalisation of each image, a mean over its places, and a head."""
+
+    def __init__(self, *, last: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.last = nn.Conv1d(1, 16, 3), nn.Linear(16, 4), last
+        self.norm = nn.InstanceNorm1d(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv(x[:, None])
+        h = self.norm(torch.relu(h)) if self.last else torch.relu(self.norm(h))
+        return self.head(h.mean(-1))
+
+
+def tones() -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(80):
+        y = torch.randint(4, (48,), generator=generator)
+        speed = torch.tensor([0.3, 0.9, 1.6, 2.6])[y][:, None]
+        yield torch.sin(speed * torch.arange(24) + 6.0 * torch.rand(48, 1, generator=generator)), y
+
+
+def test_a_mean_over_what_was_centred_says_nothing() -> None:
+    found = asked(Averaged(last=True), tones)
+    assert alarms(found)[:1] == ["class-prior-only"] and found.findings[0].severity == "warning"
+    assert not alarms(asked(Averaged(last=False), tones))
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer over signals [batch, time], and a head on its last step, or on all of them."""
+
+    def __init__(self, kind: type[nn.RNNBase] = nn.GRU, *, batch_first: bool, every: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.head = kind(1, 24, batch_first=batch_first), nn.Linear(24, 4)
+        self.batch_first, self.every = batch_first, every
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.layer(x[..., None])[0]
+        return self.head(out).flatten(0, 1) if self.every else self.head(out[:, -1])
+
+
+class TimeFirst(Recurrent):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x.t()[..., None])[0][-1])
+
+
+def test_a_layer_that_takes_the_examples_for_time_is_found() -> None:
+    for kind in (nn.GRU, nn.LSTM, nn.RNN):
+        found = asked(Recurrent(kind, batch_first=False), tones, steps=20)
+        assert alarms(found)[:1] == ["class-prior-only"] and found.findings[0].sites == ("layer",)
+    assert "class-prior-only" not in alarms(asked(Recurrent(batch_first=True), tones))
+    assert "class-prior-only" not in alarms(asked(TimeFirst(batch_first=False), tones))
+
+
+def test_a_model_that_answers_at_each_step_may_have_time_first() -> None:
+    every = Recurrent(batch_first=False, every=True)
+    assert "class-prior-only" not in alarms(asked(every, lambda: ((x.t(), y.repeat(24)) for x, y in tones()), steps=20))

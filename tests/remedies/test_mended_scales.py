@@ -18,6 +18,7 @@ from tests.diagnosis.test_mended_scales import (
     BATCHES,
     KINDS,
     SICK,
+    Averaged,
     Branch,
     Codes,
     Corrected,
@@ -25,6 +26,7 @@ from tests.diagnosis.test_mended_scales import (
     Factors,
     Normalised,
     Products,
+    Recurrent,
     Snakes,
     Tables,
     Threshold,
@@ -44,6 +46,7 @@ from tests.diagnosis.test_mended_scales import (
     seldom,
     shuffled,
     sure,
+    tones,
     welsch,
 )
 
@@ -151,3 +154,14 @@ def test_waves_that_go_around_too_often_are_slowed() -> None:
 def test_tables_of_one_number_are_drawn() -> None:
     assert treated(lambda: Factors(alike), pairs, F.mse_loss, steps=200).remedy == "drawn-tables"
     assert isinstance(prescribed("drawn-tables", Factors(drawn), pairs, F.mse_loss), str)
+
+
+def test_a_mean_is_taken_of_what_was_not_centred() -> None:
+    assert treated(lambda: Averaged(last=True), tones, steps=200).remedy == "uncentred-mean"
+    assert isinstance(prescribed("uncentred-mean", Averaged(last=False), tones), str)
+
+
+def test_the_batch_is_taken_from_the_first_axis() -> None:
+    found = treated(lambda: Recurrent(batch_first=False), tones, steps=200)
+    assert found.remedy == "batch-first" and "batch_first=True" in found.paste
+    assert isinstance(prescribed("batch-first", Recurrent(batch_first=True), tones), str)

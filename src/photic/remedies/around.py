@@ -111,6 +111,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]
     lines += [f"# {name}: torch.nn.GRU in place of torch.nn.RNN, same sizes, no `nonlinearity`" for name in p.gated]
     if p.truncated:
         lines += [

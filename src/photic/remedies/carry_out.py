@@ -54,6 +54,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:
         initialise(model, prescription.scheme, batch=batch, seed=seed)
+    for name in prescription.batch_first:
+        layer: Any = model.get_submodule(name)
+        layer.batch_first = True
     for name in prescription.blocks:
         block = model.get_submodule(name)
         block.__dict__["forward"] = Connected(block.forward)

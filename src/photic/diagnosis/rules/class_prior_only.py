@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.centred_away import centred_away
 from photic.diagnosis.drawn import one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
@@ -20,7 +22,9 @@ def class_prior_only(
 
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
-    than `still`. Or all examples of a batch are the same where they enter the first layer.
+    than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
+    mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or a recurrent
+    layer takes the examples for time steps: its first axis is as long as there are answers, and its second is not.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
@@ -32,6 +36,10 @@ def class_prior_only(
         return None
     if one := _one_example(graph):
         return _alike(graph, one, training)
+    if not learns(training) and (away := centred_away(graph)):
+        return _centred(graph, away[0], training)
+    if not learns(training) and (turned := turned_axes(graph)):
+        return _turned(graph, turned, training)
     if training.steps < fewest:
         return None
     last = graph.last
@@ -92,5 +100,67 @@ def _alike(graph: Graph, layer: str, training: Training) -> Finding:
         ),
         advice="Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
         confidence=0.95,
+        sources=("glorot2010",),
+    )
+
+
+def _centred(graph: Graph, away: tuple[int, int | None], training: Training) -> Finding:
+    mean, below = (None if index is None else graph.site(index) for index in away)
+    assert mean is not None
+    signal = graph.reading(mean.order).signal
+    centred = "" if below is None else f", which {below.name} has just centred"
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=(mean.name,),
+        where=mean.where,
+        evidence=(Evidence("root mean square of the mean", 0.0 if signal is None else signal.rms, "value"),),
+        reason=(
+            f"{mean.name} averages what comes in{centred}: the mean is 0 for every example but for rounding "
+            f"({number(0.0 if signal is None else signal.rms)}), so the layers above hear nothing, and the loss stands at {number(training.last)}."
+        ),
+        advice="Put an activation between the normalisation and the mean, or normalise over the examples (BatchNorm).",
+        confidence=0.95,
+        sources=("glorot2010",),
+    )
+
+
+def turned_axes(graph: Graph) -> list[int]:
+    """Return the recurrent layers that take time from the first axis, where there are as many answers as it is long.
+
+    One answer per example, and more than one sequence, is asked for: a model of language that has time first answers once for
+    each step of each sequence.
+    """
+    answers = [graph.site(index).shape for index in graph.run.outputs]
+    if len(answers) != 1 or not 1 <= len(answers[0]) <= 2 or answers[0][0] < 2:
+        return []
+    found: list[int] = []
+    for site in graph.run.sites:
+        recurrent = site.operation in ("gru", "lstm", "rnn_tanh", "rnn_relu") and site.phase == "model"
+        if recurrent and site.settings.get("batch_first") == 0 and len(site.shape) == 3:
+            steps, sequences, _ = site.shape
+            if steps == answers[0][0] and 1 < sequences != steps:
+                found.append(site.order)
+    return found
+
+
+def _turned(graph: Graph, layers: list[int], training: Training) -> Finding:
+    first = graph.site(layers[0])
+    steps, sequences = first.shape[:2]
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=tuple(graph.site(index).name for index in layers),
+        where=first.where,
+        evidence=(
+            Evidence("time steps that the layer sees", float(steps), "steps"),
+            Evidence("sequences that it sees", float(sequences), "sequences"),
+        ),
+        reason=(
+            f"{first.name} sees {sequences} sequences of {steps} time steps, and the model gives {steps} answers: it takes the examples for "
+            f"time and time for the examples, and the loss stands at {number(training.last)}."
+        ),
+        advice="Make the layer with batch_first=True, or transpose what enters it (and what leaves it).",
+        confidence=0.9,
         sources=("glorot2010",),
     )
