@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic import check
+from photic.probes.row_order import moved_answers
 from photic.records.findings import Checkup
 
 draw = torch.Generator().manual_seed(5)
@@ -460,3 +461,54 @@ def test_a_layer_that_takes_the_examples_for_time_is_found() -> None:
 def test_a_model_that_answers_at_each_step_may_have_time_first() -> None:
     every = Recurrent(batch_first=False, every=True)
     assert "class-prior-only" not in alarms(asked(every, lambda: ((x.t(), y.repeat(24)) for x, y in tones()), steps=20))
+
+
+class Ordered(nn.Module):
+    """A recurrent classifier of padded rows that sorts them by their length, and puts the answers back or not."""
+
+    def __init__(self, *, back: bool, sorts: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.layer = nn.Embedding(8, 16), nn.GRU(16, 24, batch_first=True)
+        self.head, self.back, self.sorts = nn.Linear(24, 3), back, sorts
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        lengths, order = (tokens > 0).sum(1).sort(descending=True)
+        if not self.sorts:
+            lengths, order = (tokens > 0).sum(1), torch.arange(len(tokens))
+        rows = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(tokens[order]), lengths, batch_first=True, enforce_sorted=self.sorts
+        )
+        logits = self.head(self.layer(rows)[1][-1])
+        return logits[order.argsort()] if self.back else logits
+
+
+def words() -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(8)
+    for _ in range(80):
+        lengths = torch.randint(2, 9, (48,), generator=generator)
+        text = torch.randint(4, 8, (48, 8), generator=generator)
+        y = torch.randint(3, (48,), generator=generator)
+        text[:, 0] = y + 1
+        text[torch.arange(8) >= lengths[:, None]] = 0
+        yield text, y
+
+
+def test_answers_in_the_order_of_the_lengths_are_found() -> None:
+    found = asked(Ordered(back=False), words, rate=3e-3)
+    assert alarms(found)[:1] == ["class-prior-only"] and (found.run.moved_answers or 0.0) > 0.5
+    assert not alarms(asked(Ordered(back=True), words, rate=3e-3))
+    for model in (Ordered(back=True), Ordered(back=False, sorts=False), Branch(1.0)):
+        assert moved_answers(model, next(words()) if isinstance(model, Ordered) else BATCHES[0]) == 0.0
+
+
+def test_examples_that_speak_to_each_other_are_not_said_to_be_moved() -> None:
+    class Mixing(Branch):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.cumsum(0))
+
+    assert moved_answers(Mixing(1.0), BATCHES[0]) is None
+    model = Branch(1.0).train()
+    model.branch.eval()
+    moved_answers(model, BATCHES[0])
+    assert model.training and not model.branch.training

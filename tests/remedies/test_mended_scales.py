@@ -25,6 +25,7 @@ from tests.diagnosis.test_mended_scales import (
     Cut,
     Factors,
     Normalised,
+    Ordered,
     Products,
     Recurrent,
     Snakes,
@@ -48,6 +49,7 @@ from tests.diagnosis.test_mended_scales import (
     sure,
     tones,
     welsch,
+    words,
 )
 
 
@@ -165,3 +167,22 @@ def test_the_batch_is_taken_from_the_first_axis() -> None:
     found = treated(lambda: Recurrent(batch_first=False), tones, steps=200)
     assert found.remedy == "batch-first" and "batch_first=True" in found.paste
     assert isinstance(prescribed("batch-first", Recurrent(batch_first=True), tones), str)
+
+
+def test_answers_are_put_back_into_the_order_of_their_rows() -> None:
+    found = treated(lambda: Ordered(back=False), words)
+    assert found.remedy == "answers-in-order"
+    model = found.setup().model
+    tokens = next(words())[0]
+    plain_one = Ordered(back=True)
+    plain_one.load_state_dict(model.state_dict())
+    assert torch.allclose(model(tokens), plain_one(tokens))
+    assert isinstance(prescribed("answers-in-order", Ordered(back=True), words), str)
+
+
+def test_rows_that_were_put_back_stay_there() -> None:
+    model = Ordered(back=True)
+    tokens = next(words())[0]
+    before = model(tokens)
+    carry_out(Prescription(in_order=True), model, seed=0)
+    assert torch.equal(model(tokens), before)

@@ -31,6 +31,7 @@ from photic.probes.audit import measure
 from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
 from photic.probes.neighbours import neighbours
+from photic.probes.row_order import moved_answers
 from photic.probes.stretching import stretched
 from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
@@ -184,6 +185,8 @@ def _trained(
             notes.append("the network ran other operations after training, so only the first step is shown in full")
     untrained, constant = _untrained(model, loss, latest, steps)
     run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained, constant=constant)
+    if not learns(training(Case(run, None))):
+        run = dataclasses.replace(run, moved_answers=moved_answers(twin, first))
     return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
 
 

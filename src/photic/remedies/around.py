@@ -111,6 +111,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    if p.in_order:
+        lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")
     lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]
     lines += [f"# {name}: torch.nn.GRU in place of torch.nn.RNN, same sizes, no `nonlinearity`" for name in p.gated]
     if p.truncated:

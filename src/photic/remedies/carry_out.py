@@ -19,6 +19,7 @@ from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.prescription import LayerInitialisation, Prescription
+from photic.remedies.row_order import InOrder
 from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
 
@@ -64,6 +65,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):
                 module.__dict__["forward"] = Truncated(module, module.forward, prescription.truncated)
+    if prescription.in_order:
+        model.__dict__["forward"] = InOrder(model.forward)
     if prescription.recomputed:
         model.__dict__["forward"] = Open(model.forward)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)

@@ -71,6 +71,7 @@ class Prescription:
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (argument, factor): that argument of the sum is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
+        in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
         batch_first: recurrent modules that take the batch from the first axis and time from the second.
         gated: plain recurrent modules that become GRUs of the same sizes.
         truncated: steps after which the state of recurrent modules is cut from the gradient; 0 never.
@@ -130,6 +131,7 @@ class Prescription:
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
+    in_order: bool = False
     batch_first: tuple[str, ...] = ()
     gated: tuple[str, ...] = ()
     truncated: int = 0

@@ -16,7 +16,13 @@ _SAME = 1e-12  # of the mean square; float32 rounds at 1e-14
 
 @rule(sources=("glorot2010",))
 def class_prior_only(
-    graph: Graph, training: Training | None, *, alike: float = 0.02, still: float = 0.1, fewest: int = 150
+    graph: Graph,
+    training: Training | None,
+    *,
+    alike: float = 0.02,
+    still: float = 0.1,
+    fewest: int = 150,
+    moved: float = 0.5,
 ) -> Finding | None:
     """The loss has fallen to what the frequency of the classes gives and stays there: the outputs do not depend on the inputs.
 
@@ -24,7 +30,8 @@ def class_prior_only(
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
     than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or a recurrent
-    layer takes the examples for time steps: its first axis is as long as there are answers, and its second is not.
+    layer takes the examples for time steps: its first axis is as long as there are answers, and its second is not. Or at least
+    `moved` of the answers come in the place of another example's: rows were sorted, and not put back.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
@@ -40,6 +47,8 @@ def class_prior_only(
         return _centred(graph, away[0], training)
     if not learns(training) and (turned := turned_axes(graph)):
         return _turned(graph, turned, training)
+    if (graph.run.moved_answers or 0.0) >= moved and not learns(training):
+        return _shuffled(graph, graph.run.moved_answers or 0.0, training)
     if training.steps < fewest:
         return None
     last = graph.last
@@ -162,5 +171,23 @@ def _turned(graph: Graph, layers: list[int], training: Training) -> Finding:
         ),
         advice="Make the layer with batch_first=True, or transpose what enters it (and what leaves it).",
         confidence=0.9,
+        sources=("glorot2010",),
+    )
+
+
+def _shuffled(graph: Graph, share: float, training: Training) -> Finding:
+    places = [graph.site(index) for index in graph.run.outputs]
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=tuple(site.name for site in places),
+        where=places[0].where if places else "",
+        evidence=(Evidence("share of examples whose answer comes in another's place", share, "share"),),
+        reason=(
+            f"The answers come in another order than the examples: {percent(share)} of them stand in the place of another's, and are compared "
+            f"with its target; the loss stands at {number(training.last)}."
+        ),
+        advice="Put the answers back into the order of the rows (output[order.argsort()]), or pack with enforce_sorted=False.",
+        confidence=0.95,
         sources=("glorot2010",),
     )
