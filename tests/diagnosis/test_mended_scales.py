@@ -512,3 +512,31 @@ def test_examples_that_speak_to_each_other_are_not_said_to_be_moved() -> None:
     model.branch.eval()
     moved_answers(model, BATCHES[0])
     assert model.training and not model.branch.training
+
+
+class Views(nn.Module):
+    """Two noisy views, an encoder and a predictor; the goal is detached or not. A head that is trained beside looks on."""
+
+    def __init__(self, *, stop: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Linear(16, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 16))
+        self.predictor = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16))
+        self.head, self.stop = nn.Linear(16, 4), stop
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        if not self.training:
+            return self.head(self.encoder(x))
+        one, two = (self.encoder(x + 0.3 * torch.randn_like(x)) for _ in range(2))
+        goal = two.detach() if self.stop else two
+        return F.cosine_similarity(self.predictor(one), goal).mean(), self.head(one.detach())
+
+
+def alike_and_named(output: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
+    return 1.0 - output[0] + F.cross_entropy(output[1], target)
+
+
+def test_codes_that_both_move_towards_each_other_become_one() -> None:
+    found = asked(Views(stop=False), loss=alike_and_named, rate=3e-3, steps=60)
+    assert alarms(found)[:1] == ["rank-collapse"]
+    assert "rank-collapse" not in alarms(asked(Views(stop=True), loss=alike_and_named, rate=3e-3, steps=60))

@@ -31,7 +31,9 @@ from tests.diagnosis.test_mended_scales import (
     Snakes,
     Tables,
     Threshold,
+    Views,
     alike,
+    alike_and_named,
     asked,
     classes,
     drawn,
@@ -186,3 +188,17 @@ def test_rows_that_were_put_back_stay_there() -> None:
     before = model(tokens)
     carry_out(Prescription(in_order=True), model, seed=0)
     assert torch.equal(model(tokens), before)
+
+
+def test_a_goal_stays_where_it_is() -> None:
+    found = treated(lambda: Views(stop=False), loss=alike_and_named, steps=200)
+    assert any(trial.remedy == "stopped-goal" for trial in found.trials)
+    assert isinstance(prescribed("stopped-goal", Views(stop=True), loss=alike_and_named), str)
+    x, gradients = BATCHES[0][0], []
+    for model in (Views(stop=False), Views(stop=True)):
+        if not model.stop:
+            carry_out(Prescription(goals=(("encoder.3#2", "/cosine_similarity#1"),)), model, seed=0)
+        torch.manual_seed(1)
+        model(x)[0].backward()
+        gradients.append(model.encoder[0].weight.grad)
+    assert torch.allclose(*gradients)

@@ -11,6 +11,7 @@ from torch import nn
 
 from photic.checkups.setup import Setup
 from photic.probes import batches as batch_forms
+from photic.probes.untouched import untouched
 
 
 def train(
@@ -46,16 +47,31 @@ def train(
 
 
 def evaluate(model: nn.Module, loss: Any, batches: Sequence[Any]) -> float:
-    """Return the mean loss over batches, in eval mode and without gradient; the mode is put back."""
+    """Return the mean loss over batches, in eval mode and without gradient; the mode is put back.
+
+    A model that gives something else while it evaluates, which the loss does not take, is asked as it trains; buffers and
+    generators stay as they were.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
-            values = [
-                float(batch_forms.scalar_loss(batch_forms.call(model, inputs), targets, loss, 0))
-                for inputs, targets in map(batch_forms.split, batches)
-            ]
+        return _mean_loss(model, loss, batches)
+    except Exception:
+        for module, mode in modes:
+            module.training = mode
+        if not model.training:
+            raise
+        with untouched(model):
+            return _mean_loss(model, loss, batches)
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _mean_loss(model: nn.Module, loss: Any, batches: Sequence[Any]) -> float:
+    with torch.no_grad():
+        values = [
+            float(batch_forms.scalar_loss(batch_forms.call(model, inputs), targets, loss, 0))
+            for inputs, targets in map(batch_forms.split, batches)
+        ]
     return sum(values) / max(len(values), 1)

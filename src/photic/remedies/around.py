@@ -111,6 +111,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    lines += [f"# {comparison}: hand it what {code} makes with .detach()" for code, comparison in p.goals]
     if p.in_order:
         lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")
     lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]

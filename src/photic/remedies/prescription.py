@@ -71,6 +71,7 @@ class Prescription:
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (argument, factor): that argument of the sum is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
+        goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
         batch_first: recurrent modules that take the batch from the first axis and time from the second.
         gated: plain recurrent modules that become GRUs of the same sizes.
@@ -131,6 +132,7 @@ class Prescription:
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
+    goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False
     batch_first: tuple[str, ...] = ()
     gated: tuple[str, ...] = ()

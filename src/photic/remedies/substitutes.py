@@ -14,6 +14,7 @@ from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
+from photic.remedies.goals import Goal
 from photic.remedies.prescription import Prescription
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -79,6 +80,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[scores], found[taken] = choice.enter, choice.leave
     for name in prescription.comparisons:
         found[name] = soft_comparison
+    for code, comparison in prescription.goals:
+        found[code] = goal = Goal(found.get(code))
+        found[comparison] = goal.compared
     for start, end in prescription.skips:
         kept: list[Tensor] = []
         found[start] = _Skip(found.get(start), kept, gives=True)

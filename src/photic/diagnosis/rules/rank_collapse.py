@@ -8,6 +8,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import arriving, learns, median_update, rescued, shrinking
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
+from photic.diagnosis.views import Collapsed, collapsed_views
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import Profile
@@ -32,6 +33,9 @@ def rank_collapse(
     have become so at the output within the steps, and the loss does not fall. Or a plain ReLU network, without skips and
     normalisation, is deep for its width: the sum of 1 / width over its layers exceeds `thin`, and the loss does not fall.
 
+    Or two codes of one encoder are drawn together by a cosine or a squared error, both of them with a gradient, and what differs in
+    them between the examples falls to a fifth, and below a tenth of the mean square.
+
     Why it matters: units with equal weights get equal gradients and stay one unit. Attention without skips averages, and
     averages of averages are one vector, doubly exponentially fast; queries and keys then get no gradient. In a deep ordered
     network all inputs end in the same output, even where the gradient arrives whole. In a thin one the lengths of signal and
@@ -43,12 +47,29 @@ def rank_collapse(
     nor one whose loss began far above chance and comes down fast. Thin
     networks still learn slowly under an adaptive optimizer: there it is information.
     """
+    if views := collapsed_views(graph):
+        return _views(graph, views)
     return (
         _units(graph, units)
         or _tokens(graph, tokens)
         or _examples(graph, profile, training, examples)
         or _fallen(graph, profile, training)
         or _thin(graph, training, thin)
+    )
+
+
+def _views(graph: Graph, views: list[Collapsed]) -> Finding:
+    one = views[0]
+    code, place = graph.site(one.code), graph.site(one.site)
+    return _finding(
+        graph,
+        sorted({view.code for view in views}),
+        f"{place.name} draws two codes of the same weights together, both get its gradient, and nothing keeps the examples apart: of the "
+        f"mean square of {code.name} {number(one.first)} differed between them at the start and {number(one.last)} does after the steps.",
+        "Stop the gradient of the code that is the goal (detach), or add a term that keeps the examples apart.",
+        Evidence("share of the mean square that differs between examples", one.last, "share"),
+        0.85,
+        critical=False,
     )
 
 
