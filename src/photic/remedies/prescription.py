@@ -66,7 +66,7 @@ class Prescription:
         fresh: every module draws its weights anew as torch does.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
-        balance: sum site to (argument, factor): that argument of the sum is multiplied.
+        balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
         gated: plain recurrent modules that become GRUs of the same sizes.
         truncated: steps after which the state of recurrent modules is cut from the gradient; 0 never.
@@ -121,7 +121,7 @@ class Prescription:
     fresh: bool = False
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
-    balance: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
     gated: tuple[str, ...] = ()
     truncated: int = 0

@@ -23,9 +23,11 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     does nothing.
 
     False alarms: one factor at 0 is a good start (LoRA's second factor, ReZero's gate, a branch's last layer): the other
-    lets its gradient through. Parameters that no example used have no gradient at all and do not count.
+    lets its gradient through. Nor do those count above which a layer at 0 gets a gradient (Fixup: the head beside the branches): it
+    moves, and they after it. Parameters that no example used have no gradient at all and do not count.
     """
-    parameters = stuck_parameters(graph)
+    waking = _waking(graph)
+    parameters = [p for p in stuck_parameters(graph) if not graph.descendants(p.sites) & waking]
     if len(parameters) < fewest:
         return None
     places = sorted({site for parameter in parameters for site in parameter.sites})
@@ -59,6 +61,23 @@ def _meets(graph: Graph, index: int, places: list[int]) -> bool:
     return any(graph.descendants([other]) & products for other in places if other != index)
 
 
+def _waking(graph: Graph) -> set[int]:
+    """Return the sites whose weights are all 0 and get a gradient."""
+    read = zip(graph.run.parameters, graph.run.steps[graph.step].parameters, strict=True)
+    return {
+        site
+        for parameter, now in read
+        if parameter.trainable and parameter.owned is not False and now.weight.rms == 0.0 and len(parameter.shape) > 1
+        if now.gradient is not None and now.gradient.rms > 0.0
+        for site in parameter.sites
+    }
+
+
+def _adds(graph: Graph, parameter: Parameter) -> bool:
+    """Whether a parameter of whatever shape is only added to a signal."""
+    return all(graph.site(index).operation in ("add", "sub") for index in parameter.sites)
+
+
 def _scales(graph: Graph, parameter: Parameter) -> bool:
     """Whether a vector does nothing but multiply a signal."""
     return all(graph.site(index).operation == "mul" for index in parameter.sites)
@@ -77,6 +96,7 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
             if parameter.trainable
             and parameter.owned is not False
             and parameter.sites
+            and not _adds(here, parameter)
             and (
                 len(parameter.shape) != 1
                 or parameter.shape == (1,)
