@@ -11,7 +11,6 @@ from torch import nn
 
 from photic.checkups.setup import Setup
 from photic.probes import batches as batch_forms
-from photic.probes.untouched import untouched
 
 
 def train(
@@ -28,17 +27,17 @@ def train(
         source: where batches come from; it must not end early.
         progress: told step and loss after each step.
         patience: asked after each step with all losses so far; training ends when it returns False. A loss that is
-            not finite ends it too.
+            not finite ends it too, and so does code that refuses weights which are not (as torch.distributions does): a nan.
     """
     losses: list[float] = []
     for step in range(steps):
-        inputs, targets = batch_forms.split(next(source))
-        setup.optimizer.zero_grad()
-        value = batch_forms.scalar_loss(batch_forms.call(setup.model, inputs), targets, setup.loss, step)
-        if value.requires_grad:
-            value.backward()
-        setup.optimizer.step()
-        losses.append(float(value.detach()))
+        batch = batch_forms.split(next(source))
+        try:
+            losses.append(_step(setup, *batch, step))
+        except Exception:
+            if all(bool(torch.isfinite(parameter).all()) for parameter in setup.model.parameters()):
+                raise
+            losses.append(math.nan)
         if progress is not None:
             progress(step, losses[-1])
         if not math.isfinite(losses[-1]) or (patience is not None and not patience(losses)):
@@ -46,26 +45,40 @@ def train(
     return losses
 
 
-def evaluate(model: nn.Module, loss: Any, batches: Sequence[Any]) -> float:
-    """Return the mean loss over batches, in eval mode and without gradient; the mode is put back.
+def _step(setup: Setup, inputs: Any, targets: Any, step: int) -> float:
+    setup.optimizer.zero_grad()
+    value = batch_forms.scalar_loss(batch_forms.call(setup.model, inputs), targets, setup.loss, step)
+    if value.requires_grad:
+        value.backward()
+    setup.optimizer.step()
+    return float(value.detach())
 
-    A model that gives something else while it evaluates, which the loss does not take, is asked as it trains; buffers and
-    generators stay as they were.
+
+def evaluate(model: nn.Module, loss: Any, batches: Sequence[Any]) -> float:
+    """Return the mean loss over batches, in eval mode and without gradient; mode and buffers are put back.
+
+    Where the loss does not take what the model gives in that mode (detections where it gave losses), the mode stays as it is.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         return _mean_loss(model, loss, batches)
     except Exception:
-        for module, mode in modes:
-            module.training = mode
-        if not model.training:
-            raise
-        with untouched(model):
+        _restore(modes)
+        kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        try:
             return _mean_loss(model, loss, batches)
+        finally:
+            with torch.no_grad():
+                for buffer, before in kept:
+                    buffer.copy_(before)
     finally:
-        for module, mode in modes:
-            module.training = mode
+        _restore(modes)
+
+
+def _restore(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        module.training = mode
 
 
 def _mean_loss(model: nn.Module, loss: Any, batches: Sequence[Any]) -> float:

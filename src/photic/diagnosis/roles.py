@@ -138,7 +138,7 @@ def weight_and_bias(graph: Graph, index: int) -> tuple[str, str] | None:
 def residual_branches(graph: Graph) -> list[list[int]]:
     """Return the weights on each residual branch, in order: x + f(x) has those of f.
 
-    A sum of two values is residual when one of them reaches their last common ancestor without a weight.
+    A sum of two values is residual when one of them reaches their last common ancestor without a weight, and is not all 0.
     """
     weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}
     entered = {site.order for site in graph.run.sites if any(s == INPUT for s, _ in graph.feeders.get(site.order, []))}
@@ -158,7 +158,11 @@ def residual_branches(graph: Graph) -> list[list[int]]:
             continue
         fork = max(common)
         sides = [sorted(w for w in (side - common) & weights if w > fork) for side in (first, second)]
-        if bool(sides[0]) != bool(sides[1]):
+        if bool(sides[0]) == bool(sides[1]):
+            continue
+        skip = sources[1] if sides[0] else sources[0]
+        given = graph.reading(skip).signal if skip >= 0 else None
+        if given is None or given.rms > 0.0:
             found.append(sides[0] or sides[1])
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Container
 
 from photic.diagnosis.graph import Graph
 from photic.records.sites import INPUT
@@ -80,3 +81,33 @@ def _kinds(graph: Graph, start: int, end: int) -> set[str]:
                 pending.append(source)
     kinds: set[str] = {graph.site(index).kind for index in between}
     return kinds | {"attention"} if any(graph.reading(index).shares is not None for index in between) else kinds
+
+
+def chained_sums(graph: Graph, fewest: int = 3) -> list[tuple[int, int]]:
+    """Return (sum, what makes its branch) of the longest chain of sums of one shape, each of which adds to the one before.
+
+    Of the two that a sum adds the stream is the one that was there first; the branch is made of it, or beside it. Empty for less
+    than `fewest`.
+    """
+    best: list[tuple[int, int]] = []
+    chains: dict[int, list[tuple[int, int]]] = {}  # by last sum
+    for site in graph.run.sites:
+        sources = sorted(source for source, _ in graph.feeders.get(site.order, []))
+        if site.operation not in ("add", "sub") or site.phase != "model" or len(sources) != 2 or sources[0] < 0:
+            continue
+        if any(graph.site(source).shape != site.shape for source in sources):
+            continue
+        above = _stream_above(graph, sources[0], chains)
+        chains[site.order] = [*chains.get(above, []), (site.order, sources[1])]
+        best = max(best, chains[site.order], key=len)
+    return best if len(best) >= fewest else []
+
+
+def _stream_above(graph: Graph, index: int, sums: Container[int]) -> int:
+    """Return the last sum above, past what takes one signal and uses no weight; -1 without one."""
+    while index not in sums:
+        sources = [source for source, _ in graph.feeders.get(index, [])]
+        if len(set(sources)) == 0 or min(sources) < 0 or graph.site(index).kind == "weight":
+            return -1
+        index = min(sources)
+    return index

@@ -32,8 +32,10 @@ class OwnValues:
             return False
         if "parametrizations" in call.module_path.split("."):  # of `torch.nn.utils.parametrize`
             return True
-        given = [tensor for tensor in tensors if not tensor.requires_grad]
-        return not given or any(t.shape == result.shape for t in tensors if t.requires_grad)
+        if all(tensor.requires_grad for tensor in tensors):
+            return True
+        product = kind_of(call.operation, parameter_operand=True) == "weight"
+        return not product and any(t.shape == result.shape for t in tensors if t.requires_grad)
 
     def add(self, site: int, tensors: Iterable[Tensor], feeders: Iterable[int]) -> None:
         """Take the site to be one of them, where a parameter is among what it is made of."""

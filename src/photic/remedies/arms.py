@@ -14,7 +14,7 @@ from torch import nn
 from photic.checkups.setup import Generators, generators, restore, seeded
 from photic.checkups.training import evaluate, train
 from photic.diagnosis.diagnose import diagnose
-from photic.diagnosis.evidence import chance
+from photic.diagnosis.evidence import chance, spread_of_targets
 from photic.probes.audit import measure
 from photic.records.findings import Diagnosis
 from photic.remedies.carry_out import changes_loss
@@ -115,7 +115,7 @@ class Arm:
     def _diagnosis(self) -> Diagnosis:
         setup = self._setup
         run = measure(setup.model, self._material.training[0], setup.loss, optimizer=setup.optimizer)
-        self._chance = None if self._other_loss else chance(run)
+        self._chance = None if self._other_loss else chance(run) or spread_of_targets(run)
         return diagnose(run, predict_run(run))
 
 

@@ -90,8 +90,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.blocks:
         lines.append(f"# for each of {p.blocks[0]} to {p.blocks[-1]}: x = x + block(x) where it is called")
     lines += [
-        f"# {name}: multiply its {('first', 'second')[place]} argument by {factor:.3g}"
-        for name, (place, factor) in p.balance.items()
+        f"# {name}: multiply what {source} gives to it by {factor:.3g}" for name, (source, factor) in p.balance.items()
     ]
     if p.clip_limit is not None:
         lines.append(

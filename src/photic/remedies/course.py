@@ -32,7 +32,7 @@ class Course:
         seconds: wall time so far.
         rate, why: factor on the learning rate that a range test found, and how; `why` is '' without one.
         searched: steps that the range test made.
-        chance: loss of who knows nothing of the inputs, where that is known: all classes alike.
+        chance: loss of who knows nothing of the inputs, where that is known: all classes alike, the mean of the targets.
         other_loss: whether it is trained on another loss than the user's, so that training losses do not compare.
     """
 

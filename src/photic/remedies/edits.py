@@ -15,6 +15,11 @@ _CLASSES = {
     "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU", "softplus": "Softplus", "mish": "Mish",
     "softmax": "Softmax", "log_softmax": "LogSoftmax",
 }  # fmt: skip
+OF_TORCH = (
+    "tanh",
+    "relu",
+    "sigmoid",
+)  # `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone
 
 
 class ActivationEdit(cst.CSTTransformer):
@@ -81,6 +86,10 @@ class ActivationEdit(cst.CSTTransformer):
             if method and isinstance(call.func, cst.Attribute):
                 return call.with_changes(func=call.func.with_changes(value=normal))
             return call.with_changes(args=[call.args[0].with_changes(value=normal), *call.args[1:]])
+        if self.becomes not in OF_TORCH:
+            argument = value if method and value is not None else call.args[0].value
+            function = cst.parse_expression(f"torch.nn.functional.{self.becomes}")
+            return cst.Call(func=function, args=[cst.Arg(argument)])
         if method:
             return call.with_changes(func=_renamed(call.func, self.becomes))
         if isinstance(call.func, cst.Name):

@@ -15,7 +15,7 @@ from torch import nn
 
 from photic.records.runs import Run
 from photic.remedies.around import setup_lines
-from photic.remedies.edits import ActivationEdit, ImportTorch, Insertion, KeyEdit, ReferenceEdit
+from photic.remedies.edits import OF_TORCH, ActivationEdit, ImportTorch, Insertion, KeyEdit, ReferenceEdit
 from photic.remedies.lines import weight_lines
 from photic.remedies.prescription import Prescription
 
@@ -131,7 +131,7 @@ def _patched(text: str, path: str, owner: str, name: str, prescription: Prescrip
             return None
         edited = MetadataWrapper(tree).visit(edit)
         if not edit.complete:
-            edited = _referred(tree, edit.operation, edit.becomes) if edit.becomes else None
+            edited = _referred(tree, edit.operation, edit.becomes) if edit.becomes in OF_TORCH else None
             if edited is None:
                 return None
         tree = edited
@@ -179,7 +179,7 @@ def pasted(prescription: Prescription, run: Run) -> str:
     """Return the lines to paste, each with the place that it is for."""
     said = [f"# {prescription.why}", *setup_lines(prescription)]
     for name, operation in prescription.activations.items():
-        said.append(f"# {name}: call torch.{operation} here")
+        said.append(f"# {name}: call torch.{'' if operation in OF_TORCH else 'nn.functional.'}{operation} here")
     said += [
         f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised
     ]

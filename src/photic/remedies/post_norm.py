@@ -14,13 +14,13 @@ class NormalisedSum:
 
     Attributes:
         sum: name of the sum's site.
-        stream: place of x among the sum's two arguments.
+        stream: name of the site that makes x.
         normalisation: name of the module.
         entrances: sites that take x into f.
     """
 
     sum: str
-    stream: int
+    stream: str
     normalisation: str
     entrances: tuple[str, ...]
 
@@ -43,5 +43,5 @@ def normalised_sums(graph: Graph) -> list[NormalisedSum]:
         x, branch = sources[stream], sources[1 - stream]
         inside = below[1 - stream] | {branch}
         entrances = tuple(graph.site(c).name for c in graph.consumers.get(x, []) if c in inside)
-        found.append(NormalisedSum(site.name, stream, norm.name, entrances))
+        found.append(NormalisedSum(site.name, graph.site(x).name, norm.name, entrances))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from photic.records.treatments import Outcome, Trial
@@ -12,13 +12,15 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, Pair, ahead, bottomless, descends, judge, shown, trains
+from photic.remedies.trials import CLEARLY, UNSTEADY, Pair, ahead, bottomless, descends, judge, shown, trains
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
+LITTLE = 1 / 3  # a network that learns so little may learn far better
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 3  # that many at most reach the second rung
+STEADY = 3  # so many more seeds are tried to the first rung where the untreated training broke off
 RELIEFS = 2  # so many of those that only relieve are repeated with the other seeds
 PAIRS = 3  # combinations that are tried when no single remedy cures
 
@@ -56,6 +58,8 @@ class Search:
         problems: findings of the untreated network that are to be gone.
         seeds: an accepted remedy cures with all of them.
         thorough: train every candidate to the end, and accept all that cure.
+        unsteady: says in what way a prescription does not train steadily on the user's own batches, which may be drawn anew in each
+            round; '' where it does. It is asked where a learning rate was raised.
         prescriptions: what was tried, by the name of the remedy.
     """
 
@@ -63,6 +67,7 @@ class Search:
     problems: set[str]
     seeds: Sequence[int]
     thorough: bool
+    unsteady: Callable[[Prescription], str] = lambda _: ""
     prescriptions: dict[str, Prescription] = field(default_factory=dict[str, Prescription])
     trials: list[Trial] = field(default_factory=list[Trial])
     controls: dict[int, Member] = field(default_factory=dict[int, Member])
@@ -97,14 +102,25 @@ class Search:
         if pairs and not self.crew.over():
             first += self._round(pairs)
         self._relieve(first)
-        if others and not self.cured and not self.crew.over() and (self.problems or not self.learns):
+        if others and not self.cured and not self.crew.over() and (self.problems or self.slow):
             self._relieve(self._round(others))
 
     @property
     def learns(self) -> bool:
-        """Whether the untreated network trains to the end of its steps: its loss falls on the held-back batches, or on the others."""
+        """Whether the untreated network trains to the end of its steps: its loss falls on the held-back batches, or on the others.
+
+        One that runs away below 0 says nothing of it.
+        """
         control = self.controls[self.seeds[0]].seen
+        if bottomless(control.mean(0), control.mean()):
+            return False
         return control.whole and (trains(control, len(control.losses)) or descends(control.losses))
+
+    @property
+    def slow(self) -> bool:
+        """Whether the untreated network does not train, or its held-back loss falls by less than `LITTLE` of its size."""
+        control = self.controls[self.seeds[0]].seen
+        return not self.learns or control.mean(0) - control.mean() < LITTLE * abs(control.mean(0))
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
@@ -139,7 +155,22 @@ class Search:
                 self._close(candidate, "the time was over")
             else:
                 self._prove(candidate)
+                if not self.cured[before:] and (calmer := self._calmer(candidate)) is not None:
+                    seen.append(calmer)
+                    self._prove(calmer)
         return seen
+
+    def _calmer(self, candidate: Candidate) -> Candidate | None:
+        """Return the candidate at a tenth of a learning rate that was found and did not keep the training steady to the end."""
+        if candidate.arm.course is None or not candidate.arm.seen.why:
+            return None
+        course, found, said = candidate.arm.seen, candidate.prescription, self.trials[-1].reason
+        if course.whole and not said.startswith(UNSTEADY):
+            return None
+        slower = replace(found, rate=0.1 * found.rate, why=f"a tenth of {found.why}, which is unsteady later on")
+        remedy = replace(candidate.remedy, name=f"{candidate.remedy.name}, a tenth")
+        self.prescriptions[remedy.name] = slower
+        return Candidate(remedy, candidate.order, self.crew.enlist(remedy.name, slower, self.seeds[0]))
 
     def _begun(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
         """Train the control to the end and all candidates to the first rung; return those that this does not refuse."""
@@ -228,10 +259,27 @@ class Search:
             trial = self._judged(candidate, pairs)
         if len(pairs) < 1 + len(others) and trial.outcome == "accepted":
             trial = replace(trial, outcome="refused", reason=f"not repeated with every seed; {trial.reason}")
+        if trial.outcome == "accepted" and (broken := self._broken(candidate)):
+            trial = replace(trial, outcome="refused", reason=f"{broken}; {trial.reason}", effects=())
         self.trials.append(trial)
         if trial.outcome == "accepted":
             self.cured.append(candidate)
         self.crew.release(candidate.arm, *(arm for _, arm in others))
+
+    def _broken(self, candidate: Candidate) -> str:
+        """Say in what way the training is not steady beyond the seeds and batches that it was judged by; '' where it is.
+
+        Where the untreated one breaks off, some more seeds are tried as far as the first rung.
+        """
+        if not self.controls[self.seeds[0]].seen.whole:
+            first = max(self.seeds) + 1
+            more = [(seed, self._again(candidate, seed)) for seed in range(first, first + STEADY)]
+            self.crew.work(*(Order(arm, self.rungs[0]) for _, arm in more))
+            self.crew.release(*(arm for _, arm in more))
+            for seed, arm in more:
+                if arm.course is not None and not arm.course.whole:
+                    return f"with seed {seed} the training broke off at step {len(arm.course.losses)}"
+        return self.unsteady(candidate.prescription) if candidate.prescription.rate > 1.0 else ""
 
     def _relieve(self, candidates: Sequence[Candidate]) -> None:
         """Where nothing cured, accept the first that was refused for a finding alone and trains far better all the same."""
@@ -246,7 +294,7 @@ class Search:
             pairs = [(control, candidate.arm.seen, last), *repeated]
             self.crew.release(*(arm for _, arm in again))
             trial = self._relief(candidate, pairs)
-            if trial.outcome == "accepted" and len(pairs) == len(self.seeds):
+            if trial.outcome == "accepted" and len(pairs) == len(self.seeds) and not self._broken(candidate):
                 self.trials = [trial if old.remedy == trial.remedy else old for old in self.trials]
                 self.cured.append(candidate)
 

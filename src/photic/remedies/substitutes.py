@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photic.probes.calls import Call
+from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
@@ -17,7 +18,9 @@ from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.goals import Goal
 from photic.remedies.prescription import Prescription
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softplus": F.softplus,
+}  # fmt: skip
 
 Substitute = Callable[[Call], Any]
 
@@ -71,8 +74,6 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _Over(axis)
     for name in prescription.logarithms:
         found[name] = _of_logarithms
-    for name, (place, factor) in prescription.balance.items():
-        found[name] = _Balance(place, factor)
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
     for scores, taken in prescription.choices:
@@ -85,8 +86,12 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[comparison] = goal.compared
     for start, end in prescription.skips:
         kept: list[Tensor] = []
-        found[start] = _Skip(found.get(start), kept, gives=True)
-        found[end] = _Skip(found.get(end), kept, gives=False)
+        found[start] = _Kept(found.get(start), kept)
+        found[end] = _Skip(found.get(end), kept)
+    for name, (source, factor) in prescription.balance.items():
+        made: list[Tensor] = []
+        found[source] = _Kept(found.get(source), made)
+        found[name] = _Balance(found.get(name), made, factor)
     return found
 
 
@@ -217,24 +222,29 @@ def _rms_normalised(call: Call) -> Any:
     return F.rms_norm(call.args[0], call.args[0].shape[-1:])
 
 
+class _Kept:
+    """Keeps what a call gives, for a call that comes later. `inner` is what is called in place of the site otherwise."""
+
+    def __init__(self, inner: Substitute | None, kept: list[Tensor]) -> None:
+        self.inner, self.kept = inner, kept
+
+    def __call__(self, call: Call) -> Any:
+        value = call.run() if self.inner is None else self.inner(call)
+        self.kept[:] = tensors_in(value)
+        return value
+
+
 class _Skip:
-    """One end of a connection: keeps what a call gives, or adds what was kept to it, where the shapes agree.
+    """Adds what was kept to what the call gives, where the shapes agree."""
 
-    `inner` is what is called in place of the site otherwise: another end, or another change.
-    """
-
-    def __init__(self, inner: Substitute | None, kept: list[Tensor], *, gives: bool) -> None:
-        self.inner, self.kept, self.gives = inner, kept, gives
+    def __init__(self, inner: Substitute | None, kept: list[Tensor]) -> None:
+        self.inner, self.kept = inner, kept
 
     def __call__(self, call: Call) -> Any:
         value: Any = call.run() if self.inner is None else self.inner(call)
-        if not isinstance(value, Tensor):
-            return value
-        if self.gives:
-            self.kept[:] = [value]
-            return value
         skip, self.kept[:] = list(self.kept), []
-        return value + skip[0] if skip and skip[0].shape == value.shape else value
+        same = len(skip) == 1 and isinstance(value, Tensor) and skip[0].shape == value.shape
+        return value + skip[0] if same else value
 
 
 def _probability(call: Call) -> Any:
@@ -277,15 +287,16 @@ def _of_logarithms(call: Call) -> Any:
 
 
 class _Balance:
-    """Multiplies one argument of a sum."""
+    """Multiplies the argument of a sum that was kept."""
 
-    def __init__(self, place: int, factor: float) -> None:
-        self.place, self.factor = place, factor
+    def __init__(self, inner: Substitute | None, kept: list[Tensor], factor: float) -> None:
+        self.inner, self.kept, self.factor = inner, kept, factor
 
     def __call__(self, call: Call) -> Any:
-        args = list(call.args)
-        args[self.place] = args[self.place] * self.factor
-        return call.function(*args, **call.kwargs)
+        kept, self.kept[:] = list(self.kept), []
+        args = tuple(arg * self.factor if any(arg is one for one in kept) else arg for arg in call.args)
+        changed = replace(call, args=args)
+        return changed.run() if self.inner is None else self.inner(changed)
 
 
 class Connected:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from photic.checkups.check import check, stuck
-from photic.checkups.setup import LossFunction, Setup, seeded
+from photic.checkups.setup import LossFunction, Setup, endless, seeded
 from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.records.findings import Checkup
@@ -24,6 +24,7 @@ from photic.remedies.registry import Remedy, remedies, remedies_for
 from photic.remedies.search import Search, closed, rungs_of
 from photic.remedies.shelf import Shelf
 from photic.remedies.treated import treated_setup
+from photic.remedies.trials import UNSTEADY, wild
 
 Progress = Callable[[str, float], None]
 
@@ -122,9 +123,10 @@ def treat(
 
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
     trained for an eighth of the steps, the best three for a third, the best to the end; what seems to cure there is
-    repeated with every seed before it is accepted. Where nothing cures by itself, what helped is tried in pairs, and at
-    last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall, in
-    the first steps or, with 100 or more, in all of them.
+    repeated with every seed before it is accepted, and begun with three more where the untreated training breaks off.
+    Where nothing cures by itself, what helped is tried in pairs, and at last what treats other problems: the cause may be
+    another. That is done too where no rule says why the loss does not fall, in the first steps or, with 100 or more, in
+    all of them, or falls by less than a third; then only what trains far better is accepted.
     Nothing of the user's is changed.
 
     Args:
@@ -196,7 +198,9 @@ def treat(
         told=say,
         over=over,
     ) as crew:
-        search = Search(crew, problems, seeds, thorough)
+        search = Search(
+            crew, problems, seeds, thorough, lambda given: _unsteady(material, given, max(seeds) + 1, steps)
+        )
         search.run(chosen, others)
     trials = (
         _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
@@ -209,9 +213,8 @@ def treat(
         late = "" if silent else f"; its loss only falls after more than {len(before.run.losses)} steps"
         return nothing(f"{HEALTHY}{late}")
     if not problems and search.learns:
-        notes.append(
-            f"the network learns as it is, in spite of {', '.join(sorted(hinted))}; it learns far better when treated"
-        )
+        how = f"in spite of {', '.join(sorted(hinted))}" if hinted else f"if little in {steps} steps"
+        notes.append(f"the network learns as it is, {how}; it learns far better when treated")
     elif silent:
         notes.append(f"nothing was found in {len(before.run.losses)} steps, but in {steps} the loss does not fall")
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
@@ -234,6 +237,16 @@ def treat(
     record = TreatmentRecord(before, after, trials, best.name, patch, paste, tuple(notes), runs)
     tell("done", 1.0)
     return Treatment(record, material, search.prescriptions)
+
+
+def _unsteady(material: Material, prescription: Prescription, seed: int, steps: int) -> str:
+    """Train with a prescription on the user's own batches, as they come, and say in what way that is not steady; '' where it is."""
+    setup = treated_setup(material, prescription, seed=seed)
+    with seeded(seed):
+        losses = train(setup, endless(material.batches), steps)
+    if not math.isfinite(losses[-1]):
+        return f"{UNSTEADY}: on batches that are drawn anew the training broke off at step {len(losses)}"
+    return wild(losses, losses[0])
 
 
 def _seconds(material: Material, steps: int) -> float:

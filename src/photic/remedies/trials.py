@@ -17,7 +17,10 @@ BLOCKS = 10  # the last half of the training losses is compared in so many block
 FURTHER = 1.5  # in spite of a finding a remedy relieves where the loss falls so many times as far as the control's
 FAR = 2.0  # and where nothing was found it cures where the loss falls so many times as far
 MUCH = 0.25  # or only this share of the control's is left; and by at least this share of the untrained loss
+SOME = 0.1  # or by this one, where the control does not train at all
 BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
+WILD = 10.0  # in the second half of the steps no loss lies so many times above the largest of the untrained ones
+UNSTEADY = "unsteady"
 FATAL = {"non-finite", "diverging"}
 
 Pair = tuple[Course, Course, int]  # control, treated, and the number of steps after which they are compared
@@ -99,6 +102,8 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     size += f" against {control.mean(steps):.3g} untreated" if beside else ""
     if steps < len(control.losses):
         size += f" (after {steps} of {len(control.losses)} steps)"
+    if steps == len(arm.losses) and (climbs := wild(arm.losses, arm.mean(0))):
+        return "refused", f"{climbs}; {sign} {size}"
     if remaining:
         reach = arm.start.profile.reach if arm.start.profile is not None else "the network"
         return "refused", f"{', '.join(remaining)} remains: {reach}; {sign} {size}"
@@ -121,6 +126,15 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
 
 
+def wild(losses: Sequence[float], untrained: float) -> str:
+    """Say so where the largest loss of the second half lies far above all of the first steps, however the training ends; else ''."""
+    part = max(1, len(losses) // 20)
+    peak, first = max(losses[len(losses) // 2 :], default=0.0), max(map(abs, losses[:part]), default=0.0)
+    if peak <= WILD * max(first, abs(untrained)):
+        return ""
+    return f"{UNSTEADY}: the training loss climbs to {peak:.3g} in the second half of the steps"
+
+
 def _relief(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[str]) -> tuple[Outcome, str]:
     outcome, reason = _verdict(pairs, (), ())
     if outcome != "accepted" or not FATAL.isdisjoint((*remaining, *brought)) or not _far(pairs[0], FURTHER):
@@ -129,24 +143,31 @@ def _relief(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[s
 
 
 def _far(pair: Pair, times: float) -> bool:
-    """Whether the loss falls so many times as far as the control's, or to `MUCH` of it; by `MUCH` of the untrained loss in any case."""
+    """Whether the loss falls so many times as far as the control's, or to `MUCH` of it; by `MUCH` of the untrained loss in any case.
+
+    `SOME` of it is enough where the control does not train. A loss that begins above chance, or above that of the remedy, counts from there.
+    """
     control, arm, steps = pair
-    first, after, other = control.mean(0), arm.mean(steps), control.mean(steps)
+    after, other = arm.mean(steps), control.mean(steps)
+    begin = [control.mean(0), arm.mean(0), math.inf if control.chance is None else control.chance]
+    first = min((loss for loss in begin if math.isfinite(loss)), default=math.nan)
     if not math.isfinite(first) or bottomless(first, after):
         return False
-    untreated = max(first - other, 0.0) if control.whole and math.isfinite(other) else 0.0
+    bounded = control.whole and math.isfinite(other) and not bottomless(first, other)
+    untreated = max(first - other, 0.0) if bounded else 0.0
     further = first - after >= times * untreated or 0.0 <= after <= MUCH * other
-    return further and first - after >= MUCH * abs(first)
+    learns = bounded and untreated >= CLEARLY * abs(first)
+    return further and first - after >= (MUCH if learns else SOME) * abs(first)
 
 
 def _without_bound(arm: Course, steps: int, size: str) -> tuple[Outcome, str]:
-    """Judge a remedy of a loss that has no lower bound: another loss falls by itself, or this one ends above 0."""
+    """Judge a remedy of a loss that has no lower bound: another loss falls by itself, or this one settles above 0."""
     if arm.other_loss and descends(arm.losses[:steps]):
         return (
             "accepted",
             f"the loss as it was has no lower bound; the one in its place falls to {arm.losses[steps - 1]:.3g}",
         )
-    if arm.other_loss or arm.mean(steps) < 0.0:
+    if arm.other_loss or arm.mean(steps) < 0.0 or not _settles(arm.losses[:steps]):
         return "refused", f"the loss has no lower bound: {size}"
     trained = trains(arm, steps)
     return (
@@ -154,6 +175,16 @@ def _without_bound(arm: Course, steps: int, size: str) -> tuple[Outcome, str]:
         if trained
         else ("refused", f"it does not train: {size}")
     )
+
+
+def _settles(losses: Sequence[float]) -> bool:
+    """Whether the second half of the steps lowers the loss by at most half as much as the first: what is only slower goes on."""
+    part = max(1, len(losses) // 5)
+    middle = len(losses) // 2
+    first, half, last = (
+        sum(piece) / len(piece) for piece in (losses[:part], losses[middle : middle + part], losses[-part:])
+    )
+    return half - last <= 0.5 * (first - half)
 
 
 def bottomless(first: float, after: float) -> bool:

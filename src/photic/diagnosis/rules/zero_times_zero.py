@@ -24,10 +24,12 @@ def zero_times_zero(graph: Graph, *, fewest: int = 2) -> Finding | None:
     does nothing.
 
     False alarms: one factor at 0 is a good start (LoRA's second factor, ReZero's gate, a branch's last layer): the other
-    lets its gradient through. Parameters that no example used have no gradient at all and do not count, nor do those that are only
+    lets its gradient through. Nor do those count above which a layer at 0 gets a gradient (Fixup: the head beside the branches): it
+    moves, and they after it. Parameters that no example used have no gradient at all and do not count, nor do those that are only
     added, and those that a product with a fixed 0 cuts off (`idle-layer`).
     """
-    parameters = stuck_parameters(graph)
+    waking = _waking(graph)
+    parameters = [p for p in stuck_parameters(graph) if not graph.descendants(p.sites) & waking]
     if len(parameters) < fewest:
         return None
     places = sorted({site for parameter in parameters for site in parameter.sites})
@@ -61,7 +63,20 @@ def _meets(graph: Graph, index: int, places: list[int]) -> bool:
     return any(graph.descendants([other]) & products for other in places if other != index)
 
 
-def _only_added(graph: Graph, parameter: Parameter) -> bool:
+def _waking(graph: Graph) -> set[int]:
+    """Return the sites whose weights are all 0 and get a gradient."""
+    read = zip(graph.run.parameters, graph.run.steps[graph.step].parameters, strict=True)
+    return {
+        site
+        for parameter, now in read
+        if parameter.trainable and parameter.owned is not False and now.weight.rms == 0.0 and len(parameter.shape) > 1
+        if now.gradient is not None and now.gradient.rms > 0.0
+        for site in parameter.sites
+    }
+
+
+def _adds(graph: Graph, parameter: Parameter) -> bool:
+    """Whether a parameter of whatever shape is only added to a signal."""
     return all(graph.site(index).operation in ("add", "sub") for index in parameter.sites)
 
 
@@ -73,11 +88,7 @@ def _scales(graph: Graph, parameter: Parameter) -> bool:
 def stuck_parameters(graph: Graph) -> list[Parameter]:
     """Return the trained matrices and gates that are exactly 0 and get a gradient of exactly 0, first and last."""
     cut_off = {index for one in multiplied_by_nothing(graph) for index in one.layers}
-    stuck = [
-        place
-        for place, parameter in enumerate(graph.run.parameters)
-        if not set(parameter.sites) & cut_off and not _only_added(graph, parameter)
-    ]
+    stuck = [place for place, parameter in enumerate(graph.run.parameters) if not set(parameter.sites) & cut_off]
     for index in (0, len(graph.run.steps) - 1):
         here = type(graph).of(graph.run, index)
         zero = [
@@ -88,6 +99,7 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
             if parameter.trainable
             and parameter.owned is not False
             and parameter.sites
+            and not _adds(here, parameter)
             and (
                 len(parameter.shape) != 1
                 or parameter.shape == (1,)

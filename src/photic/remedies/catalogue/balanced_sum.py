@@ -19,16 +19,16 @@ def balanced_sum(graph: Graph) -> Prescription | str:
 
     When not to: where the branch starts small on purpose and grows (ReZero, LayerScale).
     """
-    balance: dict[str, tuple[int, float]] = {}
+    balance: dict[str, tuple[str, float]] = {}
     louder: float | None = None
     for found in unequal_sums(graph):
         if not found.layers:
             continue
         if abs_log(found.quiet) >= abs_log(found.loud):
-            balance[graph.site(found.site).name] = (found.place, found.loud / found.quiet)
+            balance[graph.site(found.site).name] = (graph.site(found.branch).name, found.loud / found.quiet)
         elif louder is None:  # the stream comes first: what follows it is heard then as well
             louder = found.loud
-            balance[graph.site(found.site).name] = (1 - found.place, found.quiet / found.loud)
+            balance[graph.site(found.site).name] = (graph.site(found.way).name, found.quiet / found.loud)
     if not balance:
         return "no trained branch is quiet beside a stream"
     return Prescription(balance=balance, why="branch and stream of one size: both are heard in the output")
