@@ -14,26 +14,21 @@ from photic.remedies.carry_out import carry_out
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from photic.remedies.treat import Treatment
-from tests.diagnosis.test_mended_scales import (
+from tests.diagnosis.held import (
     BATCHES,
     KINDS,
     SICK,
-    Averaged,
     Branch,
     Codes,
     Corrected,
     Cut,
     Factors,
     Normalised,
-    Ordered,
     Products,
-    Recurrent,
     Snakes,
     Tables,
     Threshold,
-    Views,
     alike,
-    alike_and_named,
     asked,
     classes,
     drawn,
@@ -49,8 +44,15 @@ from tests.diagnosis.test_mended_scales import (
     seldom,
     shuffled,
     sure,
-    tones,
     welsch,
+)
+from tests.diagnosis.held_answers import (
+    Averaged,
+    Ordered,
+    Recurrent,
+    Views,
+    alike_and_named,
+    tones,
     words,
 )
 

@@ -14,7 +14,7 @@ from photic.records.findings import Evidence, Finding
 _SAME = 1e-12  # of the mean square; float32 rounds at 1e-14
 
 
-@rule(sources=("glorot2010",))
+@rule(sources=("glorot2010", "he2009imbalanced"))
 def class_prior_only(
     graph: Graph,
     training: Training | None,
@@ -23,6 +23,7 @@ def class_prior_only(
     still: float = 0.1,
     fewest: int = 150,
     moved: float = 0.5,
+    follow: float = 0.95,
 ) -> Finding | None:
     """The loss has fallen to what the frequency of the classes gives and stays there: the outputs do not depend on the inputs.
 
@@ -31,7 +32,9 @@ def class_prior_only(
     than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or a recurrent
     layer takes the examples for time steps: its first axis is as long as there are answers, and its second is not. Or at least
-    `moved` of the answers come in the place of another example's: rows were sorted, and not put back.
+    `moved` of the answers come in the place of another example's: rows were sorted, and not put back. Or the weights of the classes
+    in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
+    round.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
@@ -49,6 +52,8 @@ def class_prior_only(
         return _turned(graph, turned, training)
     if (graph.run.moved_answers or 0.0) >= moved and not learns(training):
         return _shuffled(graph, graph.run.moved_answers or 0.0, training)
+    if (slope := weights_with_counts(graph, follow)) is not None:
+        return _inverted(graph, slope)
     if training.steps < fewest:
         return None
     last = graph.last
@@ -190,4 +195,31 @@ def _shuffled(graph: Graph, share: float, training: Training) -> Finding:
         advice="Put the answers back into the order of the rows (output[order.argsort()]), or pack with enforce_sorted=False.",
         confidence=0.95,
         sources=("glorot2010",),
+    )
+
+
+def weights_with_counts(graph: Graph, follow: float = 0.95) -> tuple[int, float] | None:
+    """Return the loss whose class weights grow with the counts of the classes, and the power with which they do."""
+    for site in graph.run.sites:
+        slope, along = site.settings.get("weight_slope"), site.settings.get("weight_correlation")
+        if isinstance(slope, float) and isinstance(along, float) and slope >= 0.5 and along >= follow:
+            return site.order, slope
+    return None
+
+
+def _inverted(graph: Graph, found: tuple[int, float]) -> Finding:
+    site, power = graph.site(found[0]), found[1]
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=(),
+        where=site.where,
+        evidence=(Evidence("power of a class's count with which its weight grows", power, "ratio"),),
+        reason=(
+            f"The weights of the classes in {site.operation} grow with how often each class comes, about with the power {number(power)} of "
+            "its count: the seldom ones weigh next to nothing besides, and need never be named."
+        ),
+        advice="Weigh a class by one over its count, or over the root of its count.",
+        confidence=0.85,
+        sources=("he2009imbalanced",),
     )
