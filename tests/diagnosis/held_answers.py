@@ -36,7 +36,7 @@ def tones() -> Iterator[Any]:
 class Recurrent(nn.Module):
     """A recurrent layer over signals [batch, time], and a head on its last step, or on all of them."""
 
-    def __init__(self, kind: type[nn.RNNBase] = nn.GRU, *, batch_first: bool, every: bool = False) -> None:
+    def __init__(self, kind: Callable[..., nn.Module] = nn.GRU, *, batch_first: bool, every: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.layer, self.head = kind(1, 24, batch_first=batch_first), nn.Linear(24, 4)

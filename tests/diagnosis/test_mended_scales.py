@@ -60,6 +60,10 @@ from tests.diagnosis.held_answers import (
 )
 
 
+def told(checkup: Checkup) -> list[str]:
+    return [finding.problem for finding in checkup.findings]
+
+
 def hard(checkup: Checkup) -> Any:
     return next(f for f in checkup.findings if f.problem == "idle-layer")
 
@@ -138,15 +142,15 @@ def test_a_sigmoid_that_begins_at_a_prior_is_flat_under_a_squared_error() -> Non
     assert not alarms(asked(sure(-4.0), seldom, F.binary_cross_entropy))
 
 
-def test_a_deep_network_whose_gradients_are_noise_is_found_while_it_learns_a_little() -> None:
-    assert alarms(asked(Snakes(5.0), field, F.mse_loss, rate=1e-3))[:1] == ["shattered-gradient"]
-    assert "shattered-gradient" not in alarms(asked(Snakes(0.0), field, F.mse_loss, rate=1e-3))
+def test_a_deep_network_whose_gradients_are_noise_is_told_of_while_it_learns_a_little() -> None:
+    assert "shattered-gradient" in told(asked(Snakes(5.0), field, F.mse_loss, rate=1e-3))
+    assert "shattered-gradient" not in told(asked(Snakes(0.0), field, F.mse_loss, rate=1e-3))
 
 
 def test_waves_of_the_input_bend_the_gradient_without_harm() -> None:
     found = asked(Snakes(0.0, encoded=True), waves, F.mse_loss, rate=1e-3)
     assert found.run.neighbours is not None and found.run.neighbours < 0.25
-    assert "shattered-gradient" not in alarms(found)
+    assert "shattered-gradient" not in told(found)
 
 
 def test_the_factors_of_constant_tables_stay_one_factor() -> None:

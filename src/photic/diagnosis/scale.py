@@ -61,7 +61,8 @@ def stretches(graph: Graph) -> dict[int, float]:
         sources = [source for source, _ in graph.feeders.get(index, [])]
         entering = graph.run.inputs if sources == [INPUT] else graph.reading(sources[0]).signal if sources else None
         common = 0.0 if entering is None or not entering.rms > 0.0 else (entering.mean / entering.rms) ** 2
-        found[index] = (facts.row_square_sum * (1.0 - common) + facts.row_sum_square * common) / need
+        together = facts.row_square_sum * (1.0 - common) + facts.row_sum_square * common
+        found[index] = max(facts.row_square_sum, together) / need
     return dict(sorted(found.items()))
 
 

@@ -32,7 +32,11 @@ OF_THE_DATA = {"class-prior-only"}
 TIMED = 3  # steps that say how long an arm will train
 ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one in which nothing is found is left alone
 SURE = 0.8  # confidence of such a finding; of layers that were probably frozen on purpose it is less
-WORTH_A_TRY = {"weights-too-large", "frozen-layers"}  # a network that learns in spite of these may learn far better
+WORTH_A_TRY = {
+    "weights-too-large",
+    "frozen-layers",
+    "shattered-gradient",
+}  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 
 

@@ -37,8 +37,8 @@ def learning_rate_too_large(
     Why it matters: beyond twice the inverse of the largest curvature each step overshoots further than the last.
 
     False alarms: losses that may rise (a GAN's, a policy's) do so at small steps, and warm-up makes few long ones; both
-    conditions are asked for. A loss that jumped at the start and comes back so fast that it will soon be below where it began is
-    information; so is it where no optimizer was given, and the steps were ours.
+    conditions are asked for. A loss that jumped at the start, where the median matrix moves by less than `step`, and comes back so fast
+    that it will soon be below where it began, is information; so is it where no optimizer was given, and the steps were ours.
     """
     if training is None:
         return None
@@ -78,7 +78,8 @@ def _overshoots(
             return None
         climbs = jumps = swings = False
     assumed = graph.run.facts.get("optimizer") == "assumed"
-    returns = jumps and not (climbs or swings or broken or ran_away) and _returns(finite)
+    few = all((median_update(each) or math.inf) < step for each in graphs)
+    returns = jumps and few and not (climbs or swings or broken or ran_away) and _returns(finite)
     return Finding(
         problem="learning-rate-too-large",
         severity="info" if assumed or returns else "critical" if climbs or jumps or swings else "warning",

@@ -17,29 +17,31 @@ def shattered_gradient(
     """The gradients of two inputs that lie close together have next to nothing in common.
 
     Signs: in a network of `layers` layers or more the gradients of the output at an input and at a point 1/32 of the way to
-    another have a mean cosine below `alike`, and `fewest` training steps or more do not lower the loss, or not to half of that of
-    who knows nothing.
+    another have a mean cosine below `alike`, and `fewest` training steps or more do not lower the loss.
 
     Why it matters: a step that helps one input then says nothing of its neighbour: the average over a batch is the average
     of noise, and what is learned does not carry over. The size of the gradient does not show it. In `dev.py bench shattering`
     networks below the limit stay far above the loss of the others at every learning rate that was tried.
 
     False alarms: a network of few layers may bend fast and learn (sines as features do), and BatchNorm makes gradients
-    differ more than it hinders: so depth, and a loss that stands still or high, are asked for. Over deep networks that learn the
-    cosine is 0.7 and more, over others 0.1 and less. Waves that the input is turned into before the first layer bend it by
-    themselves: there the loss must stand still. Where no optimizer was given the steps were ours, and it is information only.
+    differ more than it hinders: so depth, and a loss that stands still, are asked for. A deep one that learns a little, but not half
+    of what there is to learn, may end well or learn far better when treated: that is information, unless waves that its input is
+    turned into before the first layer bend the gradient. Where no optimizer was given the steps were ours, and it is information too.
     """
     cosine = graph.run.neighbours
     path = graph.main_path()
     deep = [index for index in graph.layers() if index in path]
     if cosine is None or cosine >= alike or len(deep) < layers:
         return None
-    if training is None or training.steps < fewest or (learns(training, 0.95) and not _little(graph, training)):
+    if training is None or training.steps < fewest:
+        return None
+    little = learns(training, 0.95)
+    if little and not _little(graph, training):
         return None
     assumed = graph.run.facts.get("optimizer") == "assumed"
     return Finding(
         problem="shattered-gradient",
-        severity="info" if assumed else "warning",
+        severity="info" if assumed or little else "warning",
         sites=(),
         where="",
         evidence=(
@@ -50,7 +52,7 @@ def shattered_gradient(
         f"directions have a cosine of {number(cosine)}, and {training.steps} steps take the loss from {number(training.first)} to "
         f"{number(training.last)}.",
         advice="Add residual connections, start at the edge of chaos (smaller gain) or as the identity (orthogonal), or use fewer layers.",
-        confidence=0.75,
+        confidence=0.8,
         sources=("balduzzi2017", "poole2016"),
     )
 
