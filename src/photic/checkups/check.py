@@ -30,6 +30,7 @@ from photic.diagnosis.learning import learns
 from photic.probes.audit import measure
 from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
+from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched
 from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
@@ -111,6 +112,8 @@ def _checked(
             run = measure(model, first, loss, optimizer=live)
         else:
             run = _trained(model, chain([first], stream), first, loss, optimizer, steps, notes, tell)
+    if steps == LONG:
+        run = dataclasses.replace(run, mixed=mixing(model, first))
     tell("diagnosis", 0.95)
     prediction = predict_run(run)
     return Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))

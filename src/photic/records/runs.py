@@ -265,6 +265,8 @@ class Run(Shown):
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
         untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
+        mixed: how far the answers to a batch in another order are from the answers in that order, over the distance of two examples'
+            answers; None where not tried.
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
         foreign: how many tensors the optimizer holds that are no parameters of the model and that the pass did not use.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
@@ -288,6 +290,7 @@ class Run(Shown):
     constant: float | None = None
     untrained: float | None = None
     neighbours: float | None = None
+    mixed: float | None = None
     stretched: tuple[Stretch, ...] = ()
     foreign: int = 0
     optimizer: str = ""

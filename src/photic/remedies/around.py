@@ -106,6 +106,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
     lines += [f"# {name}: torch.nn.GRU in place of torch.nn.RNN, same sizes, no `nonlinearity`" for name in p.gated]
+    lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]
     if p.truncated:
         lines += [
             f"# for each recurrent layer, every {p.truncated} steps:",

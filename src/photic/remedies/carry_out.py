@@ -55,6 +55,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     for name in prescription.blocks:
         block = model.get_submodule(name)
         block.__dict__["forward"] = Connected(block.forward)
+    for name in prescription.batch_first:
+        model.get_submodule(name).batch_first = True  # type: ignore[assignment]
     if prescription.truncated:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):

@@ -68,6 +68,7 @@ class Prescription:
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
+        batch_first: recurrent modules that take the first axis for the batch.
         gated: plain recurrent modules that become GRUs of the same sizes.
         truncated: steps after which the state of recurrent modules is cut from the gradient; 0 never.
         clip: largest norm of the gradient at a step; None leaves it as it is.
@@ -123,6 +124,7 @@ class Prescription:
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
+    batch_first: tuple[str, ...] = ()
     gated: tuple[str, ...] = ()
     truncated: int = 0
     clip: float | None = None
