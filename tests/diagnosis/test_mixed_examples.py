@@ -77,13 +77,15 @@ def test_the_same_networks_with_their_axes_right_are_not(build: Any) -> None:
 
 def test_batch_normalisation_does_not_mix_while_it_evaluates() -> None:
     model = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, 3))
-    running = model[1].running_mean.clone()
+    running = model.get_buffer("1.running_mean").clone()
     assert mixing(model, FLAT[0]) == pytest.approx(0.0, abs=1e-5)
-    assert model.training and torch.equal(model[1].running_mean, running)
+    assert model.training and torch.equal(model.get_buffer("1.running_mean"), running)
 
 
 def test_a_graph_whose_nodes_are_the_examples_is_not_asked() -> None:
     class Nodes(nn.Module):
+        near: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("near", torch.eye(32).roll(1, 0))
