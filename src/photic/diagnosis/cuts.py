@@ -89,24 +89,26 @@ class FlatStep:
 
 
 def flat_steps(graph: Graph) -> FlatStep | None:
-    """Return the first such operation that starves parameters; None where each has another way."""
+    """Return the first such operation that starves parameters; None where each has another way.
+
+    A parameter is starved whose gradient is exactly 0, while one arrives at the operation and nothing but it, and what follows it,
+    takes part in what is learned. Weights that are rounded themselves enter it with no site below.
+    """
     readings = graph.run.steps[graph.step].parameters
+    live = _live(graph)
     for site in graph.run.sites:
         arrived = graph.gradient_norm(site.order)
-        if (
-            site.operation not in _FLAT_STEPS
-            or site.phase != "model"
-            or not arrived
-            or graph.reading(site.order).gain != 0.0
-        ):
+        if site.operation not in _FLAT_STEPS or not arrived or graph.reading(site.order).gain not in (0.0, None):
             continue
         below = graph.ancestors([site.order]) | {site.order}
+        around = below | graph.descendants([site.order])
+        itself = not any(graph.site(i).kind == "weight" or _entered(graph, i) for i in below)  # weights are rounded
         starved = tuple(
             parameter
             for parameter, reading in zip(graph.run.parameters, readings, strict=True)
             if parameter.trainable
-            and parameter.sites
-            and set(parameter.sites) <= below
+            and not below.isdisjoint(parameter.sites)
+            and (itself or live.intersection(parameter.sites) <= around)
             and reading.gradient is not None
             and reading.gradient.rms == 0.0
         )
@@ -184,6 +186,10 @@ def _lost(graph: Graph) -> list[Parameter]:
         and early.gradient is None
         and early.weight == late.weight  # what moved since had a gradient in another step: turns are taken
     ]
+
+
+def _entered(graph: Graph, index: int) -> bool:
+    return any(source < 0 for source, _ in graph.feeders.get(index, []))
 
 
 def _live(graph: Graph) -> set[int]:
