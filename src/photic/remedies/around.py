@@ -37,6 +37,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         ]
     if p.recomputed:
         lines.append("# torch.utils.checkpoint.checkpoint(..., use_reentrant=False)")
+    lines += [
+        f"# {name}: call its computation as plain torch code, or let its backward return the gradient of every input"
+        for name in p.differentiated
+    ]
     for name, (low, high) in p.guards.items():
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")

@@ -26,7 +26,7 @@ def _difference(call: Call) -> Tensor:
 class Choice:
     """One call decides, another takes what was decided: a row of a table, a one of many, or one of two numbers.
 
-    `argmax` lends the gradient of the softmax of its scores, a comparison that of the sigmoid of its difference.
+    `argmax`, or `max` with the place that it gives, lends the gradient of the softmax of its scores, a comparison that of the sigmoid of its difference.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Choice:
 
     def enter(self, call: Call) -> Any:
         """Keep what decides."""
-        self.scores = call.args[0] if call.operation == "argmax" else _difference(call)
+        self.scores = call.args[0] if call.operation in ("argmax", "max") else _difference(call)
         return call.run()
 
     def leave(self, call: Call) -> Any:

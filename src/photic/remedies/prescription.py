@@ -51,6 +51,7 @@ class Prescription:
         comparisons: sites of comparisons of which numbers are made: they are 0 or 1 as before, and what is compared gets the
             gradient of a logistic sigmoid of the difference.
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
+        differentiated: autograd functions of the user's, by class name, whose forward is differentiated as torch does, in place of their backward.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         denominators: division site to the least distance from 0 of what is divided by.
         finite: sites whose results and slopes count 0 where they are not finite.
@@ -106,6 +107,7 @@ class Prescription:
     choices: tuple[tuple[str, str], ...] = ()
     comparisons: tuple[str, ...] = ()
     recomputed: bool = False
+    differentiated: tuple[str, ...] = ()
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )

@@ -8,6 +8,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.loops import state_cuts
 from photic.diagnosis.registry import rule
+from photic.diagnosis.silent import SilentWay, silent_way
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -21,7 +22,8 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
     all comes back, and on the way stands an operation that passes none: `detach()`, `.data`, a block under
     `no_grad`. One without a derivative is `severed-nondifferentiable`. Or their output ends nowhere, and a later layer is fed
     by as many numbers that nothing made: they went through a list, NumPy or `item()`. Or a custom autograd function used them
-    without recording, as a reentrant checkpoint does whose inputs require no gradient. Or a loop detaches its state at every step, so
+    without recording, as a reentrant checkpoint does whose inputs require no gradient, or its backward returns None for the signal
+    that it took. Or a loop detaches its state at every step, so
     that only the last one learns, and the loss does not fall.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
@@ -36,6 +38,8 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
         return state
     if cut is None and (hidden := hidden_parameters(graph)):
         return _hidden(hidden)
+    if cut is None and (way := silent_way(graph)) is not None and not way.by_place:
+        return _unanswered(graph, way)
     if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
         return None
     site = graph.site(cut.site)
@@ -93,6 +97,28 @@ def _tripped(graph: Graph, trip: RoundTrip) -> Finding:
         sources=("paszke2017",),
         victims=tuple(
             graph.site(i).name for i in sorted(graph.ancestors([trip.leaves])) if graph.site(i).kind == "weight"
+        ),
+    )
+
+
+def _unanswered(graph: Graph, way: SilentWay) -> Finding:
+    taker, source = graph.site(way.taker), graph.site(way.source)
+    return Finding(
+        problem="severed-gradient",
+        severity="critical",
+        sites=(taker.name,),
+        where=taker.where,
+        evidence=(Evidence("trainable parameters without any gradient", float(len(way.parameters)), "tensors"),),
+        reason=(
+            f"The autograd function `{taker.operation}` at {taker.name} gets a gradient and returns none for what it takes from "
+            f"{source.name}: {listed([p.name for p in way.parameters])} are never trained."
+        ),
+        advice="Return the gradient of every input that the forward uses, in the order of its arguments; `torch.autograd.gradcheck` "
+        "compares it with differences.",
+        confidence=0.95,
+        sources=("paszke2017",),
+        victims=tuple(
+            graph.site(i).name for i in sorted(graph.ancestors([way.taker])) if graph.site(i).kind == "weight"
         ),
     )
 

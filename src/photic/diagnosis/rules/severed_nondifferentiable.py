@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, find_cut, flat_steps
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
+from photic.diagnosis.silent import silent_way
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 
@@ -14,7 +15,7 @@ def severed_nondifferentiable(graph: Graph) -> Finding | None:
     """An operation that has no derivative, or one that is 0 everywhere, stands on the only way down.
 
     Signs: trainable parameters take part in the output, and on their only way to the loss stands an argmax, a comparison, a
-    conversion to integers or a draw, through which no gradient comes back, or a `round`, `sign` or `floor`, through which
+    conversion to integers or a draw, through which no gradient comes back, the place that a `max` or `sort` gives beside its values, or a `round`, `sign` or `floor`, through which
     exactly 0 comes.
 
     Why it matters: no error is raised; the layers below stay as they were initialised.
@@ -26,10 +27,13 @@ def severed_nondifferentiable(graph: Graph) -> Finding | None:
     if cut is not None and graph.site(cut.site).operation in NOT_DIFFERENTIABLE:
         index, lost, way = cut.site, cut.parameters, "no gradient at all"
     else:
-        flat = flat_steps(graph)
-        if flat is None:
+        flat, place = flat_steps(graph), silent_way(graph) if cut is None else None
+        if flat is not None:
+            index, lost, way = flat.site, flat.parameters, "a gradient of exactly 0"
+        elif place is not None and place.by_place:
+            index, lost, way = place.source, place.parameters, "no gradient at all: a place is a whole number"
+        else:
             return None
-        index, lost, way = flat.site, flat.parameters, "a gradient of exactly 0"
     site = graph.site(index)
     if cut is not None and cut.into_loss_only and cut.site == index:
         return None
