@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
@@ -44,7 +44,30 @@ def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest
     cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)
 
 
-@pytest.mark.parametrize("name", ["straight-through", "plain-function", "soft-choice"])
+@pytest.mark.parametrize(
+    ("name", "build", "loss", "batches"),
+    [
+        ("pathwise-sample", lambda: sick.Coded(lambda d: d.sample()), sick.priced, sick.to_itself),
+        (
+            "pathwise-sample",
+            lambda: sick.Coded(lambda d: d.sample(), kind=torch.distributions.Laplace),
+            sick.priced,
+            sick.to_itself,
+        ),
+        ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual, sick.places),
+        ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual_alone, sick.places),
+        ("soft-ranks", sick.scored, sick.rank_correlation, sick.ranked),
+    ],
+)
+def test_a_term_or_a_code_is_trained_again(
+    name: str, build: Any, loss: Any, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cured(name, monkeypatch, build, batches(), loss, optimizer=adam, steps=150)
+
+
+@pytest.mark.parametrize(
+    "name", ["straight-through", "plain-function", "soft-choice", "pathwise-sample", "recorded-slope", "soft-ranks"]
+)
 def test_nothing_is_prescribed_where_nothing_is_cut(name: str) -> None:
     refused(name, plain())
 
@@ -67,3 +90,49 @@ def test_a_plain_function_keeps_the_value_and_has_the_gradient_of_a_whole_backwa
 
 def test_a_plain_function_is_not_prescribed_where_the_backward_is_whole() -> None:
     refused("plain-function", sick.Functional(sick.DoubledWhole))
+
+
+def test_a_path_gives_the_value_of_the_sample_and_the_slope_of_rsample() -> None:
+    torch.manual_seed(0)
+    model, (x, _) = sick.Coded(lambda d: d.sample()), sick.to_itself()[0]
+    given = prescribed("pathwise-sample", model, (x, x), sick.priced)
+    path = copy.deepcopy(model)
+    path.draw = lambda d: d.rsample()
+    before = copy.deepcopy(model)
+    carry_out(given, model, seed=0)
+    for one in (model, path, before):
+        torch.manual_seed(1)
+        value = one(x)[0]
+        if one is not before:
+            value.square().mean().backward()
+        else:
+            torch.manual_seed(1)
+            assert torch.allclose(value, model(x)[0], atol=1e-5)
+    assert torch.allclose(model.deviation.weight.grad, path.deviation.weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_no_path_is_prescribed_for_an_action() -> None:
+    refused("pathwise-sample", sick.Acting(), sick.rewarded, sick.to_itself()[0])
+
+
+def test_soft_ranks_keep_the_ranks_and_push_a_number_upwards() -> None:
+    from photic.probes.calls import Call
+    from photic.remedies.paths import Ranks
+
+    def call(operation: str, function: Any, *args: Any) -> Call:
+        return Call(operation, operation, "", "loss", "", None, function, args, {})
+
+    scores = torch.tensor([[0.3], [-1.0], [2.0]], requires_grad=True)
+    ranks = Ranks()
+    twice = ranks.enter(call("argsort", torch.argsort, scores, 0)).argsort(0)
+    value = ranks.leave(call("to", torch.Tensor.to, twice, torch.float32))
+    assert value.flatten().tolist() == [1.0, 0.0, 2.0]
+    value[0].sum().backward()
+    assert scores.grad is not None and scores.grad[0] > 0.0 and scores.grad[1] < 0.0 and scores.grad[2] < 0.0
+
+
+def test_no_soft_ranks_for_an_order_that_is_only_used_to_sort() -> None:
+    def sorted_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (output[output[:, 0].argsort()] - output.mean(0)).abs().mean() + F.cross_entropy(output, target)
+
+    refused("soft-ranks", plain(), sorted_loss)

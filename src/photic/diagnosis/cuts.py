@@ -34,8 +34,8 @@ NOT_DIFFERENTIABLE = {
     "argmax", "argmin", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "argsort", "bool", "multinomial", "bernoulli",
     "searchsorted", "bucketize", "byte", "topk", "one_hot", "floor_divide",
 }  # fmt: skip
-_PASS_NONE = {"detach", "data", "to", "type", *NOT_DIFFERENTIABLE}
-_FLAT_STEPS = {
+_PASS_NONE = {"detach", "data", "to", "type", "grad", *NOT_DIFFERENTIABLE}
+FLAT_STEPS = {
     "round",
     "sign",
     "floor",
@@ -98,7 +98,7 @@ def flat_steps(graph: Graph) -> FlatStep | None:
     live = _live(graph)
     for site in graph.run.sites:
         arrived = graph.gradient_norm(site.order)
-        if site.operation not in _FLAT_STEPS or not arrived or graph.reading(site.order).gain not in (0.0, None):
+        if site.operation not in FLAT_STEPS or not arrived or graph.reading(site.order).gain not in (0.0, None):
             continue
         below = graph.ancestors([site.order]) | {site.order}
         around = below | graph.descendants([site.order])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
-from photic.probes.custom import inside_custom_function
+from photic.probes.custom import inside_custom_function, inside_sample
 from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
@@ -202,6 +202,8 @@ class Recorder:
         alone = differentiable and self.own.begins(call, before.tensors, feeders, first)
         kind = kind_of(call.operation, parameter_operand=not alone and any(map(self._is_weight, before.tensors)))
         settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
+        if before.carried_gradient and not torch.is_grad_enabled() and inside_sample():
+            settings["sampled"] = 1
         axis = self._channel_axis(call.operation, feeders, first)
         dead = partial(self.dead.__setitem__, call.name)
         site = Site(

@@ -16,7 +16,9 @@ def setup_lines(prescription: Prescription) -> list[str]:
     ]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
-    if p.revealed:
+    if p.pathwise:
+        lines.append(f"# {p.pathwise[0]}: rsample() in place of sample()")
+    elif p.revealed:
         lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")
     for decides, taken in p.choices:
         soft = "scores.softmax(-1) @ table.weight"
@@ -29,6 +31,13 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"soft = {soft}",
             "chosen = chosen + soft - soft.detach()",
         ]
+    for ranked, number in p.ranks:
+        lines += [
+            f"# {ranked} and {number}: with `score` what is ranked, in one row, and `rank` the number made of its place",
+            "soft = torch.sigmoid((score[:, None] - score[None, :]) / score.detach().std()).sum(1)",
+            "rank = rank + soft - soft.detach()",
+        ]
+    lines += [f"# {name}: torch.autograd.grad(..., create_graph=True)" for name in p.slopes]
     for name in p.comparisons:
         lines += [
             f"# {name}: with `difference` what is compared minus what with, and `hard` the number made of it,",

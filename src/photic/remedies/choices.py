@@ -26,7 +26,8 @@ def _difference(call: Call) -> Tensor:
 class Choice:
     """One call decides, another takes what was decided: a row of a table, a one of many, or one of two numbers.
 
-    `argmax`, or `max` with the place that it gives, lends the gradient of the softmax of its scores, a comparison that of the sigmoid of its difference.
+    `argmax`, or `max` with the place that it gives, lends the gradient of the softmax of its scores, a comparison that of the sigmoid
+    of its difference.
     """
 
     def __init__(self) -> None:

@@ -48,6 +48,9 @@ class Prescription:
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding or one_hot) or (comparison, where) sites: what is taken keeps its value, and what decides gets the
             gradient of a softmax or of a sigmoid.
+        ranks: (argsort, number made of ranks) sites: the ranks stay, and what is ranked gets the gradient of a sum of sigmoids.
+        pathwise: draws from a normal whose values stay, and whose location and scale get the gradient of location + scale * noise.
+        slopes: sites of `torch.autograd.grad`, whose results get a history: `create_graph=True`.
         comparisons: sites of comparisons of which numbers are made: they are 0 or 1 as before, and what is compared gets the
             gradient of a logistic sigmoid of the difference.
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
@@ -105,6 +108,9 @@ class Prescription:
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
+    ranks: tuple[tuple[str, str], ...] = ()
+    pathwise: tuple[str, ...] = ()
+    slopes: tuple[str, ...] = ()
     comparisons: tuple[str, ...] = ()
     recomputed: bool = False
     differentiated: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from photic.probes.calls import Call
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
+from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.prescription import Prescription
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -50,6 +51,13 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _Scale(factor)
     for name in prescription.revealed:
         found[name] = _recorded
+    for name in prescription.pathwise:
+        found[name] = pathwise
+    for name in prescription.slopes:
+        found[name] = _with_history
+    for ranked, number in prescription.ranks:
+        ranks = Ranks()
+        found[ranked], found[number] = ranks.enter, ranks.leave
     for name in prescription.masked_rows:
         found[name] = _no_empty_row
     for name, limits in prescription.guards.items():
@@ -206,6 +214,10 @@ def _probability(call: Call) -> Any:
 
 def _negative_logarithm(call: Call) -> Any:
     return -call.run()
+
+
+def _with_history(call: Call) -> Any:
+    return call.function(*call.args, **{**call.kwargs, "create_graph": True})
 
 
 def _recorded(call: Call) -> Any:

@@ -15,7 +15,7 @@ _TAKEN = {
 
 @remedy(treats=("severed-nondifferentiable",), changes="function", sources=("bengio2013",), rank=1)
 def soft_choice(graph: Graph) -> Prescription | str:
-    """What argmax, or max beside its value, chooses is taken as before, a row of a table or a one of many, and the scores get the gradient of a softmax.
+    """What argmax or max chooses is taken as before, a row of a table or a one of many, and the scores get the gradient of a softmax.
 
     What it changes: the gradient alone: that of the rows weighted by the softmax of the scores (straight-through). Of a comparison that
     chooses between two numbers, `where(x > 0, a, b)`: that of a sigmoid.
