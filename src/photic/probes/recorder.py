@@ -26,6 +26,7 @@ from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
+from photic.probes.written import Written
 from photic.records.moments import Moments, combined
 from photic.records.runs import (
     ColumnFacts,
@@ -67,7 +68,7 @@ class Recorder:
         self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
-        self.own = OwnValues()
+        self.own, self.written = OwnValues(), Written()
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
         self.hidden: dict[int, str] = {}  # parameters used inside a custom function, by id, with the module
@@ -189,13 +190,16 @@ class Recorder:
         )
 
     def _record(self, call: Call, before: Before, result: Any) -> Forward | None:
-        outputs = self._outputs(before, result)
+        outputs = self._outputs(before, result) or self.written.assigned(call)
         if not outputs:
             self._became_number(call, before, result)
             return None
         index = len(self.forwards)
-        differentiable = any(tensor.requires_grad for tensor in outputs)
+        made = any(source >= 0 and source not in self.own for source in before.feeders)
+        into = self.written.into(outputs) if made else []
+        differentiable = not into and any(tensor.requires_grad for tensor in outputs)
         if not differentiable and all(source in self.own for source in before.feeders):
+            self.written.taken(call, result)
             return None  # a function of parameters alone, computed without gradient: bookkeeping, not signal
         feeders = self.graph.add_site(index, outputs) | {source for source in before.feeders if source != index}
         first = outputs[0]
@@ -241,7 +245,7 @@ class Recorder:
             self.squashing.meet(call.operation, min(feeders, default=INPUT), before.tensors[0])
         if self.see is not None:
             self.see(index, first)
-        for tensor in outputs:
+        for tensor in (*outputs, *into):
             self._remember(tensor, index)
         for tensor in before.tensors:
             if isinstance(tensor, nn.Parameter):

@@ -77,6 +77,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
                 "slope = (away * (value - value.mean(0))).sum(0) / away.square().sum(0)  # 1 where nothing was scaled outside",
                 "value = value + slope * (left - left.detach())",
             ]
+    lines += [
+        f"# {user}: torch.func.functional_call(layer, made, (x,)) with the weights that are made, in place of writing them ({write})"
+        for write, user in p.handed
+    ]
     for name in p.adopted:
         lines.append(
             f"# {name}: make its weights once, in __init__, as attributes of the model (a layer, or torch.nn.Parameter), then the optimizer"

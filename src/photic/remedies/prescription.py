@@ -60,6 +60,7 @@ class Prescription:
         finite: sites whose results and slopes count 0 where they are not finite.
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
             its gradient is handed over. A second one of the loss has it handed over at its result.
+        handed: (site that writes into a layer's parameters, the layer's site): the layer is called with what was written.
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
         logarithms: sites whose first argument goes through a log_softmax first.
@@ -120,6 +121,7 @@ class Prescription:
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
+    handed: tuple[tuple[str, str], ...] = ()
     adopted: tuple[str, ...] = ()
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()

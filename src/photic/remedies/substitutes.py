@@ -13,6 +13,7 @@ from photic.probes.calls import Call
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
+from photic.remedies.handed import Handed
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.prescription import Prescription
 
@@ -69,6 +70,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for leaves, returns in prescription.bridged:
         bridge = Bridge(result=returns.startswith("<loss>"))
         found[leaves], found[returns] = bridge.leave, bridge.come_back
+    users = {user: Handed() for _, user in prescription.handed}
+    for write, user in prescription.handed:
+        found[write], found[user] = users[user].write, users[user].use
     for name, axis in prescription.axes.items():
         found[name] = _Over(axis)
     for name in prescription.logarithms:
