@@ -136,14 +136,14 @@ def round_trip(graph: Graph) -> RoundTrip | None:
     """Return where a signal leaves torch and comes back; None where no parameter is lost by it.
 
     Known by a dead end that no output is, above parameters without a gradient, and a later layer that learns, is fed by nothing
-    that was seen and takes as many numbers as the dead end makes.
+    that was seen and takes as many numbers as the dead end makes; a convolution as many channels, and maps of any size.
     """
     lost, live = _lost(graph), _live(graph)
     if not lost:
         return None
     fed = {edge.target for edge in graph.run.edges}
     returns = {
-        site.order: parameter.shape[1]
+        site.order: parameter.shape[0 if "transpose" in site.operation else 1]
         for site in graph.run.sites
         if site.kind == "weight" and site.phase == "model" and site.order in live and site.order not in fed
         and site.operation != "embedding"
@@ -162,11 +162,20 @@ def round_trip(graph: Graph) -> RoundTrip | None:
             and graph.feeders[whole][0][0] >= 0
         ):
             whole = graph.feeders[whole][0][0]
-        widths = {graph.site(place).shape[-1:] for place in (site.order, whole)}
-        later = [index for index, taken in returns.items() if index > site.order and (taken,) in widths]
+        shapes = [graph.site(place).shape for place in (site.order, whole)]
+        later = [
+            index
+            for index, taken in returns.items()
+            if index > site.order and any((taken,) == _width(graph, index, shape) for shape in shapes)
+        ]
         if severed and later:
             return RoundTrip(whole, later[0], severed)
     return None
+
+
+def _width(graph: Graph, layer: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how many numbers a layer would take of that shape: its channels if it is a convolution."""
+    return shape[1:2] if graph.site(layer).operation.startswith("conv") and len(shape) > 2 else shape[-1:]
 
 
 def hidden_parameters(graph: Graph) -> list[Parameter]:
