@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import Any
 
@@ -57,6 +58,8 @@ def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest
         ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual, sick.places),
         ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual_alone, sick.places),
         ("soft-ranks", sick.scored, sick.rank_correlation, sick.ranked),
+        ("carried-gradient", lambda: sick.Enlarged(sick.outside), F.mse_loss, sick.images),
+        ("masked-rows", lambda: sick.Masked(-math.inf), F.cross_entropy, sick.bags),
     ],
 )
 def test_a_term_or_a_code_is_trained_again(
@@ -66,7 +69,16 @@ def test_a_term_or_a_code_is_trained_again(
 
 
 @pytest.mark.parametrize(
-    "name", ["straight-through", "plain-function", "soft-choice", "pathwise-sample", "recorded-slope", "soft-ranks"]
+    "name",
+    [
+        "straight-through",
+        "plain-function",
+        "soft-choice",
+        "pathwise-sample",
+        "recorded-slope",
+        "soft-ranks",
+        "handed-weights",
+    ],
 )
 def test_nothing_is_prescribed_where_nothing_is_cut(name: str) -> None:
     refused(name, plain())
@@ -136,3 +148,32 @@ def test_no_soft_ranks_for_an_order_that_is_only_used_to_sort() -> None:
         return (output[output[:, 0].argsort()] - output.mean(0)).abs().mean() + F.cross_entropy(output, target)
 
     refused("soft-ranks", plain(), sorted_loss)
+
+
+def steady() -> list[Any]:
+    """Return batches whose first row, of which the weights are made, is the same."""
+    x = torch.randn(640, 64, generator=torch.Generator().manual_seed(0))
+    y = (x @ torch.randn(64, 10, generator=torch.Generator().manual_seed(1))).argmax(1)
+    x = x.view(20, 32, 64)
+    x[:, 0] = x[0, 0]
+    return list(zip(x, y.view(20, 32), strict=True))
+
+
+@pytest.mark.parametrize("hand", [sick.by_data, sick.by_copy, sick.by_copy_of_data])
+def test_written_weights_are_handed_over(hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cured(
+        "handed-weights", monkeypatch, lambda: sick.Written(hand), steady(), F.cross_entropy, optimizer=adam, steps=100
+    )
+
+
+def test_handed_weights_keep_the_value_and_give_the_gradient_of_a_call() -> None:
+    torch.manual_seed(0)
+    model, batch = sick.Written(sick.by_copy), digits()[0]
+    given = prescribed("handed-weights", model, batch, F.cross_entropy)
+    called = copy.deepcopy(model)
+    called.hand = sick.by_call
+    carry_out(given, model, seed=0)
+    for one in (model, called):
+        F.cross_entropy(one(batch[0]), batch[1]).backward()
+    assert torch.equal(model(batch[0]), called(batch[0]))
+    assert torch.allclose(model.maker.weight.grad, called.maker.weight.grad, rtol=1e-5)

@@ -22,6 +22,7 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
         "exploding-gradient",
         "saturated-activation",
         "dead-units",
+        "rank-collapse",
         "stalled-training",
     ),
     "zero-epsilon": ("non-finite", "stalled-training"),

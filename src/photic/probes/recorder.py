@@ -247,7 +247,7 @@ class Recorder:
             self.see(index, first)
         for tensor in (*outputs, *into):
             self._remember(tensor, index)
-        for tensor in before.tensors:
+        for tensor in (*before.tensors, *into):
             if isinstance(tensor, nn.Parameter):
                 self._parameter_sites[id(tensor)].add(index)
         if alone:

@@ -20,10 +20,11 @@ def handed_weights(graph: Graph) -> Prescription | str:
     """
     cut = find_cut(graph)
     above = set[int]() if cut is None else graph.descendants([cut.site]) | {cut.site}
+    into = {index for parameter in graph.run.parameters for index in parameter.sites}
     pairs = [
         (site.name, graph.site(user).name)
         for site in graph.run.sites
-        if site.order in above and site.operation in _WRITES and not site.differentiable
+        if site.order in above & into and site.operation in _WRITES
         for user in graph.consumers.get(site.order, [])
         if graph.site(user).kind == "weight"
     ]
