@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
@@ -144,7 +144,7 @@ def test_soft_ranks_keep_the_ranks_and_push_a_number_upwards() -> None:
 
 
 def test_no_soft_ranks_for_an_order_that_is_only_used_to_sort() -> None:
-    def sorted_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def sorted_loss(output: Tensor, target: Tensor) -> Tensor:
         return (output[output[:, 0].argsort()] - output.mean(0)).abs().mean() + F.cross_entropy(output, target)
 
     refused("soft-ranks", plain(), sorted_loss)
@@ -177,3 +177,57 @@ def test_handed_weights_keep_the_value_and_give_the_gradient_of_a_call() -> None
         F.cross_entropy(one(batch[0]), batch[1]).backward()
     assert torch.equal(model(batch[0]), called(batch[0]))
     assert torch.allclose(model.maker.weight.grad, called.maker.weight.grad, rtol=1e-5)
+
+
+class Pointing(nn.Module):
+    """The place of the largest of 64 scores on an 8 by 8 grid, as row and column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heat, self.adjust = nn.Linear(64, 64), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        top = self.heat(x).argmax(1)
+        return self.adjust(torch.stack((top // 8, top % 8), 1).float() / 3.5 - 1.0)
+
+
+def points() -> list[Any]:
+    made: list[Any] = []
+    for seed in range(40):
+        draw = torch.Generator().manual_seed(seed)
+        place = torch.randint(64, (32,), generator=draw)
+        x = 0.3 * torch.randn(32, 64, generator=draw) + 2.0 * F.one_hot(place, 64)
+        made.append((x, torch.stack((place // 8, place % 8), 1) / 3.5 - 1.0))
+    return made
+
+
+def test_a_soft_place_cures(monkeypatch: pytest.MonkeyPatch) -> None:
+    cured("soft-place", monkeypatch, Pointing, points(), F.mse_loss, optimizer=adam, steps=150)
+
+
+def test_a_soft_place_is_the_mean_of_the_places() -> None:
+    torch.manual_seed(0)
+    model, (x, y) = Pointing(), points()[0]
+    given = prescribed("soft-place", model, (x, y), F.mse_loss)
+    share = model.heat(x).softmax(1).detach()
+    grid = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0))
+    expected = model.adjust(share @ grid / 3.5 - 1.0)
+    carry_out(given, model, seed=0)
+    assert torch.allclose(model(x), expected, atol=1e-5)
+    with torch.no_grad():
+        model.heat.weight.mul_(1e4)
+    assert torch.allclose(model(x), Pointing.forward(model, x), atol=1e-5)  # one score stands alone: the place itself
+
+
+def test_no_soft_place_for_a_name() -> None:
+    refused("soft-place", sick.Spoken(values=False))
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.score, self.table, self.head = nn.Linear(64, 6), nn.Embedding(6, 8), nn.Linear(8, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.table((self.score(x).argmax(1) + 1) % 6))
+
+    refused("soft-place", Named())

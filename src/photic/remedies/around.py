@@ -31,6 +31,11 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"soft = {soft}",
             "chosen = chosen + soft - soft.detach()",
         ]
+    for (chosen, *_), ends in p.places:
+        lines += [
+            f"# {chosen} to {ends[-1]}: with `scores` [batch, places], and `grid` [places, numbers] what each place would give",
+            "value = scores.softmax(1) @ grid",
+        ]
     for ranked, number in p.ranks:
         lines += [
             f"# {ranked} and {number}: with `score` what is ranked, in one row, and `rank` the number made of its place",

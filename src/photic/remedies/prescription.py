@@ -48,6 +48,7 @@ class Prescription:
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding or one_hot) or (comparison, where) sites: what is taken keeps its value, and what decides gets the
             gradient of a softmax or of a sigmoid.
+        places: (argmax and sites that compute with the place, sites that make numbers of it): these give their mean under a softmax.
         ranks: (argsort, number made of ranks) sites: the ranks stay, and what is ranked gets the gradient of a sum of sigmoids.
         pathwise: draws from a normal whose values stay, and whose location and scale get the gradient of location + scale * noise.
         slopes: sites of `torch.autograd.grad`, whose results get a history: `create_graph=True`.
@@ -109,6 +110,7 @@ class Prescription:
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
+    places: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     ranks: tuple[tuple[str, str], ...] = ()
     pathwise: tuple[str, ...] = ()
     slopes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.handed import Handed
 from photic.remedies.paths import Ranks, pathwise
+from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
@@ -56,6 +57,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = pathwise
     for name in prescription.slopes:
         found[name] = _with_history
+    for (chosen, *computed), ends in prescription.places:
+        places = Places()
+        found |= {chosen: places.choose, **dict.fromkeys(computed, places.compute), **dict.fromkeys(ends, places.end)}
     for ranked, number in prescription.ranks:
         ranks = Ranks()
         found[ranked], found[number] = ranks.enter, ranks.leave
