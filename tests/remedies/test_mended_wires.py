@@ -16,6 +16,7 @@ from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
 from tests.diagnosis import test_mended_wires as sick
+from tests.diagnosis import test_mended_wires_finite as breaking
 from tests.remedies.test_structure import CATALOGUE, cured, digits, prescribed
 
 
@@ -59,7 +60,7 @@ def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest
         ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual_alone, sick.places),
         ("soft-ranks", sick.scored, sick.rank_correlation, sick.ranked),
         ("carried-gradient", lambda: sick.Enlarged(sick.outside), F.mse_loss, sick.images),
-        ("masked-rows", lambda: sick.Masked(-math.inf), F.cross_entropy, sick.bags),
+        ("masked-rows", lambda: breaking.Masked(-math.inf), F.cross_entropy, breaking.bags),
     ],
 )
 def test_a_term_or_a_code_is_trained_again(
