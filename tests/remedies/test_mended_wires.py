@@ -17,6 +17,7 @@ from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
 from tests.diagnosis import test_mended_wires as sick
 from tests.diagnosis import test_mended_wires_finite as breaking
+from tests.diagnosis import test_mended_wires_terms as terms
 from tests.remedies.test_structure import CATALOGUE, cured, digits, prescribed
 
 
@@ -49,16 +50,16 @@ def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("name", "build", "loss", "batches"),
     [
-        ("pathwise-sample", lambda: sick.Coded(lambda d: d.sample()), sick.priced, sick.to_itself),
+        ("pathwise-sample", lambda: terms.Coded(lambda d: d.sample()), terms.priced, terms.to_itself),
         (
             "pathwise-sample",
-            lambda: sick.Coded(lambda d: d.sample(), kind=torch.distributions.Laplace),
-            sick.priced,
-            sick.to_itself,
+            lambda: terms.Coded(lambda d: d.sample(), kind=torch.distributions.Laplace),
+            terms.priced,
+            terms.to_itself,
         ),
-        ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual, sick.places),
-        ("recorded-slope", lambda: sick.Sloped(create_graph=False), sick.residual_alone, sick.places),
-        ("soft-ranks", sick.scored, sick.rank_correlation, sick.ranked),
+        ("recorded-slope", lambda: terms.Sloped(create_graph=False), terms.residual, terms.places),
+        ("recorded-slope", lambda: terms.Sloped(create_graph=False), terms.residual_alone, terms.places),
+        ("soft-ranks", terms.scored, terms.rank_correlation, terms.ranked),
         ("carried-gradient", lambda: sick.Enlarged(sick.outside), F.mse_loss, sick.images),
         ("masked-rows", lambda: breaking.Masked(-math.inf), F.cross_entropy, breaking.bags),
     ],
@@ -107,8 +108,8 @@ def test_a_plain_function_is_not_prescribed_where_the_backward_is_whole() -> Non
 
 def test_a_path_gives_the_value_of_the_sample_and_the_slope_of_rsample() -> None:
     torch.manual_seed(0)
-    model, (x, _) = sick.Coded(lambda d: d.sample()), sick.to_itself()[0]
-    given = prescribed("pathwise-sample", model, (x, x), sick.priced)
+    model, (x, _) = terms.Coded(lambda d: d.sample()), terms.to_itself()[0]
+    given = prescribed("pathwise-sample", model, (x, x), terms.priced)
     path = copy.deepcopy(model)
     path.draw = lambda d: d.rsample()
     before = copy.deepcopy(model)
@@ -125,7 +126,7 @@ def test_a_path_gives_the_value_of_the_sample_and_the_slope_of_rsample() -> None
 
 
 def test_no_path_is_prescribed_for_an_action() -> None:
-    refused("pathwise-sample", sick.Acting(), sick.rewarded, sick.to_itself()[0])
+    refused("pathwise-sample", terms.Acting(), terms.rewarded, terms.to_itself()[0])
 
 
 def test_soft_ranks_keep_the_ranks_and_push_a_number_upwards() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
@@ -29,7 +30,11 @@ class Sample:
 
 
 def sampled_way(graph: Graph) -> Sample | None:
-    """Return such a draw; None where its log probability is taken too, as in a policy gradient, which needs no path."""
+    """Return such a draw; None where its log probability is taken too, as in a policy gradient, which needs no path.
+
+    Nor where trained layers take something else of the same distribution, with a path: its mean, or what `rsample()` drew, as an
+    actor is taught whose critic looks at samples besides.
+    """
     cuts = [s.order for s in graph.run.sites if s.settings.get("sampled") and not s.differentiable]
     if not cuts:
         return None
@@ -44,9 +49,11 @@ def sampled_way(graph: Graph) -> Sample | None:
         for index in reached
         if graph.site(index).settings.get("sampled") is None
     )
+    beside = _until_layers(graph, list(near), closed=reached)
+    heard = any(graph.gradient_norm(i) for i in beside - near if graph.site(i).kind == "weight")
     below = graph.ancestors(cuts) | set(cuts)
     severed = tuple(p for p in graph.run.parameters if p.trainable and not below.isdisjoint(p.sites))
-    if scored or not takers or not severed:
+    if scored or heard or not takers or not severed:
         return None
     inside = [i for i in reached if graph.gradient_norm(i) is None and any(t in graph.descendants([i]) for t in takers)]
     draws = [i for i in inside if any(c in takers or graph.gradient_norm(c) for c in graph.consumers.get(i, []))]
@@ -66,13 +73,13 @@ def _near(graph: Graph, starts: list[int]) -> set[int]:
     return seen
 
 
-def _until_layers(graph: Graph, starts: list[int]) -> set[int]:
-    """Return what the draw flows into, up to the next layers and these with it."""
-    seen, pending = set(starts), list(starts)
+def _until_layers(graph: Graph, starts: list[int], closed: Collection[int] = ()) -> set[int]:
+    """Return what these flow into, up to the next layers and these with it, by no way through what is closed."""
+    seen, pending = set(starts), [index for index in starts if index not in closed]
     while pending:
         index = pending.pop()
-        if graph.site(index).kind != "weight":
-            new = set(graph.consumers.get(index, [])) - seen
+        if graph.site(index).kind != "weight" or index in starts:
+            new = set(graph.consumers.get(index, [])) - seen - set(closed)
             seen |= new
             pending += new
     return seen
