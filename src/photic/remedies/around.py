@@ -77,7 +77,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         else:
             lines += [
                 f"# {returns}: hand it what {leaves} makes; where that must leave torch, with `left` that and `value` what came back",
-                "left = left.reshape(value.shape)",
+                "left = left.reshape(value.shape)  # maps of another size: torch.nn.functional.interpolate(left, size=value.shape[2:])",
                 "away = left.detach() - left.detach().mean(0)",
                 "slope = (away * (value - value.mean(0))).sum(0) / away.square().sum(0)  # 1 where nothing was scaled outside",
                 "value = value + slope * (left - left.detach())",

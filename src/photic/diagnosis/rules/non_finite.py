@@ -42,8 +42,10 @@ def non_finite(graph: Graph) -> Finding | None:
     later = next((index for index, value in enumerate(run.losses) if not math.isfinite(value)), None)
     hidden = [
         parameter.name
-        for parameter, reading in zip(run.parameters, run.steps[-1].parameters, strict=True)
-        if reading.weight.nonfinite
+        for parameter, first, last in zip(
+            run.parameters, run.steps[0].parameters, run.steps[-1].parameters, strict=True
+        )
+        if last.weight.nonfinite and not first.weight.nonfinite
     ]
     if not bad_loss and not bad_gradients and later is None and not hidden:
         return _swallowed(graph)
