@@ -233,3 +233,66 @@ def test_no_soft_place_for_a_name() -> None:
             return self.head(self.table((self.score(x).argmax(1) + 1) % 6))
 
     refused("soft-place", Named())
+
+
+class Chosen(nn.Module):
+    """A row of a table by its score, or the nearest one."""
+
+    def __init__(self, place: Any) -> None:
+        super().__init__()
+        self.score, self.table, self.head, self.place = (
+            nn.Linear(64, 16),
+            nn.Embedding(12, 16),
+            nn.Linear(16, 10),
+            place,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.table(self.place(torch.cdist(self.score(x), self.table.weight))).flatten(1))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda away: (-away).topk(1, 1).indices.squeeze(1),
+        lambda away: (-away).topk(1, 1)[1],
+        lambda away: away.argmin(1),
+        lambda away: away.min(1)[1],
+    ],
+    ids=["topk-squeezed", "topk", "argmin", "min"],
+)
+def test_a_choice_by_any_call_gets_the_gradient_of_a_softmax(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    treatment = cured(
+        "soft-choice", monkeypatch, lambda: Chosen(place), digits(), F.cross_entropy, optimizer=adam, steps=150
+    )
+    assert ("(-scores)" in treatment.paste) == ("min" in treatment.record.before.findings[0].sites[0])
+
+
+class Apart(torch.autograd.Function):
+    """The same function with a context that is set up apart."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.tanh(x @ weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *arrived: Any) -> Any:
+        x, _, value = ctx.saved_tensors
+        return None, x.t() @ (arrived[0] * (1.0 - value**2))
+
+
+kept = sick.Doubled.apply
+
+
+class Kept(sick.Functional):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(kept(torch.relu(self.below(x)), self.weight))
+
+
+@pytest.mark.parametrize("build", [lambda: sick.Functional(Apart), lambda: Kept(sick.Doubled)], ids=["apart", "kept"])  # type: ignore[arg-type]
+def test_a_plain_function_is_found_in_whatever_form_it_is_called(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cured("plain-function", monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)

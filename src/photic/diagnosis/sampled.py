@@ -18,7 +18,7 @@ class Sample:
 
     Attributes:
         sites: the calls inside `sample()`, and what they are computed from down to the nearest layer.
-        draw: the last of them, which makes what is taken.
+        draw: the last call inside `sample()`.
         takers: trained layers that take it and get a gradient.
         parameters: trainable parameters below, which hear nothing of what these layers make of it.
     """
@@ -56,7 +56,7 @@ def sampled_way(graph: Graph) -> Sample | None:
     if scored or heard or not takers or not severed:
         return None
     inside = [i for i in reached if graph.gradient_norm(i) is None and any(t in graph.descendants([i]) for t in takers)]
-    draws = [i for i in inside if any(c in takers or graph.gradient_norm(c) for c in graph.consumers.get(i, []))]
+    draws = [i for i in inside if i in cuts or graph.site(i).operation == "normal"]
     sites = {i for i in (*near, *inside) if graph.site(i).kind != "weight" and graph.site(i).phase == "model"}
     return Sample(tuple(sorted(sites)), max(draws, default=max(cuts)), takers, severed)
 

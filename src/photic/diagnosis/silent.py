@@ -37,20 +37,31 @@ def silent_way(graph: Graph) -> SilentWay | None:
     """
     lost = _unheard(graph)
     best: SilentWay | None = None
-    for taker in graph.run.sites if lost else ():
-        if not graph.gradient_norm(taker.order):
+    for site in graph.run.sites if lost else ():
+        source = site.order
+        if not site.differentiable or graph.gradient_norm(source) is not None:
             continue
-        for source, reading in graph.feeders.get(taker.order, []):
-            if source < 0 or reading.gradient_norm is not None or graph.gradient_norm(source) is not None:
-                continue
-            place = graph.site(source).operation in GIVE_PLACES
-            if not graph.site(source).differentiable or not (place or _own(graph, taker.order)):
-                continue
-            below = graph.ancestors([source]) | {source}
-            severed = tuple(parameter for parameter in lost if not below.isdisjoint(parameter.sites))
-            if severed and (best is None or len(severed) > len(best.parameters)):
-                best = SilentWay(source, taker.order, severed, place)
+        place = site.operation in GIVE_PLACES
+        taker = next((i for i in sorted(_takers(graph, source)) if place or _own(graph, i)), None)
+        if taker is None:
+            continue
+        below = graph.ancestors([source]) | {source}
+        severed = tuple(parameter for parameter in lost if not below.isdisjoint(parameter.sites))
+        if severed and (best is None or len(severed) > len(best.parameters)):
+            best = SilentWay(source, taker, severed, place)
     return best
+
+
+def _takers(graph: Graph, source: int) -> set[int]:
+    """Return what takes a signal, or whole numbers made of its places, and gets a gradient."""
+    seen, pending = {source}, [source]
+    while pending:
+        for after in graph.consumers.get(pending.pop(), []):
+            if after not in seen:
+                seen.add(after)
+                if graph.site(after).dtype.startswith(("int", "uint")):
+                    pending.append(after)
+    return {index for index in seen if graph.gradient_norm(index)}
 
 
 def _own(graph: Graph, index: int) -> bool:

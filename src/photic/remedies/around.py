@@ -21,9 +21,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
     elif p.revealed:
         lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")
     for decides, taken in p.choices:
-        soft = "scores.softmax(-1) @ table.weight"
+        shares = "(-scores).softmax(-1)" if "min#" in decides else "scores.softmax(-1)"
+        soft = f"{shares} @ table.weight"
         if "/one_hot" in taken:
-            soft = "scores.softmax(-1)"
+            soft = shares
         elif "/where" in taken:
             soft = "no + (yes - no) * torch.sigmoid(difference)"
         lines += [
