@@ -11,6 +11,8 @@ from photic.records.sites import Parameter
 # What passes nothing without anybody's having asked for it: `detach` and `no_grad` are asked for.
 _UNASKED = {*NOT_DIFFERENTIABLE, *FLAT_STEPS, "grad"}
 
+ALL_BUT = 0.9  # `learning.learns` asks for a loss of at most this share of the first
+
 
 @dataclass(frozen=True)
 class UntaughtTerm:
@@ -32,8 +34,9 @@ class UntaughtTerm:
 def untaught_term(graph: Graph, *, most: float = 0.5) -> UntaughtTerm | None:
     """Return a summand that is more than `most` of the loss and trains nothing, beside one that does; None without one.
 
-    More than half means that most of what is to be made small is out of reach of every parameter; a metric that is added for
-    show, or a small penalty without a slope, is left alone.
+    More than half means that most of what is to be made small is out of reach of every parameter; a small penalty without a slope
+    is left alone. A count may be added for show: of one it must be more than `ALL_BUT`, beside which the rest could not fall as far
+    as a loss falls that counts as learned.
     """
     terms = _terms(graph)
     total = sum(map(abs, terms.values()))
@@ -45,6 +48,9 @@ def untaught_term(graph: Graph, *, most: float = 0.5) -> UntaughtTerm | None:
             continue
         taking_part = _parameters(graph, made)
         cut = next((index for index in sorted(made) if _unasked(graph, index)), None)
+        counted = cut is not None and graph.site(cut).operation != "grad"
+        if counted and abs(value) <= ALL_BUT * total:
+            continue
         if cut is not None and taking_part and not _parameters(graph, _open_below(graph, term)):
             return UntaughtTerm(term, cut, abs(value) / total, taking_part)
     return None

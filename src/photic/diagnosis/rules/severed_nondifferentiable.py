@@ -20,7 +20,7 @@ def severed_nondifferentiable(graph: Graph, training: Training | None = None) ->
     Signs: trainable parameters take part in the output, and on their only way to the loss stands an argmax, a comparison, a
     conversion to integers or a draw, through which no gradient comes back, or the place that a `max` or `sort` gives beside its
     values, or a `round`, `sign` or `floor`, through which
-    exactly 0 comes. Or most of the loss is a term with such an operation, and the loss does not fall to half.
+    exactly 0 comes. Or nearly all of the loss is a term with such an operation, and the loss does not fall to half.
 
     Why it matters: no error is raised; the layers below stay as they were initialised.
 
