@@ -22,6 +22,7 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
         "exploding-gradient",
         "saturated-activation",
         "dead-units",
+        "rank-collapse",
         "stalled-training",
     ),
     "zero-epsilon": ("non-finite", "stalled-training"),
@@ -29,7 +30,7 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "cleared-gradients": ("class-prior-only", "learning-rate-too-small", *_FADES),
     "broadcast-target": ("class-prior-only", "learning-rate-too-small", "idle-layer", "rank-collapse", *_FADES),
     "severed-gradient": _FADES,
-    "severed-nondifferentiable": ("severed-gradient", "rank-collapse", *_FADES),
+    "severed-nondifferentiable": ("severed-gradient", "loss-saturation", "rank-collapse", *_FADES),
     "severed-unregistered-module": ("stalled-training",),
     "unowned-parameters": ("stalled-training", "foreign-parameters", "frozen-layers"),
     "loss-saturation": (

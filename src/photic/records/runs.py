@@ -268,6 +268,8 @@ class Run(Shown):
         mixed: how far the answers to a batch in another order are from the answers in that order, over the distance of two examples'
             answers; None where not tried.
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
+        broke: readings of the weights as they were at the start on a batch of the step at which the loss stopped being finite, where
+            they break on it too: `step` is its number. None else.
         foreign: how many tensors the optimizer holds that are no parameters of the model and that the pass did not use.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
@@ -292,6 +294,7 @@ class Run(Shown):
     neighbours: float | None = None
     mixed: float | None = None
     stretched: tuple[Stretch, ...] = ()
+    broke: Step | None = None
     foreign: int = 0
     optimizer: str = ""
     stopped: str = ""

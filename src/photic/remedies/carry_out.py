@@ -18,6 +18,7 @@ from photic.probes.batches import split
 from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
+from photic.remedies.functions import Differentiated
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
@@ -63,6 +64,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
                 module.__dict__["forward"] = Truncated(module, module.forward, prescription.truncated)
     if prescription.recomputed:
         model.__dict__["forward"] = Open(model.forward)
+    if prescription.differentiated:
+        model.__dict__["forward"] = Differentiated(model.forward, prescription.differentiated)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     if substitutes:

@@ -20,7 +20,8 @@ def idle_layer(graph: Graph, *, quiet: float = 1e-3, grows: float = 2.0) -> Find
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
-    gate at 0 or 1e-6 (ReZero, LayerScale) opens. Small positional or bias terms come from no layer.
+    gate at 0 or 1e-6 (ReZero, LayerScale) opens. Small positional or bias terms come from no layer. A large number that no layer
+    made, added to scores before a softmax, is a mask.
     """
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
@@ -77,9 +78,18 @@ def unequal_sums(graph: Graph, quiet: float = 1e-3) -> list[Unequal]:
             continue
         place = sizes.index(min(sizes))
         branch, way = sources[place], sources[1 - place]
+        if _masks(graph, site.order, way):
+            continue
         layers = tuple(_branch(graph, branch, way))
         found.append(Unequal(site.order, place, branch, way, sizes[place], sizes[1 - place], layers))
     return found
+
+
+def _masks(graph: Graph, total: int, way: int) -> bool:
+    """Whether the loud value is a mask of scores: no layer made it, and a softmax takes the sum."""
+    trained = set(graph.layers())
+    taken = any("softmax" in graph.site(after).operation for after in graph.consumers.get(total, []))
+    return taken and trained.isdisjoint(graph.ancestors([way]) | {way})
 
 
 def _size(graph: Graph, index: int) -> float:
