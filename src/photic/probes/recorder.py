@@ -356,10 +356,9 @@ class Recorder:
         self._values[id(tensor)] = (weakref.ref(tensor), site)
 
     def sites_of_parameter(self, parameter: Tensor) -> tuple[int, ...]:
-        """Return the sites that use the parameter, directly or in another form; those that only make such a form if none uses it."""
+        """Return the sites that use the parameter, directly, in another form, or through nodes of their own."""
         key = id(parameter)
-        sites = self._parameter_sites.get(key, set()) | self.graph.leaf_users.get(key, set())
-        return tuple(sorted({site for site in sites if site not in self.own} or sites))
+        return tuple(sorted(self._parameter_sites.get(key, set()) | self.graph.leaf_users.get(key, set())))
 
     def readings(self) -> tuple[tuple[SiteReading, ...], tuple[Edge, ...], tuple[EdgeReading, ...]]:
         """Return the readings of all sites and edges, after the backward pass if there was one."""
