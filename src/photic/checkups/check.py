@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 
+from photic.checkups.breaking import hides, read_break, same_sites
 from photic.checkups.schedules import schedule
 from photic.checkups.setup import (
     LossFunction,
@@ -30,6 +31,7 @@ from photic.diagnosis.learning import learns
 from photic.probes.audit import measure
 from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
+from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.row_order import moved_answers
 from photic.probes.stretching import stretched
@@ -111,7 +113,9 @@ def _checked(
         if steps <= 0:
             run = measure(model, first, loss, optimizer=live)
         else:
-            run = _trained(model, chain([first], stream), first, loss, optimizer, steps, notes, tell)
+            run = _trained(model, itertools.chain([first], stream), first, loss, optimizer, steps, notes, tell)
+    if steps == LONG:
+        run = dataclasses.replace(run, mixed=mixing(model, first))
     tell("diagnosis", 0.95)
     prediction = predict_run(run)
     return Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))
@@ -164,17 +168,29 @@ def _trained(
         run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})
     begun = max((float(group.get("lr", 0.0)) for group in twin_optimizer.param_groups), default=0.0)
     leftover = 1.0
+    breaking: list[Any] = []  # the batches of the step at which the loss stopped being finite, and of the one before
     for done in range(1, steps - 1):
         leftover = min(leftover, _leftover(setup))
         try:
             losses += train(setup, stream, 1)
-        except RuntimeError as error:  # torch's own: what the first step left behind stops the second
+        except Exception as error:
+            if not math.isfinite(losses[-1]):  # who checks what he is given, as torch.distributions does, refuses nan
+                notes.append(f"{type(error).__name__} in step {done + 1}, after a loss that is not finite")
+                return read_break(dataclasses.replace(run, losses=tuple(losses)), model, loss, breaking)
+            if not isinstance(error, RuntimeError):
+                raise
+            # torch's own: what the first step left behind stops the second
             return dataclasses.replace(run, losses=tuple(losses), stopped=_broken(done, error))
+        if not breaking and not math.isfinite(losses[-1]):
+            breaking = list(latest)[-2:]
         tell("training steps", done / steps)
+    run = read_break(dataclasses.replace(run, losses=tuple(losses)), model, loss, breaking)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
         run = dataclasses.replace(run, facts={**run.facts, **schedule(start, end, begun=begun)})
-        if _same_sites(start, end):
+        if run.broke is None and hides(start, end):
+            run = read_break(run, model, loss, list(itertools.islice(stream, 2 * steps)))
+        if same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))
             run = _stepped(dataclasses.replace(run, steps=(*run.steps, step)), 1, setup, stream, losses)
@@ -253,15 +269,6 @@ def _stretched(model: nn.Module, setup: Setup, latest: Collection[Any], run: Run
         return stretched(twin, setup.model, list(latest), twin_loss, step=len(run.losses))
     except Exception:  # a batch, a loss or a parameter that does not bear it: then nothing is said
         return ()
-
-
-def _same_sites(first: Run, second: Run) -> bool:
-    names = [site.name for site in first.sites] == [site.name for site in second.sites]
-    return (
-        names
-        and first.edges == second.edges
-        and [p.name for p in first.parameters] == [p.name for p in second.parameters]
-    )
 
 
 def _leftover(setup: Setup) -> float:

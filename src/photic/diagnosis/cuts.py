@@ -34,8 +34,8 @@ NOT_DIFFERENTIABLE = {
     "argmax", "argmin", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "argsort", "bool", "multinomial", "bernoulli",
     "searchsorted", "bucketize", "byte", "topk", "one_hot", "floor_divide",
 }  # fmt: skip
-_PASS_NONE = {"detach", "data", "to", "type", *NOT_DIFFERENTIABLE}
-_FLAT_STEPS = {
+_PASS_NONE = {"detach", "data", "to", "type", "grad", *NOT_DIFFERENTIABLE}
+FLAT_STEPS = {
     "round",
     "sign",
     "floor",
@@ -89,24 +89,26 @@ class FlatStep:
 
 
 def flat_steps(graph: Graph) -> FlatStep | None:
-    """Return the first such operation that starves parameters; None where each has another way."""
+    """Return the first such operation that starves parameters; None where each has another way.
+
+    A parameter is starved whose gradient is exactly 0, while one arrives at the operation and nothing but it, and what follows it,
+    takes part in what is learned. Weights that are rounded themselves enter it with no site below.
+    """
     readings = graph.run.steps[graph.step].parameters
+    live = _live(graph)
     for site in graph.run.sites:
         arrived = graph.gradient_norm(site.order)
-        if (
-            site.operation not in _FLAT_STEPS
-            or site.phase != "model"
-            or not arrived
-            or graph.reading(site.order).gain != 0.0
-        ):
+        if site.operation not in FLAT_STEPS or not arrived or graph.reading(site.order).gain not in (0.0, None):
             continue
         below = graph.ancestors([site.order]) | {site.order}
+        around = below | graph.descendants([site.order])
+        itself = not any(graph.site(i).kind == "weight" or _entered(graph, i) for i in below)  # weights are rounded
         starved = tuple(
             parameter
             for parameter, reading in zip(graph.run.parameters, readings, strict=True)
             if parameter.trainable
-            and parameter.sites
-            and set(parameter.sites) <= below
+            and not below.isdisjoint(parameter.sites)
+            and (itself or live.intersection(parameter.sites) <= around)
             and reading.gradient is not None
             and reading.gradient.rms == 0.0
         )
@@ -134,14 +136,14 @@ def round_trip(graph: Graph) -> RoundTrip | None:
     """Return where a signal leaves torch and comes back; None where no parameter is lost by it.
 
     Known by a dead end that no output is, above parameters without a gradient, and a later layer that learns, is fed by nothing
-    that was seen and takes as many numbers as the dead end makes.
+    that was seen and takes as many numbers as the dead end makes; a convolution as many channels, and maps of any size.
     """
     lost, live = _lost(graph), _live(graph)
     if not lost:
         return None
     fed = {edge.target for edge in graph.run.edges}
     returns = {
-        site.order: parameter.shape[1]
+        site.order: parameter.shape[0 if "transpose" in site.operation else 1]
         for site in graph.run.sites
         if site.kind == "weight" and site.phase == "model" and site.order in live and site.order not in fed
         and site.operation != "embedding"
@@ -160,11 +162,20 @@ def round_trip(graph: Graph) -> RoundTrip | None:
             and graph.feeders[whole][0][0] >= 0
         ):
             whole = graph.feeders[whole][0][0]
-        widths = {graph.site(place).shape[-1:] for place in (site.order, whole)}
-        later = [index for index, taken in returns.items() if index > site.order and (taken,) in widths]
+        shapes = [graph.site(place).shape for place in (site.order, whole)]
+        later = [
+            index
+            for index, taken in returns.items()
+            if index > site.order and any((taken,) == _width(graph, index, shape) for shape in shapes)
+        ]
         if severed and later:
             return RoundTrip(whole, later[0], severed)
     return None
+
+
+def _width(graph: Graph, layer: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how many numbers a layer would take of that shape: its channels if it is a convolution."""
+    return shape[1:2] if graph.site(layer).operation.startswith("conv") and len(shape) > 2 else shape[-1:]
 
 
 def hidden_parameters(graph: Graph) -> list[Parameter]:
@@ -184,6 +195,10 @@ def _lost(graph: Graph) -> list[Parameter]:
         and early.gradient is None
         and early.weight == late.weight  # what moved since had a gradient in another step: turns are taken
     ]
+
+
+def _entered(graph: Graph, index: int) -> bool:
+    return any(source < 0 for source, _ in graph.feeders.get(index, []))
 
 
 def _live(graph: Graph) -> set[int]:

@@ -22,13 +22,15 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
         "exploding-gradient",
         "saturated-activation",
         "dead-units",
+        "rank-collapse",
         "stalled-training",
     ),
     "zero-epsilon": ("non-finite", "stalled-training"),
+    "mixed-examples": ("class-prior-only", "stalled-training", "learning-rate-too-small", "rank-collapse"),
     "cleared-gradients": ("class-prior-only", "learning-rate-too-small", *_FADES),
     "broadcast-target": ("class-prior-only", "learning-rate-too-small", "idle-layer", "rank-collapse", *_FADES),
     "severed-gradient": _FADES,
-    "severed-nondifferentiable": ("severed-gradient", "rank-collapse", *_FADES),
+    "severed-nondifferentiable": ("severed-gradient", "loss-saturation", "rank-collapse", *_FADES),
     "severed-unregistered-module": ("stalled-training",),
     "unowned-parameters": ("stalled-training", "foreign-parameters", "frozen-layers"),
     "loss-saturation": (
@@ -80,7 +82,8 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
 }
 # A finding of a later line is named after one of an earlier line.
 _CAUSES_FIRST = (
-    "zero-epsilon", "non-finite", "cleared-gradients", "broadcast-target", "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
+    "zero-epsilon", "non-finite", "cleared-gradients", "broadcast-target", "mixed-examples",
+    "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
     "severed-unregistered-module", "unowned-parameters", "zero-times-zero", "gradient-underflow", "dying-output",
     "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
     "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",

@@ -39,8 +39,11 @@ def loops(graph: Graph) -> list[Loop]:
     """Return the recurrences of a network; of several parameters that are used together the first stands for all."""
     found: list[Loop] = []
     seen: set[int] = set()
+    answering = set(graph.run.outputs) | graph.ancestors(
+        graph.run.outputs
+    )  # not what makes another form of a parameter
     for parameter in graph.run.parameters:
-        sites = tuple(site for site in parameter.sites if graph.site(site).phase == "model")
+        sites = tuple(site for site in parameter.sites if site in answering and graph.site(site).phase == "model")
         if len(sites) < FEWEST or seen & set(sites):
             continue
         if all(after in graph.descendants([before]) for before, after in pairwise(sites)):

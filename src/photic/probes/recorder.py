@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
 from photic.probes.class_weights import weights_along_counts
-from photic.probes.custom import inside_custom_function
+from photic.probes.custom import inside_custom_function, inside_sample
 from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
@@ -27,6 +27,7 @@ from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
+from photic.probes.written import Written
 from photic.records.moments import Moments, combined
 from photic.records.runs import (
     ColumnFacts,
@@ -68,7 +69,7 @@ class Recorder:
         self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
-        self.own = OwnValues()
+        self.own, self.written = OwnValues(), Written()
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
         self.hidden: dict[int, str] = {}  # parameters used inside a custom function, by id, with the module
@@ -190,13 +191,16 @@ class Recorder:
         )
 
     def _record(self, call: Call, before: Before, result: Any) -> Forward | None:
-        outputs = self._outputs(before, result)
+        outputs = self._outputs(before, result) or self.written.assigned(call)
         if not outputs:
             self._became_number(call, before, result)
             return None
         index = len(self.forwards)
-        differentiable = any(tensor.requires_grad for tensor in outputs)
+        made = any(source >= 0 and source not in self.own for source in before.feeders)
+        into = self.written.into(outputs) if made else []
+        differentiable = not into and any(tensor.requires_grad for tensor in outputs)
         if not differentiable and all(source in self.own for source in before.feeders):
+            self.written.taken(call, result)
             return None  # a function of parameters alone, computed without gradient: bookkeeping, not signal
         feeders = self.graph.add_site(index, outputs) | {source for source in before.feeders if source != index}
         first = outputs[0]
@@ -204,6 +208,8 @@ class Recorder:
         kind = kind_of(call.operation, parameter_operand=not alone and any(map(self._is_weight, before.tensors)))
         settings = settings_of(call.operation, call.args, call.kwargs, reflected=call.reflected)
         settings |= weights_along_counts(call) if call.phase == "loss" else {}
+        if before.carried_gradient and not torch.is_grad_enabled() and inside_sample():
+            settings["sampled"] = 1
         axis = self._channel_axis(call.operation, feeders, first)
         dead = partial(self.dead.__setitem__, call.name)
         site = Site(
@@ -241,9 +247,9 @@ class Recorder:
             self.squashing.meet(call.operation, min(feeders, default=INPUT), before.tensors[0])
         if self.see is not None:
             self.see(index, first)
-        for tensor in outputs:
+        for tensor in (*outputs, *into):
             self._remember(tensor, index)
-        for tensor in before.tensors:
+        for tensor in (*before.tensors, *into):
             if isinstance(tensor, nn.Parameter):
                 self._parameter_sites[id(tensor)].add(index)
         if alone:
@@ -352,10 +358,9 @@ class Recorder:
         self._values[id(tensor)] = (weakref.ref(tensor), site)
 
     def sites_of_parameter(self, parameter: Tensor) -> tuple[int, ...]:
-        """Return the sites that use the parameter, directly or in another form; those that only make such a form if none uses it."""
+        """Return the sites that use the parameter, directly, in another form, or through nodes of their own."""
         key = id(parameter)
-        sites = self._parameter_sites.get(key, set()) | self.graph.leaf_users.get(key, set())
-        return tuple(sorted({site for site in sites if site not in self.own} or sites))
+        return tuple(sorted(self._parameter_sites.get(key, set()) | self.graph.leaf_users.get(key, set())))
 
     def readings(self) -> tuple[tuple[SiteReading, ...], tuple[Edge, ...], tuple[EdgeReading, ...]]:
         """Return the readings of all sites and edges, after the backward pass if there was one."""

@@ -266,7 +266,11 @@ class Run(Shown):
         untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
         moved_answers: share of examples whose answer comes in another's place; None where not tried, or where it cannot be told.
+        mixed: how far the answers to a batch in another order are from the answers in that order, over the distance of two examples'
+            answers; None where not tried.
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
+        broke: readings of the weights as they were at the start on a batch of the step at which the loss stopped being finite, where
+            they break on it too: `step` is its number. None else.
         foreign: how many tensors the optimizer holds that are no parameters of the model and that the pass did not use.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
@@ -290,7 +294,9 @@ class Run(Shown):
     untrained: float | None = None
     neighbours: float | None = None
     moved_answers: float | None = None
+    mixed: float | None = None
     stretched: tuple[Stretch, ...] = ()
+    broke: Step | None = None
     foreign: int = 0
     optimizer: str = ""
     stopped: str = ""

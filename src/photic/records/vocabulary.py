@@ -67,4 +67,5 @@ PROBLEMS: tuple[str, ...] = (
     "frozen-layers",
     "broadcast-target",
     "cleared-gradients",
+    "mixed-examples",
 )

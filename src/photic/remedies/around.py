@@ -18,12 +18,15 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
     lines += [f"# {name}: an epsilon of {epsilon:.3g}" for name, epsilon in p.epsilons.items()]
     lines += [f"# {name}: the factor is 0; let it be {factor:.4g}" for name, factor in p.opened.items()]
-    if p.revealed:
+    if p.pathwise:
+        lines.append(f"# {p.pathwise[0]}: rsample() in place of sample()")
+    elif p.revealed:
         lines.append(f"# run {p.revealed[0]} to {p.revealed[-1]} outside `with torch.no_grad():`")
     for decides, taken in p.choices:
-        soft = "scores.softmax(-1) @ table.weight"
+        shares = "(-scores).softmax(-1)" if "min#" in decides else "scores.softmax(-1)"
+        soft = f"{shares} @ table.weight"
         if "/one_hot" in taken:
-            soft = "scores.softmax(-1)"
+            soft = shares
         elif "/where" in taken:
             soft = "no + (yes - no) * torch.sigmoid(difference)"
         lines += [
@@ -31,6 +34,18 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"soft = {soft}",
             "chosen = chosen + soft - soft.detach()",
         ]
+    for (chosen, *_), ends in p.places:
+        lines += [
+            f"# {chosen} to {ends[-1]}: with `scores` [batch, places], and `grid` [places, numbers] what each place would give",
+            "value = scores.softmax(1) @ grid",
+        ]
+    for ranked, number in p.ranks:
+        lines += [
+            f"# {ranked} and {number}: with `score` what is ranked, in one row, and `rank` the number made of its place",
+            "soft = torch.sigmoid((score[:, None] - score[None, :]) / score.detach().std()).sum(1)",
+            "rank = rank + soft - soft.detach()",
+        ]
+    lines += [f"# {name}: torch.autograd.grad(..., create_graph=True)" for name in p.slopes]
     for name in p.comparisons:
         lines += [
             f"# {name}: with `difference` what is compared minus what with, and `hard` the number made of it,",
@@ -39,6 +54,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         ]
     if p.recomputed:
         lines.append("# torch.utils.checkpoint.checkpoint(..., use_reentrant=False)")
+    lines += [
+        f"# {name}: call its computation as plain torch code, or let its backward return the gradient of every input"
+        for name in p.differentiated
+    ]
     for name, (low, high) in p.guards.items():
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")
@@ -61,11 +80,15 @@ def setup_lines(prescription: Prescription) -> list[str]:
         else:
             lines += [
                 f"# {returns}: hand it what {leaves} makes; where that must leave torch, with `left` that and `value` what came back",
-                "left = left.reshape(value.shape)",
+                "left = left.reshape(value.shape)  # maps of another size: torch.nn.functional.interpolate(left, size=value.shape[2:])",
                 "away = left.detach() - left.detach().mean(0)",
                 "slope = (away * (value - value.mean(0))).sum(0) / away.square().sum(0)  # 1 where nothing was scaled outside",
                 "value = value + slope * (left - left.detach())",
             ]
+    lines += [
+        f"# {user}: torch.func.functional_call(layer, made, (x,)) with the weights that are made, in place of writing them ({write})"
+        for write, user in p.handed
+    ]
     for name in p.adopted:
         lines.append(
             f"# {name}: make its weights once, in __init__, as attributes of the model (a layer, or torch.nn.Parameter), then the optimizer"
@@ -113,8 +136,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {comparison}: hand it what {code} makes with .detach()" for code, comparison in p.goals]
     if p.in_order:
         lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")
-    lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]
     lines += [f"# {name}: torch.nn.GRU in place of torch.nn.RNN, same sizes, no `nonlinearity`" for name in p.gated]
+    lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]
     if p.truncated:
         lines += [
             f"# for each recurrent layer, every {p.truncated} steps:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.probes.calls import Call
@@ -12,6 +13,8 @@ from photic.probes.calls import Call
 
 class Bridge:
     """What leaves at one call comes back at another with as many numbers and no history: the gradient is handed over.
+
+    Of maps that came back in another size it is that of the same maps, enlarged or thinned out.
 
     Where it was scaled on the way, the gradient is that of the straight line through what left and what came back, column by column.
     At the end the first argument counts, or the result where `result` is true; its value stays.
@@ -37,8 +40,12 @@ class Bridge:
 
 
 def _joined(value: Any, left: Tensor | None) -> Any:
-    if left is None or not isinstance(value, Tensor) or value.numel() != left.numel():
+    if left is None or not isinstance(value, Tensor):
         return value
+    if value.numel() != left.numel():
+        if left.shape[:2] != value.shape[:2] or left.ndim != value.ndim or not 3 <= left.ndim <= 5:
+            return value
+        left = F.interpolate(left, size=value.shape[2:], mode="nearest")
     left = left.reshape(value.shape)
     return value + _slope(left.detach(), value) * (left - left.detach())
 

@@ -18,6 +18,7 @@ from photic.probes.batches import split
 from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
+from photic.remedies.functions import Differentiated
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
 from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
@@ -55,12 +56,11 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:
         initialise(model, prescription.scheme, batch=batch, seed=seed)
-    for name in prescription.batch_first:
-        layer: Any = model.get_submodule(name)
-        layer.batch_first = True
     for name in prescription.blocks:
         block = model.get_submodule(name)
         block.__dict__["forward"] = Connected(block.forward)
+    for name in prescription.batch_first:
+        model.get_submodule(name).batch_first = True  # type: ignore[assignment]
     if prescription.truncated:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):
@@ -69,6 +69,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = InOrder(model.forward)
     if prescription.recomputed:
         model.__dict__["forward"] = Open(model.forward)
+    if prescription.differentiated:
+        model.__dict__["forward"] = Differentiated(model.forward, prescription.differentiated)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     if substitutes:

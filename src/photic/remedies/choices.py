@@ -26,7 +26,8 @@ def _difference(call: Call) -> Tensor:
 class Choice:
     """One call decides, another takes what was decided: a row of a table, a one of many, or one of two numbers.
 
-    `argmax` lends the gradient of the softmax of its scores, a comparison that of the sigmoid of its difference.
+    `argmax`, or `max` and `topk` with the place that they give, lends the gradient of the softmax of its scores, `argmin` that of what is
+    taken from 0, a comparison that of the sigmoid of its difference.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,10 @@ class Choice:
 
     def enter(self, call: Call) -> Any:
         """Keep what decides."""
-        self.scores = call.args[0] if call.operation == "argmax" else _difference(call)
+        if call.operation in ("argmin", "min"):
+            self.scores = -call.args[0]
+        else:
+            self.scores = call.args[0] if call.operation in ("argmax", "max", "topk") else _difference(call)
         return call.run()
 
     def leave(self, call: Call) -> Any:
@@ -42,9 +46,9 @@ class Choice:
         value: Tensor = call.run()
         scores, self.scores = self.scores, None
         soft = None if scores is None else _soft(call, scores)
-        if soft is None or soft.shape != value.shape:
+        if soft is None or soft.numel() != value.numel():
             return value
-        return value.to(soft.dtype) + (soft - soft.detach())
+        return value.to(soft.dtype) + (soft - soft.detach()).reshape(value.shape)
 
 
 def _soft(call: Call, scores: Tensor) -> Tensor | None:

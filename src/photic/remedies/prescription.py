@@ -50,14 +50,20 @@ class Prescription:
         revealed: sites that run under `no_grad` and are to be recorded all the same.
         choices: (argmax, embedding or one_hot) or (comparison, where) sites: what is taken keeps its value, and what decides gets the
             gradient of a softmax or of a sigmoid.
+        places: (argmax and sites that compute with the place, sites that make numbers of it): these give their mean under a softmax.
+        ranks: (argsort, number made of ranks) sites: the ranks stay, and what is ranked gets the gradient of a sum of sigmoids.
+        pathwise: draws from a normal whose values stay, and whose location and scale get the gradient of location + scale * noise.
+        slopes: sites of `torch.autograd.grad`, whose results get a history: `create_graph=True`.
         comparisons: sites of comparisons of which numbers are made: they are 0 or 1 as before, and what is compared gets the
             gradient of a logistic sigmoid of the difference.
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
+        differentiated: autograd functions of the user's, by class name, whose forward is differentiated as torch does, in place of their backward.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         denominators: division site to the least distance from 0 of what is divided by.
         finite: sites whose results and slopes count 0 where they are not finite.
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
             its gradient is handed over. A second one of the loss has it handed over at its result.
+        handed: (site that writes into a layer's parameters, the layer's site): the layer is called with what was written.
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
         logarithms: sites whose first argument goes through a log_softmax first.
@@ -73,7 +79,7 @@ class Prescription:
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
-        batch_first: recurrent modules that take the batch from the first axis and time from the second.
+        batch_first: recurrent modules that take the first axis for the batch.
         gated: plain recurrent modules that become GRUs of the same sizes.
         truncated: steps after which the state of recurrent modules is cut from the gradient; 0 never.
         clip: largest norm of the gradient at a step; None leaves it as it is.
@@ -112,14 +118,20 @@ class Prescription:
     removed: tuple[str, ...] = ()
     revealed: tuple[str, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
+    places: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    ranks: tuple[tuple[str, str], ...] = ()
+    pathwise: tuple[str, ...] = ()
+    slopes: tuple[str, ...] = ()
     comparisons: tuple[str, ...] = ()
     recomputed: bool = False
+    differentiated: tuple[str, ...] = ()
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
+    handed: tuple[tuple[str, str], ...] = ()
     adopted: tuple[str, ...] = ()
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()

@@ -16,6 +16,9 @@ from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.goals import Goal
+from photic.remedies.handed import Handed
+from photic.remedies.paths import Ranks, pathwise
+from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -59,6 +62,16 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _Scale(factor)
     for name in prescription.revealed:
         found[name] = _recorded
+    for name in prescription.pathwise:
+        found[name] = pathwise
+    for name in prescription.slopes:
+        found[name] = _with_history
+    for (chosen, *computed), ends in prescription.places:
+        places = Places()
+        found |= {chosen: places.choose, **dict.fromkeys(computed, places.compute), **dict.fromkeys(ends, places.end)}
+    for ranked, number in prescription.ranks:
+        ranks = Ranks()
+        found[ranked], found[number] = ranks.enter, ranks.leave
     for name in prescription.masked_rows:
         found[name] = _no_empty_row
     for name, limits in prescription.guards.items():
@@ -70,6 +83,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for leaves, returns in prescription.bridged:
         bridge = Bridge(result=returns.startswith("<loss>"))
         found[leaves], found[returns] = bridge.leave, bridge.come_back
+    users = {user: Handed() for _, user in prescription.handed}
+    for write, user in prescription.handed:
+        found[write], found[user] = users[user].write, users[user].use
     for name, axis in prescription.axes.items():
         found[name] = _Over(axis)
     for name in prescription.logarithms:
@@ -254,6 +270,10 @@ def _probability(call: Call) -> Any:
 
 def _negative_logarithm(call: Call) -> Any:
     return -call.run()
+
+
+def _with_history(call: Call) -> Any:
+    return call.function(*call.args, **{**call.kwargs, "create_graph": True})
 
 
 def _recorded(call: Call) -> Any:

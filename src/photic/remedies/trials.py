@@ -21,6 +21,7 @@ SOME = 0.1  # or by this one, where the control does not train at all
 BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
 WILD = 10.0  # in the second half of the steps no loss lies so many times above the largest of the untrained ones
 UNSTEADY = "unsteady"
+ASKED_BY_CHECK = {"mixed-examples"}  # what an audit of a trial does not see: only what treats it takes it away
 FATAL = {"non-finite", "diverging"}
 
 Pair = tuple[Course, Course, int]  # control, treated, and the number of steps after which they are compared
@@ -40,7 +41,7 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: 
     first = set.union(*(alarms(a.start) for _, a, _ in pairs))
     later = set.union(*(alarms(a.end) for _, a, _ in pairs))
     counted = later if remedy.changes == "training" else first | later
-    remaining = tuple(sorted(counted & problems))
+    remaining = tuple(sorted((counted & problems) | ((ASKED_BY_CHECK & problems) - set(remedy.treats))))
     brought = tuple(sorted((first | later) - known - problems))
     outcome, reason = _relief(pairs, remaining, brought) if relief else _verdict(pairs, remaining, brought)
     if outcome == "accepted" and not problems and not _far(pairs[0], FAR):

@@ -30,8 +30,7 @@ def class_prior_only(
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
     than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
-    mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or a recurrent
-    layer takes the examples for time steps: its first axis is as long as there are answers, and its second is not. Or at least
+    mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or at least
     `moved` of the answers come in the place of another example's: rows were sorted, and not put back. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
     round.
@@ -48,8 +47,6 @@ def class_prior_only(
         return _alike(graph, one, training)
     if not learns(training) and (away := centred_away(graph)):
         return _centred(graph, away[0], training)
-    if not learns(training) and (turned := turned_axes(graph)):
-        return _turned(graph, turned, training)
     if (graph.run.moved_answers or 0.0) >= moved and not learns(training):
         return _shuffled(graph, graph.run.moved_answers or 0.0, training)
     if (slope := weights_with_counts(graph, follow)) is not None:
@@ -135,47 +132,6 @@ def _centred(graph: Graph, away: tuple[int, int | None], training: Training) -> 
         ),
         advice="Put an activation between the normalisation and the mean, or normalise over the examples (BatchNorm).",
         confidence=0.95,
-        sources=("glorot2010",),
-    )
-
-
-def turned_axes(graph: Graph) -> list[int]:
-    """Return the recurrent layers that take time from the first axis, where there are as many answers as it is long.
-
-    One answer per example, and more than one sequence, is asked for: a model of language that has time first answers once for
-    each step of each sequence.
-    """
-    answers = [graph.site(index).shape for index in graph.run.outputs]
-    if len(answers) != 1 or not 1 <= len(answers[0]) <= 2 or answers[0][0] < 2:
-        return []
-    found: list[int] = []
-    for site in graph.run.sites:
-        recurrent = site.operation in ("gru", "lstm", "rnn_tanh", "rnn_relu") and site.phase == "model"
-        if recurrent and site.settings.get("batch_first") == 0 and len(site.shape) == 3:
-            steps, sequences, _ = site.shape
-            if steps == answers[0][0] and 1 < sequences != steps:
-                found.append(site.order)
-    return found
-
-
-def _turned(graph: Graph, layers: list[int], training: Training) -> Finding:
-    first = graph.site(layers[0])
-    steps, sequences = first.shape[:2]
-    return Finding(
-        problem="class-prior-only",
-        severity="warning",
-        sites=tuple(graph.site(index).name for index in layers),
-        where=first.where,
-        evidence=(
-            Evidence("time steps that the layer sees", float(steps), "steps"),
-            Evidence("sequences that it sees", float(sequences), "sequences"),
-        ),
-        reason=(
-            f"{first.name} sees {sequences} sequences of {steps} time steps, and the model gives {steps} answers: it takes the examples for "
-            f"time and time for the examples, and the loss stands at {number(training.last)}."
-        ),
-        advice="Make the layer with batch_first=True, or transpose what enters it (and what leaves it).",
-        confidence=0.9,
         sources=("glorot2010",),
     )
 

@@ -28,7 +28,8 @@ def idle_layer(
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
-    Small positional or bias terms come from no layer. Where the network learns without the branch, that is information.
+    Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
+    mask. Where the network learns without a branch times 0, that is information.
     """
     if shut := multiplied_by_nothing(graph):
         return _shut(graph, shut, informs=learns(training))
@@ -107,9 +108,18 @@ def unequal_sums(graph: Graph, quiet: float = 1e-3) -> list[Unequal]:
             continue
         place = sizes.index(min(sizes))
         branch, way = sources[place], sources[1 - place]
+        if _masks(graph, site.order, way):
+            continue
         layers = tuple(_branch(graph, branch, way))
         found.append(Unequal(site.order, place, branch, way, sizes[place], sizes[1 - place], layers))
     return found
+
+
+def _masks(graph: Graph, total: int, way: int) -> bool:
+    """Whether the loud value is a mask of scores: no layer made it, and a softmax takes the sum."""
+    trained = set(graph.layers())
+    taken = any("softmax" in graph.site(after).operation for after in graph.consumers.get(total, []))
+    return taken and trained.isdisjoint(graph.ancestors([way]) | {way})
 
 
 def _size(graph: Graph, index: int) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
-from photic.diagnosis.words import number
+from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
+from photic.records.runs import Run, Step
 
 _MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
 
@@ -18,12 +20,14 @@ _OVERFLOWS = ("square", "pow", "mul", "matmul", "bmm", "linear", "prod", "norm",
 def non_finite(graph: Graph) -> Finding | None:
     """nan or infinity reaches the loss or a gradient.
 
-    Signs: the loss, or the gradient of a parameter, is not finite. Named is the first operation in order of execution
+    Signs: the loss, or the gradient of a parameter, or a parameter, is not finite. Named is the first operation in order of execution
     whose output is not finite while its inputs are; where all signals are finite, the operation nearest to the loss
     that passes back a non-finite gradient (0/0 in a norm, the unused branch of `where`). Also where a square, a power or a
     product overflows and what follows divides by it, so that zeros come out and the loss stays finite.
 
     Why it matters: one nan in a gradient makes every weight nan at the next step.
+
+    Where certain batches alone do it, the one at which the loss stopped being finite is tried on the untrained network.
 
     False alarms: minus infinity in a mask before a softmax is meant and stays inside; it is not reported while loss
     and gradients are finite.
@@ -36,8 +40,17 @@ def non_finite(graph: Graph) -> Finding | None:
     ]
     bad_loss = step.loss is not None and not math.isfinite(step.loss)
     later = next((index for index, value in enumerate(run.losses) if not math.isfinite(value)), None)
-    if not bad_loss and not bad_gradients and later is None:
+    hidden = [
+        parameter.name
+        for parameter, first, last in zip(
+            run.parameters, run.steps[0].parameters, run.steps[-1].parameters, strict=True
+        )
+        if last.weight.nonfinite and not first.weight.nonfinite
+    ]
+    if not bad_loss and not bad_gradients and later is None and not hidden:
         return _swallowed(graph)
+    if not bad_loss and not bad_gradients and run.broke is not None:
+        return _at_a_batch(run, run.broke)
     origin = _forward_origin(graph) if bad_loss else None
     if origin is not None and any(r.weight.nonfinite for _, r in graph.parameters.get(origin, [])):
         origin, bad_gradients = None, []  # its weights are broken already: an earlier step did it
@@ -51,7 +64,9 @@ def non_finite(graph: Graph) -> Finding | None:
             sites=(),
             where="",
             evidence=(Evidence("first step with a non-finite loss", float(later or 0), "step"),),
-            reason=f"The loss is not finite from step {later or 0} on, while the network before training is.",
+            reason=f"The loss is not finite from step {later or 0} on, while the network before training is."
+            if later is not None or not hidden
+            else f"{listed(hidden)} are not finite after the steps, and the loss is: what they make is replaced on the way.",
             advice="Lower the learning rate, or clip the gradient, and look for a division or a logarithm near 0.",
             confidence=0.9,
             sources=("micikevicius2018",),
@@ -59,6 +74,13 @@ def non_finite(graph: Graph) -> Finding | None:
     site, signal = graph.site(origin), graph.reading(origin).signal
     count = (signal.nonfinite if signal is not None else 0) if not backward else len(bad_gradients)
     largest = _largest_input(graph, origin)
+    given = graph.reading(origin).given  # what no site made: targets
+    outside = not backward and given is not None and given.nonfinite > 0
+    enters = (
+        f"{given.nonfinite} of the numbers that enter it from outside the network, as targets do, are not finite."
+        if given is not None and outside
+        else f"what enters it is finite and at most {number(largest)} in magnitude."
+    )
     what = "passes back a gradient that is not finite" if backward else f"makes {count} numbers that are not finite"
     return Finding(
         problem="non-finite",
@@ -73,11 +95,21 @@ def non_finite(graph: Graph) -> Finding | None:
             ),
             Evidence("largest magnitude that enters it", largest, "value"),
         ),
-        reason=f"{site.name} ({site.operation}) {what}; what enters it is finite and at most {number(largest)} in magnitude.",
+        reason=f"{site.name} ({site.operation}) {what}; {enters}",
         advice="Keep its argument away from the singular point (add an epsilon inside a root or a logarithm), mask before, not "
         "after, or use a dtype with more range (bfloat16, float32).",
         confidence=0.95,
         sources=("micikevicius2018",),
+    )
+
+
+def _at_a_batch(run: Run, broke: Step) -> Finding | None:
+    """What the untrained network shows on the batch that broke the training."""
+    found = non_finite(Graph.of(replace(run, steps=(broke,), losses=(), broke=None)))
+    if found is None:
+        return None
+    return replace(
+        found, reason=f"{found.reason} The batch of step {broke.step} does that, to the untrained network too."
     )
 
 

@@ -8,6 +8,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.loops import state_cuts
 from photic.diagnosis.registry import rule
+from photic.diagnosis.severed_ways import by_a_derivative, by_a_function, by_a_sample
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -21,21 +22,28 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
     all comes back, and on the way stands an operation that passes none: `detach()`, `.data`, a block under
     `no_grad`. One without a derivative is `severed-nondifferentiable`. Or their output ends nowhere, and a later layer is fed
     by as many numbers that nothing made: they went through a list, NumPy or `item()`. Or a custom autograd function used them
-    without recording, as a reentrant checkpoint does whose inputs require no gradient. Or a loop detaches its state at every step, so
+    without recording, as a reentrant checkpoint does whose inputs require no gradient, or its backward returns None for the signal
+    that it took. Or trained layers take what `sample()` drew of a distribution that has `rsample()`. Or most of the loss is a
+    derivative that was taken without `create_graph`, so that another term alone is trained. Or a loop detaches its state at every step, so
     that only the last one learns, and the loss does not fall.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 
     False alarms: frozen layers (requires_grad=False), parameters that another way reaches, heads whose output no loss
-    uses, a state that is cut now and then (truncated back-propagation), a value that is only a target of the loss (stop-gradient) are no cut.
+    uses, a state that is cut now and then (truncated back-propagation), a value that is only a target of the loss (stop-gradient), a
+    sample whose log probability is trained (a policy gradient) are no cut.
     """
     cut = find_cut(graph)
+    if (cut is None or "sampled" in graph.site(cut.site).settings) and (sample := by_a_sample(graph)) is not None:
+        return sample
     if cut is None and (trip := round_trip(graph)) is not None:
         return _tripped(graph, trip)
     if cut is None and (state := _each_step(graph, training)) is not None:
         return state
     if cut is None and (hidden := hidden_parameters(graph)):
         return _hidden(hidden)
+    if cut is None and (other := by_a_function(graph) or by_a_derivative(graph, training)):
+        return other
     if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
         return None
     site = graph.site(cut.site)
@@ -63,14 +71,20 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
 def _how(operation: str, under_no_grad: bool) -> str:
     if under_no_grad:
         return f"`{operation}` under no_grad"
-    return {"detach": "`detach()`", "data": "`.data`", "item": "turning it into a plain number"}.get(
-        operation, f"`{operation}`, which passes no gradient,"
-    )
+    words = {
+        "detach": "`detach()`",
+        "data": "`.data`",
+        "item": "turning it into a plain number",
+        "grad": "a derivative taken without `create_graph=True`",
+    }
+    return words.get(operation, f"`{operation}`, which passes no gradient,")
 
 
 def _instead(operation: str) -> str:
     if operation == "item":
         return "add the tensor itself to the loss, and take `item()` only to log."
+    if operation == "grad":
+        return "torch.autograd.grad(..., create_graph=True) gives the derivative a history."
     if operation in ("detach", "data"):
         return "detach only copies that you log."
     return "take the call out of `torch.no_grad()`."

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, find_cut, flat_steps
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
-from photic.diagnosis.words import listed
+from photic.diagnosis.silent import silent_way
+from photic.diagnosis.untaught import untaught_term
+from photic.diagnosis.words import listed, percent
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("paszke2017", "bengio2013"))
-def severed_nondifferentiable(graph: Graph) -> Finding | None:
+def severed_nondifferentiable(graph: Graph, training: Training | None = None) -> Finding | None:
     """An operation that has no derivative, or one that is 0 everywhere, stands on the only way down.
 
     Signs: trainable parameters take part in the output, and on their only way to the loss stands an argmax, a comparison, a
-    conversion to integers or a draw, through which no gradient comes back, or a `round`, `sign` or `floor`, through which
-    exactly 0 comes.
+    conversion to integers or a draw, through which no gradient comes back, or the place that a `max` or `sort` gives beside its
+    values, or a `round`, `sign` or `floor`, through which
+    exactly 0 comes. Or nearly all of the loss is a term with such an operation, and the loss does not fall to half.
 
     Why it matters: no error is raised; the layers below stay as they were initialised.
 
@@ -26,10 +31,19 @@ def severed_nondifferentiable(graph: Graph) -> Finding | None:
     if cut is not None and graph.site(cut.site).operation in NOT_DIFFERENTIABLE:
         index, lost, way = cut.site, cut.parameters, "no gradient at all"
     else:
-        flat = flat_steps(graph)
-        if flat is None:
+        flat, term, place = flat_steps(graph), untaught_term(graph), silent_way(graph) if cut is None else None
+        if flat is not None:
+            index, lost, way = flat.site, flat.parameters, "a gradient of exactly 0"
+        elif place is not None and place.by_place:
+            index, lost, way = place.source, place.parameters, "no gradient at all: a place is a whole number"
+        elif term is not None and graph.site(term.cut).operation != "grad" and not learns(training, 0.5):
+            index, lost, way = (
+                term.cut,
+                term.parameters,
+                f"no gradient of the term that is {percent(term.share)} of the loss",
+            )
+        else:
             return None
-        index, lost, way = flat.site, flat.parameters, "a gradient of exactly 0"
     site = graph.site(index)
     if cut is not None and cut.into_loss_only and cut.site == index:
         return None

@@ -81,7 +81,7 @@ class Smoothed(nn.Module):
 
 @case(
     "neighbours-sixteen-hops", label="rank-collapse", root="", steps=200, fixes=("initial residual", "fewer hops"),
-    source="li2018, on over-smoothing; chen2020, GCNII",
+    source="li2018, on over-smoothing; chen2020gcnii",
     why="Sixteen averages over the neighbours of a small dense graph: all nodes end with the same features, rank 1.0.",
 )  # fmt: skip
 def hops(seed: int, anchor: float = 0.0) -> Setup:

@@ -270,7 +270,7 @@ class Adapted(nn.Module):
 
 @case(
     "adapters-eight-four", label="idle-layer", root="", steps=300, fixes=("alpha / rank",),
-    source="hu2022, section 4.1; common mistake, integer division",
+    source="hu2022lora, section 4.1; common mistake, integer division",
     why="The scaling is alpha // rank = 4 // 8 = 0: the adapters, all that is trained, add nothing; the loss falls by 0.01.",
 )  # fmt: skip
 def adapters(seed: int, scaling: float = 4 // 8) -> Setup:

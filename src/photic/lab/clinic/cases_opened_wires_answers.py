@@ -34,7 +34,7 @@ class Sorted(nn.Module):
 
 
 @case(
-    "sorted-by-length", label="class-prior-only", root="", steps=300,
+    "sorted-by-length", label="mixed-examples", root="", steps=300,
     fixes=("undo the sorting", "enforce_sorted=False"),
     source="common mistake: pack_padded_sequence wants sorted sequences, and the targets stay as they were",
     why="Rows are sorted by length and the targets are not: 98 % of the answers are compared with another "
@@ -67,7 +67,7 @@ class Axes(nn.Module):
 
 
 @case(
-    "axes-of-a-gru", label="class-prior-only", root="layer", steps=300, fixes=("batch_first=True", "transpose"),
+    "axes-of-a-gru", label="mixed-examples", root="layer", steps=300, fixes=("batch_first=True", "transpose"),
     source="common mistake: batch_first; discuss.pytorch.org has many threads on it",
     why="The layer takes the batch for time and time for the batch: the last place of each row, which is "
     "noise, is all it sees.",

@@ -9,7 +9,7 @@ from photic.remedies.registry import remedy
 MOST = 0.5  # of the answers stand in another's place
 
 
-@remedy(treats=("class-prior-only",), changes="function", sources=("paszke2017",), rank=1)
+@remedy(treats=("class-prior-only", "mixed-examples"), changes="function", sources=("paszke2017",), rank=1)
 def answers_in_order(graph: Graph) -> Prescription | str:
     """The model's answers put back into the order of its rows, where its forward takes these in another one.
 

@@ -1,24 +1,22 @@
-"""Recurrent layers that take the batch from the first axis."""
+"""The batch along the first axis of recurrent layers."""
 
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.class_prior_only import turned_axes
+from photic.diagnosis.recurrent import time_first
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("class-prior-only",), changes="function", sources=("paszke2017",), rank=1)
+@remedy(treats=("mixed-examples",), changes="function", sources=("karpathy2019",), rank=0)
 def batch_first(graph: Graph) -> Prescription | str:
-    """`batch_first=True` in the recurrent layers that take the examples for time steps.
+    """Recurrent layers that take the first axis for the batch and the second for time: `batch_first=True`.
 
-    What it changes: which axis is time; the weights stay.
+    What it changes: which axis the layer goes along; the weights stay.
 
-    When not to: where what enters has time first: then what reads the layer's output is wrong.
+    When not to: where what enters has its time along the first axis, as sequences padded that way have.
     """
-    modules = [graph.site(index).module for index in turned_axes(graph)]
-    if not all(modules) or not modules:
-        return "no recurrent layer takes the examples for time steps"
-    return Prescription(
-        batch_first=tuple(dict.fromkeys(modules)), why="the examples lie along the first axis: batch_first=True"
-    )
+    modules = [site.module for site in time_first(graph) if site.module]
+    if not modules:
+        return "no recurrent layer takes the first axis for time"
+    return Prescription(batch_first=tuple(dict.fromkeys(modules)), why="the batch lies along the first axis")

@@ -7,12 +7,15 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 # what decides, and what takes it
-_TAKEN = {"argmax": ("embedding", "one_hot"), **dict.fromkeys(("gt", "ge", "lt", "le"), ("where",))}
+_TAKEN = {
+    **dict.fromkeys(("argmax", "max", "topk", "argmin", "min"), ("embedding", "one_hot")),
+    **dict.fromkeys(("gt", "ge", "lt", "le"), ("where",)),
+}
 
 
 @remedy(treats=("severed-nondifferentiable",), changes="function", sources=("bengio2013",), rank=1)
 def soft_choice(graph: Graph) -> Prescription | str:
-    """What argmax chooses is taken as before, a row of a table or a one of many, and the scores get the gradient of a softmax.
+    """What argmax or argmin chooses is taken as before, a row of a table or a one of many, and the scores get the gradient of a softmax.
 
     What it changes: the gradient alone: that of the rows weighted by the softmax of the scores (straight-through). Of a comparison that
     chooses between two numbers, `where(x > 0, a, b)`: that of a sigmoid.
@@ -23,7 +26,7 @@ def soft_choice(graph: Graph) -> Prescription | str:
     for site in graph.run.sites:
         if site.operation not in _TAKEN or site.phase != "model":
             continue
-        for after in graph.consumers.get(site.order, []):
+        for after in _after(graph, site.order):
             numbers = (
                 graph.site(after).operation != "where" or len(graph.feeders.get(after, [])) == 1
             )  # of no other signal
@@ -34,3 +37,13 @@ def soft_choice(graph: Graph) -> Prescription | str:
     return Prescription(
         choices=tuple(pairs), why="a choice passes no gradient; a softmax or sigmoid of what decides lends its own"
     )
+
+
+def _after(graph: Graph, index: int) -> list[int]:
+    """Return what takes the places that a site gives, past changes of their shape."""
+    found: list[int] = []
+    for after in graph.consumers.get(index, []):
+        site = graph.site(after)
+        reshaped = site.kind == "shape" and site.dtype.startswith("int") and site.operation not in ("where", "one_hot")
+        found += _after(graph, after) if reshaped else [after]
+    return found

@@ -29,5 +29,5 @@ def straight_through(graph: Graph) -> Prescription | str:
         return f"what `{site.operation}` gives is not close to what it takes"
     if any(graph.site(after).operation in _INDEXED for after in graph.consumers.get(site.order, [])):
         return f"what `{site.operation}` gives is an index"
-    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == "model"]
+    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
     return Prescription(straight=tuple(same), why="straight through: the rounding's gradient is taken as 1")

@@ -1,0 +1,57 @@
+"""Breaking: the batch at which a loss stopped being finite, tried on the weights as they were."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from photic.checkups.setup import LossFunction, copy_together
+from photic.probes.audit import measure
+from photic.records.runs import Run, Step
+
+
+def read_break(run: Run, model: nn.Module, loss: LossFunction | None, batches: Sequence[Any]) -> Run:
+    """Return the run with what the untrained network shows on the first of these batches that breaks it.
+
+    A singular point in a formula is met by certain examples, whatever the weights are; where only the weights of later steps
+    break, no batch does that here, and nothing is added.
+    """
+    step = next(
+        (index for index, value in enumerate(run.losses) if not math.isfinite(value)),
+        len(run.losses) + len(batches) - 1,
+    )
+    for place, batch in enumerate(batches):
+        try:
+            twin, twin_loss, _ = copy_together(model, loss, None)
+            seen = measure(twin, batch, twin_loss)
+        except Exception:  # a batch that does not bear it: then nothing is said
+            return run
+        reading = seen.steps[0]
+        if same_sites(run, seen) and _breaks(reading):
+            return dataclasses.replace(run, broke=dataclasses.replace(reading, step=step - len(batches) + 1 + place))
+    return run
+
+
+def hides(start: Run, end: Run) -> bool:
+    """Whether weights that were finite are not finite any more while the loss is: what they make is replaced on the way."""
+    before, after = ([p.weight.nonfinite for p in run.steps[0].parameters] for run in (start, end))
+    return any(after) and not any(before) and end.loss is not None and math.isfinite(end.loss)
+
+
+def same_sites(first: Run, second: Run) -> bool:
+    """Whether two runs made the same operations on the same parameters."""
+    names = [site.name for site in first.sites] == [site.name for site in second.sites]
+    return (
+        names
+        and first.edges == second.edges
+        and [p.name for p in first.parameters] == [p.name for p in second.parameters]
+    )
+
+
+def _breaks(reading: Step) -> bool:
+    bad = any(p.gradient is not None and p.gradient.nonfinite for p in reading.parameters)
+    return bad or (reading.loss is not None and not math.isfinite(reading.loss))

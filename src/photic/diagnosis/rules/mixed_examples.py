@@ -1,0 +1,61 @@
+"""Mixed examples: an axis was taken for another, or rows come back in another order."""
+
+from __future__ import annotations
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
+from photic.diagnosis.recurrent import time_first
+from photic.diagnosis.registry import rule
+from photic.diagnosis.words import percent
+from photic.records.findings import Evidence, Finding
+
+_BETWEEN = ("index_add", "scatter_add", "scatter_reduce", "index_reduce", "segment_reduce", "sparse", "spmm", "addmm")
+
+
+@rule(sources=("karpathy2019",))
+def mixed_examples(
+    graph: Graph, training: Training | None, *, away: float = 0.1, wholly: float = 0.9
+) -> Finding | None:
+    """Where the examples of a batch come in another order, the answers do not come in that order.
+
+    Signs: the answers to a batch in another order differ from the answers in that order by more than `away` of what two examples'
+    answers differ by; in evaluation, and in a network that does not learn. Or by more than `wholly`, whatever was learned (how often
+    the classes come).
+
+    Why it matters: each answer is compared with the target of its own example. Where an axis of the batch was taken for one of time
+    (`batch_first`), `view` stands for `transpose`, or rows come back sorted, the answer belongs to another example.
+
+    False alarms: networks of graphs, whose nodes are the examples, have an order: where nodes are gathered, or the model holds a row
+    for each example, nothing is said. What is taken from the whole batch, as a mean or what examples are compared with, has none.
+    """
+    share = graph.run.mixed
+    if share is None or share < away or training is None or (learns(training) and share < wholly):
+        return None
+    if any(site.operation in _BETWEEN for site in graph.run.sites if site.phase == "model" and site.kind != "weight"):
+        return None
+    recurrent = time_first(graph)
+    place = recurrent[0] if recurrent else None
+    return Finding(
+        problem="mixed-examples",
+        severity="warning",
+        sites=() if place is None else (place.name,),
+        where="" if place is None else place.where,
+        evidence=(
+            Evidence(
+                "answers to another order, away from the answers in that order", share, "of two examples' distance"
+            ),
+        ),
+        reason=(
+            f"Given the same examples in another order, the network does not give the same answers in that order: they lie "
+            f"{percent(share)} as far away as the answers to two examples do, so that what it says of one depends on its neighbours in the batch."
+        ),
+        advice=(
+            f"{place.name} takes the first axis for time: give it batch_first=True, or transpose what enters."
+            if place is not None
+            else "Look for `view` or `reshape` where `transpose` or `permute` is meant, and for rows that were sorted and not put back."
+        ),
+        confidence=0.8,
+        sources=("karpathy2019",),
+        victims=(),
+    )

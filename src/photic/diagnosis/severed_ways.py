@@ -1,0 +1,85 @@
+"""Findings of a severed gradient where no call cuts a way: a backward of one's own, a sample, a derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from photic.diagnosis.evidence import Training
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
+from photic.diagnosis.sampled import sampled_way
+from photic.diagnosis.silent import silent_way
+from photic.diagnosis.untaught import untaught_term
+from photic.diagnosis.words import listed, percent
+from photic.records.findings import Evidence, Finding
+
+
+def by_a_function(graph: Graph) -> Finding | None:
+    """Return the finding where the backward of a custom function returns None for what it takes."""
+    way = silent_way(graph)
+    if way is None or way.by_place:
+        return None
+    taker, source = graph.site(way.taker), graph.site(way.source)
+    return _finding(
+        graph,
+        way.taker,
+        Evidence("trainable parameters without any gradient", float(len(way.parameters)), "tensors"),
+        f"The autograd function `{taker.operation}` at {taker.name} gets a gradient and returns none for what it takes from "
+        f"{source.name}: {listed([p.name for p in way.parameters])} are never trained.",
+        "Return the gradient of every input that the forward uses, in the order of its arguments; `torch.autograd.gradcheck` "
+        "compares it with differences.",
+        graph.ancestors([way.taker]),
+    )
+
+
+def by_a_sample(graph: Graph) -> Finding | None:
+    """Return the finding where trained layers take what `sample()` drew."""
+    sample = sampled_way(graph)
+    if sample is None:
+        return None
+    site, takers = graph.site(sample.draw), [graph.site(index).name for index in sample.takers]
+    return _finding(
+        graph,
+        sample.draw,
+        Evidence("trainable parameters that hear nothing of it", float(len(sample.parameters)), "tensors"),
+        f"{listed(takers)} take what `sample()` drew at {site.name}: it has no history, so {listed([p.name for p in sample.parameters])} "
+        "hear nothing of what is made of it.",
+        "Draw with `rsample()`, whose value moves with the distribution; `sample()` is for actions whose log probability is trained.",
+        graph.ancestors([sample.draw]),
+    )
+
+
+def by_a_derivative(graph: Graph, training: Training | None) -> Finding | None:
+    """Return the finding where most of the loss is a derivative without history, and the loss does not fall to half."""
+    term = untaught_term(graph)
+    if term is None or graph.site(term.cut).operation != "grad" or learns(training, 0.5):
+        return None
+    site = graph.site(term.cut)
+    return _finding(
+        graph,
+        term.cut,
+        Evidence("share of the loss that trains nothing", term.share, "share"),
+        f"{percent(term.share)} of the loss, {graph.site(term.term).name}, is made of the derivative at {site.name}, which was taken without "
+        f"`create_graph=True` and has no history: {listed([p.name for p in term.parameters])} learn of the other terms alone.",
+        "torch.autograd.grad(..., create_graph=True), so that what is made of the derivative can be differentiated too.",
+        graph.ancestors([term.cut]),
+        "raissi2019",
+    )
+
+
+def _finding(
+    graph: Graph, place: int, evidence: Evidence, reason: str, advice: str, below: Iterable[int], *sources: str
+) -> Finding:
+    site = graph.site(place)
+    return Finding(
+        problem="severed-gradient",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(evidence,),
+        reason=reason,
+        advice=advice,
+        confidence=0.95,
+        sources=("paszke2017", *sources),
+        victims=tuple(graph.site(index).name for index in sorted(below) if graph.site(index).kind == "weight"),
+    )

@@ -1,0 +1,70 @@
+"""Mixing: whether answers go with their examples: where a batch comes in another order, they come in that order too."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from photic.probes import batches
+from photic.probes.calls import tensors_in
+from photic.probes.untouched import untouched
+
+FEWEST = 8  # examples
+
+
+def mixing(model: nn.Module, batch: Any) -> float | None:
+    """Return how far the answers to examples in another order are from the answers in that order: 0 not at all, 1 as far as two examples'.
+
+    In evaluation. What an answer takes from the whole batch (its mean, the examples it is compared with) does not depend on their
+    order; what takes the batch for time, cuts it by `view` or sorts its rows does. None where the model holds a row for each example (a
+    graph, whose nodes they are), where batch and output do not go by examples, where the same input gives two answers, or all give one.
+    """
+    inputs, _ = batches.split(batch)
+    lengths = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors_in(inputs)}
+    count = lengths.pop() if len(lengths) == 1 else 0
+    if count < FEWEST or any(tensor.shape[:1] == (count,) for tensor in _held(model)):
+        return None
+    try:
+        with untouched(model), torch.no_grad():
+            model.eval()
+            return _asked(model, inputs, count)
+    except Exception:  # a model that cannot be asked this way is not accused
+        return None
+
+
+def _held(model: nn.Module) -> list[Tensor]:
+    """Return the tensors that the model holds and does not train."""
+    kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    return [*kept, *model.buffers()]
+
+
+def _asked(model: nn.Module, inputs: Any, count: int) -> float | None:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    plain = torch.arange(count)
+    asked = enumerate((plain, plain, order))
+    before, again, other = (_answer(model, inputs, places, seed) for seed, places in asked)
+    if before is None or other is None or not torch.equal(before, again):
+        return None
+    between = float((before - before.mean(0)).double().norm()) * 2.0**0.5
+    away = float((other - before[order]).double().norm())
+    return away / between if between > 1e-5 * float(before.double().norm()) and math.isfinite(away) else None
+
+
+def _answer(model: nn.Module, inputs: Any, places: Tensor, seed: int) -> Any:
+    torch.manual_seed(seed)
+    found = batches.call(model, _rows(inputs, places))
+    output = next((t for t in tensors_in(found) if t.is_floating_point()), None)
+    return output if output is not None and output.ndim and len(output) == len(places) else None
+
+
+def _rows(value: Any, places: Tensor) -> Any:
+    if isinstance(value, Tensor):
+        return value[places.to(value.device)]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_rows(item, places) for item in value)  # pyright: ignore
+    if isinstance(value, dict):
+        return {key: _rows(item, places) for key, item in value.items()}  # pyright: ignore
+    return value
