@@ -115,7 +115,7 @@ def _checked(
         else:
             run = _trained(model, itertools.chain([first], stream), first, loss, optimizer, steps, notes, tell)
     if steps == LONG:
-        run = dataclasses.replace(run, mixed=mixing(model, first))
+        run = dataclasses.replace(run, mixed=mixing(model, first), moved_answers=moved_answers(model, first))
     tell("diagnosis", 0.95)
     prediction = predict_run(run)
     return Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))
@@ -201,8 +201,6 @@ def _trained(
             notes.append("the network ran other operations after training, so only the first step is shown in full")
     untrained, constant = _untrained(model, loss, latest, steps)
     run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained, constant=constant)
-    if not learns(training(Case(run, None))):
-        run = dataclasses.replace(run, moved_answers=moved_answers(twin, first))
     return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
 
 

@@ -22,7 +22,6 @@ def class_prior_only(
     alike: float = 0.02,
     still: float = 0.1,
     fewest: int = 150,
-    moved: float = 0.5,
     follow: float = 0.95,
 ) -> Finding | None:
     """The loss has fallen to what the frequency of the classes gives and stays there: the outputs do not depend on the inputs.
@@ -30,8 +29,7 @@ def class_prior_only(
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
     than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
-    mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or at least
-    `moved` of the answers come in the place of another example's: rows were sorted, and not put back. Or the weights of the classes
+    mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
     round.
 
@@ -47,8 +45,6 @@ def class_prior_only(
         return _alike(graph, one, training)
     if not learns(training) and (away := centred_away(graph)):
         return _centred(graph, away[0], training)
-    if (graph.run.moved_answers or 0.0) >= moved and not learns(training):
-        return _shuffled(graph, graph.run.moved_answers or 0.0, training)
     if (slope := weights_with_counts(graph, follow)) is not None:
         return _inverted(graph, slope)
     if training.steps < fewest:
@@ -131,24 +127,6 @@ def _centred(graph: Graph, away: tuple[int, int | None], training: Training) -> 
             f"({number(0.0 if signal is None else signal.rms)}), so the layers above hear nothing, and the loss stands at {number(training.last)}."
         ),
         advice="Put an activation between the normalisation and the mean, or normalise over the examples (BatchNorm).",
-        confidence=0.95,
-        sources=("glorot2010",),
-    )
-
-
-def _shuffled(graph: Graph, share: float, training: Training) -> Finding:
-    places = [graph.site(index) for index in graph.run.outputs]
-    return Finding(
-        problem="class-prior-only",
-        severity="warning",
-        sites=tuple(site.name for site in places),
-        where=places[0].where if places else "",
-        evidence=(Evidence("share of examples whose answer comes in another's place", share, "share"),),
-        reason=(
-            f"The answers come in another order than the examples: {percent(share)} of them stand in the place of another's, and are compared "
-            f"with its target; the loss stands at {number(training.last)}."
-        ),
-        advice="Put the answers back into the order of the rows (output[order.argsort()]), or pack with enforce_sorted=False.",
         confidence=0.95,
         sources=("glorot2010",),
     )
