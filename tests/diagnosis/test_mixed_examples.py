@@ -129,9 +129,9 @@ def test_batch_first_cures_a_layer_that_took_the_batch_for_time_and_is_refused_e
     assert treatment.remedy == "batch-first" and "batch_first=True" in treatment.paste, treatment.report()
 
 
-def test_what_does_not_bring_the_rows_back_is_no_cure() -> None:
+def test_nothing_but_what_brings_the_rows_back_is_a_cure() -> None:
     treatment = photic.treat(Sorted, FLAT, F.cross_entropy, optimizer=adam, steps=60)
-    assert not treatment.accepted, treatment.report()
+    assert treatment.remedy in ("", "answers-in-order"), treatment.report()
 
 
 def test_what_is_made_with_its_batch_first_needs_no_remedy() -> None:
