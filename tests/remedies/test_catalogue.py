@@ -53,7 +53,7 @@ def treated(name: str) -> Treatment:
         ("hinge-beyond-margin", "unlimited-loss"),
         ("constant-weights", "he"),
         ("bfloat16-weights", "single-precision"),
-        ("attention-without-skips", "block-connections"),
+        pytest.param("attention-without-skips", "block-connections", marks=pytest.mark.slow),
         ("no-epsilon", "adam-epsilon"),
     ],
 )

@@ -167,12 +167,6 @@ def test_a_mean_is_taken_of_what_was_not_centred() -> None:
     assert isinstance(prescribed("uncentred-mean", Averaged(last=False), tones), str)
 
 
-def test_the_batch_is_taken_from_the_first_axis() -> None:
-    found = treated(lambda: Recurrent(batch_first=False), tones, steps=200)
-    assert found.remedy == "batch-first" and "batch_first=True" in found.paste
-    assert isinstance(prescribed("batch-first", Recurrent(batch_first=True), tones), str)
-
-
 def test_answers_are_put_back_into_the_order_of_their_rows() -> None:
     found = treated(lambda: Ordered(back=False), words)
     assert found.remedy == "answers-in-order"

@@ -64,7 +64,7 @@ def cured(name: str, monkeypatch: pytest.MonkeyPatch, *given: Any, **options: An
         ("forgetful-lstm", "forget-bias"),
         ("relu-recurrence-half", "identity-recurrence"),
         ("half-tiny-loss", "bfloat16"),
-        ("post-norm-16-no-warm-up", "pre-norm"),
+        pytest.param("post-norm-16-no-warm-up", "pre-norm", marks=pytest.mark.slow),
         pytest.param("post-norm-16-no-warm-up", "deepnorm", marks=pytest.mark.slow),
         ("residual-without-norm", "skip-init"),
         ("residual-without-norm", "rms-normalisation"),
