@@ -49,7 +49,6 @@ from tests.diagnosis.held import (
 from tests.diagnosis.held_answers import (
     Averaged,
     Ordered,
-    Recurrent,
     Views,
     alike_and_named,
     tones,
