@@ -59,4 +59,8 @@ def saturated_gates(graph: Graph, *, share: float = 0.6, spread: float = 6.0, en
 
 
 def _multiplies(graph: Graph, index: int) -> bool:
-    return any(graph.site(after).operation in ("mul", "addcmul", "lerp") for after in graph.consumers.get(index, []))
+    """Whether it multiplies a signal of the model; probabilities times a target, in a loss of overlaps, are no gate."""
+    after = [graph.site(taker) for taker in graph.consumers.get(index, [])]
+    return graph.site(index).phase == "model" and any(
+        site.phase == "model" and site.operation in ("mul", "addcmul", "lerp") for site in after
+    )
