@@ -71,14 +71,14 @@ def test_answers_that_belong_to_other_examples_are_found(build: Any, batches: An
 @pytest.mark.parametrize("build", [lambda: Reader(batch_first=True), lambda: Folded(view=False)])
 def test_the_same_networks_with_their_axes_right_are_not(build: Any) -> None:
     model = seeded(build)
-    assert mixing(model, FIRST[0]) == pytest.approx(0.0, abs=1e-5)
+    assert mixing(model, FIRST[0]).mixed == pytest.approx(0.0, abs=1e-5)
     assert "mixed-examples" not in problems(model, FIRST)
 
 
 def test_batch_normalisation_does_not_mix_while_it_evaluates() -> None:
     model = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, 3))
     running = model.get_buffer("1.running_mean").clone()
-    assert mixing(model, FLAT[0]) == pytest.approx(0.0, abs=1e-5)
+    assert mixing(model, FLAT[0]).mixed == pytest.approx(0.0, abs=1e-5)
     assert model.training and torch.equal(model.get_buffer("1.running_mean"), running)
 
 
@@ -94,7 +94,7 @@ def test_a_graph_whose_nodes_are_the_examples_is_not_asked() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.layer(self.near @ x)
 
-    assert mixing(Nodes(), FLAT[0]) is None
+    assert mixing(Nodes(), FLAT[0]).mixed is None
 
 
 def test_what_every_answer_takes_from_the_whole_batch_has_no_order() -> None:
@@ -107,7 +107,7 @@ def test_what_every_answer_takes_from_the_whole_batch_has_no_order() -> None:
             x = self.layer((x - x.mean(0)) / x.std(0))
             return x + torch.softmax(x @ x.mT, 1) @ x
 
-    assert mixing(Standardised(), FLAT[0]) == pytest.approx(0.0, abs=1e-5)
+    assert mixing(Standardised(), FLAT[0]).mixed == pytest.approx(0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("answer", [lambda x: x.sum(), lambda x: x + torch.randn(1), lambda x: x[:3]])
@@ -120,7 +120,7 @@ def test_who_cannot_be_asked_is_not_accused(answer: Any) -> None:
             return answer(x * (1.0 if x.shape[1] > 100 else float(self.calls)))
 
     state = torch.random.get_rng_state()
-    assert mixing(Odd(), FLAT[0]) is None
+    assert mixing(Odd(), FLAT[0]).mixed is None
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -33,7 +33,6 @@ from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
-from photic.probes.row_order import moved_answers
 from photic.probes.stretching import stretched
 from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
@@ -115,7 +114,8 @@ def _checked(
         else:
             run = _trained(model, itertools.chain([first], stream), first, loss, optimizer, steps, notes, tell)
     if steps == LONG:
-        run = dataclasses.replace(run, mixed=mixing(model, first), moved_answers=moved_answers(model, first))
+        order = mixing(model, first)
+        run = dataclasses.replace(run, mixed=order.mixed, moved_answers=order.moved)
     tell("diagnosis", 0.95)
     prediction = predict_run(run)
     return Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))
@@ -173,13 +173,7 @@ def _trained(
         leftover = min(leftover, _leftover(setup))
         try:
             losses += train(setup, stream, 1)
-        except Exception as error:
-            if not math.isfinite(losses[-1]):  # who checks what he is given, as torch.distributions does, refuses nan
-                notes.append(f"{type(error).__name__} in step {done + 1}, after a loss that is not finite")
-                return read_break(dataclasses.replace(run, losses=tuple(losses)), model, loss, breaking)
-            if not isinstance(error, RuntimeError):
-                raise
-            # torch's own: what the first step left behind stops the second
+        except RuntimeError as error:  # torch's own: what the first step left behind stops the second
             return dataclasses.replace(run, losses=tuple(losses), stopped=_broken(done, error))
         if not breaking and not math.isfinite(losses[-1]):
             breaking = list(latest)[-2:]

@@ -39,9 +39,8 @@ def loops(graph: Graph) -> list[Loop]:
     """Return the recurrences of a network; of several parameters that are used together the first stands for all."""
     found: list[Loop] = []
     seen: set[int] = set()
-    answering = set(graph.run.outputs) | graph.ancestors(
-        graph.run.outputs
-    )  # not what makes another form of a parameter
+    # What only makes another form of a parameter leads to no output.
+    answering = set(graph.run.outputs) | graph.ancestors(graph.run.outputs)
     for parameter in graph.run.parameters:
         sites = tuple(site for site in parameter.sites if site in answering and graph.site(site).phase == "model")
         if len(sites) < FEWEST or seen & set(sites):

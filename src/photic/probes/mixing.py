@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,26 +14,42 @@ from photic.probes.calls import tensors_in
 from photic.probes.untouched import untouched
 
 FEWEST = 8  # examples
+_COMPARED = 64  # answers are looked for among those of all examples
+_SAME = 1e-4  # of an answer's size: a product of another order of rows rounds otherwise
 
 
-def mixing(model: nn.Module, batch: Any) -> float | None:
-    """Return how far the answers to examples in another order are from the answers in that order: 0 not at all, 1 as far as two examples'.
+@dataclass(frozen=True)
+class Order:
+    """What another order of a batch shows.
+
+    Attributes:
+        mixed: how far the answers to it are from the answers in that order: 0 not at all, 1 as far as two examples'; None unknown.
+        moved: share of answers that are another example's; None where some are nobody's.
+    """
+
+    mixed: float | None = None
+    moved: float | None = None
+
+
+def mixing(model: nn.Module, batch: Any) -> Order:
+    """Return how the answers to a batch in another order go with its examples.
 
     In evaluation. What an answer takes from the whole batch (its mean, the examples it is compared with) does not depend on their
-    order; what takes the batch for time, cuts it by `view` or sorts its rows does. None where the model holds a row for each example (a
-    graph, whose nodes they are), where batch and output do not go by examples, where the same input gives two answers, or all give one.
+    order; what takes the batch for time, cuts it by `view` or sorts its rows does. Nothing is told where the model holds a row for each
+    example (a graph, whose nodes they are), where batch and output do not go by examples, where the same input gives two answers, or
+    all give one.
     """
     inputs, _ = batches.split(batch)
     lengths = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors_in(inputs)}
     count = lengths.pop() if len(lengths) == 1 else 0
     if count < FEWEST or any(tensor.shape[:1] == (count,) for tensor in _held(model)):
-        return None
+        return Order()
     try:
         with untouched(model), torch.no_grad():
             model.eval()
             return _asked(model, inputs, count)
     except Exception:  # a model that cannot be asked this way is not accused
-        return None
+        return Order()
 
 
 def _held(model: nn.Module) -> list[Tensor]:
@@ -41,23 +58,32 @@ def _held(model: nn.Module) -> list[Tensor]:
     return [*kept, *model.buffers()]
 
 
-def _asked(model: nn.Module, inputs: Any, count: int) -> float | None:
+def _asked(model: nn.Module, inputs: Any, count: int) -> Order:
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     plain = torch.arange(count)
     asked = enumerate((plain, plain, order))
     before, again, other = (_answer(model, inputs, places, seed) for seed, places in asked)
-    if before is None or other is None or not torch.equal(before, again):
-        return None
-    between = float((before - before.mean(0)).double().norm()) * 2.0**0.5
-    away = float((other - before[order]).double().norm())
-    return away / between if between > 1e-5 * float(before.double().norm()) and math.isfinite(away) else None
+    if before is None or again is None or other is None or not torch.equal(before, again):
+        return Order()
+    wanted = before[order]
+    between = float((before - before.mean(0)).norm()) * 2.0**0.5
+    away = float((other - wanted).norm())
+    if not between > 1e-5 * float(before.norm()) or not math.isfinite(away):
+        return Order()
+    near = _SAME * float(before.abs().max())
+    of_others = torch.cdist(other[:_COMPARED], before, p=math.inf).amin(1) <= near
+    own = (other - wanted).abs().amax(1)[:_COMPARED] <= near
+    return Order(away / between, float((~own).double().mean()) if bool(of_others.all()) else None)
 
 
-def _answer(model: nn.Module, inputs: Any, places: Tensor, seed: int) -> Any:
+def _answer(model: nn.Module, inputs: Any, places: Tensor, seed: int) -> Tensor | None:
+    """Return the answers, one row each."""
     torch.manual_seed(seed)
     found = batches.call(model, _rows(inputs, places))
     output = next((t for t in tensors_in(found) if t.is_floating_point()), None)
-    return output if output is not None and output.ndim and len(output) == len(places) else None
+    if output is None or not output.ndim or len(output) != len(places):
+        return None
+    return output.detach().double().cpu().reshape(len(output), -1)
 
 
 def _rows(value: Any, places: Tensor) -> Any:

@@ -103,9 +103,8 @@ class Arm:
 
     def _evaluated(self) -> tuple[float, ...]:
         """Return the user's own loss on each held-back batch; the treated one where their own has no finite value."""
-        with seeded(
-            self._seed
-        ):  # a model may draw in its forward: for all arms the same, and not from the user's generator
+        # A model may draw in its forward: for all arms the same, and not from the user's generator.
+        with seeded(self._seed):
             return tuple(map(self._own_loss, self._material.held_back))
 
     def _own_loss(self, batch: Any) -> float:

@@ -112,11 +112,12 @@ class Crew:
         self.material, self.rungs, self.score = material, tuple(rungs), score
         self.at_once, self.shelf, self.told, self.over = at_once, shelf, told, over
         self.members: list[Member] = []
+        self.apart = 0  # training steps that were made beside the arms
 
     @property
     def trained(self) -> int:
-        """Training steps of all arms so far, those of range tests included."""
-        return sum(len(m.course.losses) + m.course.searched for m in self.members if m.course is not None)
+        """Training steps so far: of all arms, those of range tests included, and beside them."""
+        return self.apart + sum(len(m.course.losses) + m.course.searched for m in self.members if m.course is not None)
 
     def enlist(self, name: str, prescription: Prescription | None, seed: int) -> Member:
         """Return a new member; it is made when it is first put to work."""

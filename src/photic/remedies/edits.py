@@ -15,11 +15,8 @@ _CLASSES = {
     "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU", "softplus": "Softplus", "mish": "Mish",
     "softmax": "Softmax", "log_softmax": "LogSoftmax",
 }  # fmt: skip
-OF_TORCH = (
-    "tanh",
-    "relu",
-    "sigmoid",
-)  # `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone
+# `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone.
+OF_TORCH = ("tanh", "relu", "sigmoid")
 
 
 class ActivationEdit(cst.CSTTransformer):

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
-_PARENT: Any = torch.autograd.Function.__mro__[
-    1
-]  # whose `apply` every function's ends in, also one that was kept under a name
+# The class whose `apply` every function's ends in, also one that was kept under a name.
+_PARENT: Any = torch.autograd.Function.__mro__[1]
 
 
 class Differentiated:

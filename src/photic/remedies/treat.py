@@ -202,9 +202,15 @@ def treat(
         told=say,
         over=over,
     ) as crew:
-        search = Search(
-            crew, problems, seeds, thorough, lambda given: _unsteady(material, given, max(seeds) + 1, steps)
-        )
+
+        def unsteady(prescription: Prescription) -> str:
+            losses = _on_own_batches(material, prescription, max(seeds) + 1, steps)
+            crew.apart += len(losses)
+            if not math.isfinite(losses[-1]):
+                return f"{UNSTEADY}: on batches that are drawn anew the training broke off at step {len(losses)}"
+            return wild(losses, losses[0])
+
+        search = Search(crew, problems, seeds, thorough, unsteady)
         search.run(chosen, others)
     trials = (
         _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
@@ -243,14 +249,11 @@ def treat(
     return Treatment(record, material, search.prescriptions)
 
 
-def _unsteady(material: Material, prescription: Prescription, seed: int, steps: int) -> str:
-    """Train with a prescription on the user's own batches, as they come, and say in what way that is not steady; '' where it is."""
+def _on_own_batches(material: Material, prescription: Prescription, seed: int, steps: int) -> list[float]:
+    """Train with a prescription on the user's own batches, as they come, and return the losses."""
     setup = treated_setup(material, prescription, seed=seed)
     with seeded(seed):
-        losses = train(setup, endless(material.batches), steps)
-    if not math.isfinite(losses[-1]):
-        return f"{UNSTEADY}: on batches that are drawn anew the training broke off at step {len(losses)}"
-    return wild(losses, losses[0])
+        return train(setup, endless(material.batches), steps)
 
 
 def _seconds(material: Material, steps: int) -> float:

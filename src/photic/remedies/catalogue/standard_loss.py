@@ -6,7 +6,7 @@ from photic.diagnosis.graph import Graph
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
-STANDARD = ("cross_entropy", "nll_loss", "mse_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+STANDARD = ("cross_entropy", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits")
 
 
 @remedy(
@@ -26,7 +26,7 @@ def standard_loss(graph: Graph) -> Prescription | str:
     if not own:
         return "there is no loss function apart from the model"
     squared = own[0].operation == "mse_loss" and _probabilities(graph)
-    if len(own) == 1 and own[0].operation in STANDARD[:3] + STANDARD[4:] and not squared:
+    if len(own) == 1 and own[0].operation in STANDARD and not squared:
         return f"{own[0].operation} is a standard loss"
     return Prescription(standard_loss=True, why="a loss that keeps a slope wherever the outputs are")
 

@@ -43,7 +43,6 @@ def _terms(graph: Graph, index: int) -> list[float]:
     one, other = values
     if not negative:
         return [one, other]
-    turned = abs(other - one - whole.mean) < abs(
-        one - other - whole.mean
-    )  # feeders come in the order in which they ran
+    # Feeders come in the order in which they ran, which need not be that of the arguments.
+    turned = abs(other - one - whole.mean) < abs(one - other - whole.mean)
     return [-one, other] if turned else [one, -other]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests import zoo
-from tests.diagnosis.test_mended_wires import alarms, check
+from tests.diagnosis.test_unseen_cuts import alarms, check
 from tests.zoo import seeded
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import photic
 from tests import zoo
-from tests.diagnosis.test_mended_wires import alarms, check
-from tests.diagnosis.test_mended_wires_terms import scored
+from tests.diagnosis.test_unseen_cuts import alarms, check
+from tests.diagnosis.test_untaught_terms import scored
 from tests.zoo import seeded
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
-from tests.diagnosis import test_mended_wires as sick
-from tests.diagnosis import test_mended_wires_finite as breaking
-from tests.diagnosis import test_mended_wires_terms as terms
+from tests.diagnosis import test_breaking_batches as breaking
+from tests.diagnosis import test_unseen_cuts as sick
+from tests.diagnosis import test_untaught_terms as terms
 from tests.remedies.test_structure import CATALOGUE, cured, digits, prescribed
 
 
@@ -44,7 +44,7 @@ def plain() -> nn.Module:
     ],
 )
 def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)
+    assert cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150).accepted
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest
 def test_a_term_or_a_code_is_trained_again(
     name: str, build: Any, loss: Any, batches: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cured(name, monkeypatch, build, batches(), loss, optimizer=adam, steps=150)
+    assert cured(name, monkeypatch, build, batches(), loss, optimizer=adam, steps=150).accepted
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_term_or_a_code_is_trained_again(
     ],
 )
 def test_nothing_is_prescribed_where_nothing_is_cut(name: str) -> None:
-    refused(name, plain())
+    assert refused(name, plain())
 
 
 def test_a_plain_function_keeps_the_value_and_has_the_gradient_of_a_whole_backward() -> None:
@@ -103,7 +103,7 @@ def test_a_plain_function_keeps_the_value_and_has_the_gradient_of_a_whole_backwa
 
 
 def test_a_plain_function_is_not_prescribed_where_the_backward_is_whole() -> None:
-    refused("plain-function", sick.Functional(sick.DoubledWhole))
+    assert refused("plain-function", sick.Functional(sick.DoubledWhole)) == "no autograd function passes nothing back"
 
 
 def test_a_path_gives_the_value_of_the_sample_and_the_slope_of_rsample() -> None:
@@ -126,7 +126,8 @@ def test_a_path_gives_the_value_of_the_sample_and_the_slope_of_rsample() -> None
 
 
 def test_no_path_is_prescribed_for_an_action() -> None:
-    refused("pathwise-sample", terms.Acting(), terms.rewarded, terms.to_itself()[0])
+    said = refused("pathwise-sample", terms.Acting(), terms.rewarded, terms.to_itself()[0])
+    assert said == "no trained layer takes a sample that could have a path"
 
 
 def test_soft_ranks_keep_the_ranks_and_push_a_number_upwards() -> None:
@@ -149,7 +150,7 @@ def test_no_soft_ranks_for_an_order_that_is_only_used_to_sort() -> None:
     def sorted_loss(output: Tensor, target: Tensor) -> Tensor:
         return (output[output[:, 0].argsort()] - output.mean(0)).abs().mean() + F.cross_entropy(output, target)
 
-    refused("soft-ranks", plain(), sorted_loss)
+    assert refused("soft-ranks", plain(), sorted_loss) == "no ranks are made by sorting twice"
 
 
 def steady() -> list[Any]:
@@ -163,9 +164,10 @@ def steady() -> list[Any]:
 
 @pytest.mark.parametrize("hand", [sick.by_data, sick.by_copy, sick.by_copy_of_data])
 def test_written_weights_are_handed_over(hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cured(
+    treatment = cured(
         "handed-weights", monkeypatch, lambda: sick.Written(hand), steady(), F.cross_entropy, optimizer=adam, steps=100
     )
+    assert "torch.func.functional_call" in treatment.paste
 
 
 def test_handed_weights_keep_the_value_and_give_the_gradient_of_a_call() -> None:
@@ -204,7 +206,8 @@ def points() -> list[Any]:
 
 
 def test_a_soft_place_cures(monkeypatch: pytest.MonkeyPatch) -> None:
-    cured("soft-place", monkeypatch, Pointing, points(), F.mse_loss, optimizer=adam, steps=150)
+    treatment = cured("soft-place", monkeypatch, Pointing, points(), F.mse_loss, optimizer=adam, steps=150)
+    assert "value = scores.softmax(1) @ grid" in treatment.paste
 
 
 def test_a_soft_place_is_the_mean_of_the_places() -> None:
@@ -222,7 +225,7 @@ def test_a_soft_place_is_the_mean_of_the_places() -> None:
 
 
 def test_no_soft_place_for_a_name() -> None:
-    refused("soft-place", sick.Spoken(values=False))
+    assert refused("soft-place", sick.Spoken(values=False))
 
     class Named(nn.Module):
         def __init__(self) -> None:
@@ -232,7 +235,7 @@ def test_no_soft_place_for_a_name() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.head(self.table((self.score(x).argmax(1) + 1) % 6))
 
-    refused("soft-place", Named())
+    assert refused("soft-place", Named()) == "no numbers are computed from the place alone"
 
 
 class Chosen(nn.Module):
@@ -295,4 +298,4 @@ class Kept(sick.Functional):
 
 @pytest.mark.parametrize("build", [lambda: sick.Functional(Apart), lambda: Kept(sick.Doubled)], ids=["apart", "kept"])  # type: ignore[arg-type]
 def test_a_plain_function_is_found_in_whatever_form_it_is_called(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cured("plain-function", monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)
+    assert cured("plain-function", monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150).accepted
