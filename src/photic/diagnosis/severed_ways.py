@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.handed_none import silent_way
 from photic.diagnosis.learning import learns
 from photic.diagnosis.sampled import sampled_way
-from photic.diagnosis.silent import silent_way
 from photic.diagnosis.untaught import untaught_term
 from photic.diagnosis.words import listed, percent
 from photic.records.findings import Evidence, Finding

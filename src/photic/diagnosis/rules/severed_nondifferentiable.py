@@ -5,9 +5,9 @@ from __future__ import annotations
 from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, find_cut, flat_steps
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.handed_none import silent_way
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
-from photic.diagnosis.silent import silent_way
 from photic.diagnosis.untaught import untaught_term
 from photic.diagnosis.words import listed, percent
 from photic.records.findings import Evidence, Finding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.silent import silent_way
+from photic.diagnosis.handed_none import silent_way
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
