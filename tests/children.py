@@ -54,7 +54,10 @@ def run(command: Sequence[str], *, cwd: Path | None = None, **environment: str) 
 def _server() -> str:
     """Start the server and return its address; it ends when its input does, with this process."""
     address = str(Path(tempfile.mkdtemp(prefix="photic-children-")) / "socket")
-    server = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # Libraries start their threads when they are imported: before a fork there may be one alone.
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, address]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=alone)
     assert server.stdout is not None and server.stdout.readline() == b"ready\n"
     atexit.register(server.communicate)
     return address

@@ -19,6 +19,7 @@ from photic.records.findings import Diagnosis
 from photic.remedies.carry_out import carry_out
 from photic.remedies.course import Course, HeldBack
 from photic.remedies.material import Material
+from photic.remedies.patch import pasted
 from photic.remedies.prescription import Prescription
 from photic.remedies.standard_loss import StandardLoss
 from photic.remedies.stepping import change_optimizer
@@ -359,3 +360,20 @@ def test_a_network_that_learns_little_is_treated_only_where_it_learns_far_better
     treatment = treat(Layers, BATCHES, F.cross_entropy, optimizer=slow, steps=150)
     assert treatment.remedy.startswith("tested-learning-rate"), treatment.report()
     assert treat(Layers, BATCHES, F.cross_entropy, optimizer=adam, steps=150).remedy == ""
+
+
+def test_who_answers_the_mean_of_the_targets_is_judged_on_the_held_back_batches() -> None:
+    material = Material.collect(Layers, numbers(), F.l1_loss, adam, steps=40)
+    mean = torch.cat([y for _, y in material.training]).mean(0)
+    wanted = sum(float((mean - y).abs().mean()) for _, y in material.held_back) / len(material.held_back)
+    assert material.constant == pytest.approx(wanted)
+    assert Material.collect(Layers, BATCHES, F.cross_entropy, adam, steps=40).constant is None
+
+
+def test_what_a_loop_does_at_each_turn_is_said_once() -> None:
+    graph = graph_of(seeded(Steps), F.cross_entropy)
+    prescription = CATALOGUE["smaller-branches"].prescribe(graph)
+    assert isinstance(prescription, Prescription)
+    (why, line) = pasted(prescription, graph.run).splitlines()
+    assert why.startswith("# 24 branches") and line.startswith("# /add#1 (")
+    assert line.endswith("multiply what /relu#1 gives to it by 0.0417  # and 23 times more, at each turn")

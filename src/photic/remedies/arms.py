@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from photic.checkups.setup import Generators, generators, restore, seeded
 from photic.checkups.training import evaluate, train
 from photic.diagnosis.diagnose import diagnose
-from photic.diagnosis.evidence import chance, spread_of_targets
+from photic.diagnosis.evidence import chance
 from photic.probes.audit import measure
+from photic.probes.batches import split
 from photic.records.findings import Diagnosis
+from photic.records.runs import Run
 from photic.remedies.carry_out import changes_loss
 from photic.remedies.course import Course, HeldBack
 from photic.remedies.material import Material
@@ -111,10 +113,16 @@ class Arm:
         own = evaluate(self._setup.model, self._material.loss, [batch]) if self._other_loss else math.nan
         return own if math.isfinite(own) else evaluate(self._setup.model, self._setup.loss, [batch])
 
+    def _constant(self, run: Run) -> float | None:
+        """Return the loss of who answers the mean of the targets, where one number is answered to each of the target's."""
+        targets = split(self._material.training[0])[1]
+        shapes = {run.sites[index].shape for index in run.outputs}
+        return self._material.constant if isinstance(targets, Tensor) and shapes == {tuple(targets.shape)} else None
+
     def _diagnosis(self) -> Diagnosis:
         setup = self._setup
         run = measure(setup.model, self._material.training[0], setup.loss, optimizer=setup.optimizer)
-        self._chance = None if self._other_loss else chance(run) or spread_of_targets(run)
+        self._chance = None if self._other_loss else chance(run) or self._constant(run)
         return diagnose(run, predict_run(run))
 
 

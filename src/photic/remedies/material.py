@@ -7,8 +7,10 @@ import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from photic.checkups.setup import (
@@ -22,6 +24,7 @@ from photic.checkups.setup import (
     seeded,
 )
 from photic.checkups.training import evaluate
+from photic.probes import batches as batch_forms
 from photic.probes.calls import tensors_in
 
 HELD_BACK = 8
@@ -82,6 +85,19 @@ class Material:
     def shared(self) -> bool:
         """Whether the only batch is trained on and judged by."""
         return len(self.training) == 1 == len(self.held_back) and self.training[0] is self.held_back[0]
+
+    @cached_property
+    def constant(self) -> float | None:
+        """Loss on the held-back batches of who answers the mean of the training targets to every example; None unless these are numbers."""
+        known, asked = ([batch_forms.split(batch)[1] for batch in part] for part in (self.training, self.held_back))
+        if self.loss is None or not all(isinstance(y, Tensor) and y.is_floating_point() for y in (*known, *asked)):
+            return None
+        try:
+            mean = torch.cat(known).mean(0, keepdim=True)
+            values = [float(batch_forms.scalar_loss(mean.expand_as(y), y, self.loss, 0)) for y in asked]
+        except Exception:  # a loss that takes other answers
+            return None
+        return sum(values) / len(values)
 
     def fresh(self, seed: int) -> Setup:
         """Return a fresh, untrained set-up. Where `build` seeds itself, `seed` changes nothing in the weights."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,7 +189,19 @@ def pasted(prescription: Prescription, run: Run) -> str:
     if prescription.drawn:
         said += weight_lines(prescription, None, "model")[1:]
     places = {site.name: site.where for site in run.sites if site.where}
-    return "\n".join(_placed(line, places) for line in said) + "\n"
+    return "\n".join(_once([_placed(line, places) for line in said])) + "\n"
+
+
+def _once(lines: list[str]) -> list[str]:
+    """Say once what comes again for each turn of a loop: comments one after the other that differ in the numbers of their sites alone."""
+    said: list[str] = []
+    for _, group in itertools.groupby(lines, lambda line: re.sub(r"#\d+", "", line) if line.startswith("# ") else line):
+        first, *more = group
+        if more and first.startswith("# "):
+            said.append(f"{first}  # and {len(more)} times more, at each turn")
+        else:
+            said += [first, *more]
+    return said
 
 
 def _placed(line: str, places: dict[str, str]) -> str:
