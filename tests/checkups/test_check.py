@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import photic
 from photic.checkups.check import check
@@ -130,3 +130,31 @@ def test_batches_of_unlike_difficulty_do_not_look_like_learning() -> None:
     checkup = check(model, batches, F.cross_entropy, torch.optim.Adam(model.parameters(), 1e-8))
     assert checkup.run.losses[0] > 2 * checkup.run.losses[-1]
     assert "stalled-training" in [finding.problem for finding in checkup.findings]
+
+
+class Spectral(nn.Module):
+    """A layer in Fourier space, whose weights are complex."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.out = nn.Linear(1, 8), nn.Linear(8, 3)
+        self.modes = nn.Parameter(torch.randn(8, 8, 6, dtype=torch.cfloat) / 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        modes = torch.fft.rfft(self.up(x).transpose(1, 2))
+        mixed = torch.zeros_like(modes)
+        mixed[:, :, :6] = torch.einsum("bix,iox->box", modes[:, :, :6], self.modes)
+        return self.out(torch.relu(torch.fft.irfft(mixed, n=x.shape[1])).mean(-1))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
+def test_a_network_with_complex_weights_is_checked(kind: type[torch.optim.Optimizer]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Spectral()
+        x = torch.randn(64, 20, 1)
+    batch = (x, (x.squeeze(-1) * torch.arange(20).cos()).sum(1).gt(0).long())
+    found = photic.check(model, [batch] * 4, F.cross_entropy, kind(model.parameters(), lr=1e-2))
+    assert len(found.run.losses) >= 20 and found.run.losses[-1] < found.run.losses[0]
+    (row,) = [index for index, p in enumerate(found.run.parameters) if p.name == "modes"]
+    assert 0.0 < found.run.steps[0].parameters[row].update_ratio < 1.0

@@ -34,7 +34,7 @@ from photic.probes.clipping import clipping
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched
-from photic.probes.updates import against_gradient, epsilon_shares, snapshot, updates
+from photic.probes.updates import against_gradient, as_real, epsilon_shares, snapshot, updates
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step, Stretch
 from photic.theory.network import predict_run
@@ -272,7 +272,7 @@ def _leftover(setup: Setup) -> float:
 
 def _norm(setup: Setup) -> float:
     """Return the norm of all gradients."""
-    held = [p.grad for p in setup.model.parameters() if p.grad is not None and p.grad.layout is torch.strided]
+    held = [as_real(p.grad) for p in setup.model.parameters() if p.grad is not None and p.grad.layout is torch.strided]
     return math.sqrt(sum(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) ** 2 for grad in held))
 
 

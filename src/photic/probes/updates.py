@@ -26,7 +26,7 @@ def updates(before: dict[str, Tensor], model: nn.Module) -> dict[str, tuple[floa
     for name, parameter in model.named_parameters():
         if name not in before or parameter.numel() == 0:
             continue
-        old, new = _real(before[name]), _real(local(parameter.detach()))
+        old, new = as_real(before[name]), as_real(local(parameter.detach()))
         moved = torch.linalg.vector_norm((new - old).flatten(), dtype=torch.float64)
         size = torch.linalg.vector_norm(old.flatten(), dtype=torch.float64)
         ratio = float(moved / size) if float(size) > 0.0 else (math.inf if float(moved) > 0.0 else 0.0)
@@ -34,7 +34,7 @@ def updates(before: dict[str, Tensor], model: nn.Module) -> dict[str, tuple[floa
     return found
 
 
-def _real(values: Tensor) -> Tensor:
+def as_real(values: Tensor) -> Tensor:
     """Return complex numbers as twice as many real ones; others as they are."""
     return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
@@ -48,8 +48,8 @@ def against_gradient(before: dict[str, Tensor], model: nn.Module) -> dict[str, f
     for name, parameter in model.named_parameters():
         if name not in before or parameter.grad is None or parameter.grad.layout is not torch.strided:
             continue
-        step = _real(parameter.detach() - before[name]).to(torch.float64).flatten()
-        slope = _real(parameter.grad.detach()).to(torch.float64).flatten()
+        step = as_real(parameter.detach() - before[name]).to(torch.float64).flatten()
+        slope = as_real(parameter.grad.detach()).to(torch.float64).flatten()
         sizes = step.abs().max() * slope.abs().max() if step.numel() else step.sum()
         if not bool(torch.isfinite(sizes)) or float(sizes) == 0.0:
             continue
@@ -86,7 +86,7 @@ def _squares(group: Mapping[str, Any], state: Mapping[str, Any]) -> Tensor | Non
         key is None or (key == "exp_avg_sq" and "betas" not in group) or "rho" in group
     ):  # Adadelta adds eps inside its roots
         return None
-    squares = _real(local(state[key].detach())).to(torch.float64)
+    squares = as_real(local(state[key].detach())).to(torch.float64)
     if key != "exp_avg_sq":
         return squares
     return squares / max(1.0 - float(group["betas"][1]) ** float(state.get("step", 1.0)), 1e-300)
