@@ -21,8 +21,8 @@ SHARE = 0.5  # of the trial's improvement that the patched file reaches at least
 
 def prove(
     record: TreatmentRecord, target: str, *, shape: str, seed: int, steps: int, weights: Path | None = None
-) -> str:
-    """Return in one sentence what the patched file did, beside the trial and the untreated network."""
+) -> tuple[bool, str]:
+    """Return whether the patched file trained as the trial did, and in one sentence what it did beside trial and untreated."""
     trial = next(t for t in record.trials if t.remedy == record.remedy)
     control = next(t for t in record.trials if t.outcome == "control")
     asked: dict[str, Any] = {"target": target, "shape": shape, "seed": seed, "steps": steps, "patch": record.patch}
@@ -37,19 +37,19 @@ def prove(
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
         said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return f"the patched file could not be trained in a fresh process: {said}"
+        return False, f"the patched file could not be trained in a fresh process: {said}"
     loss = float(json.loads(lines[-1])["loss"])
     return _sentence(loss, trial.held_back_loss, control.held_back_loss, steps)
 
 
-def _sentence(loss: float, treated: float | None, untreated: float | None, steps: int) -> str:
+def _sentence(loss: float, treated: float | None, untreated: float | None, steps: int) -> tuple[bool, str]:
     trial = "nan" if treated is None else f"{treated:.3g}"
     beside = "broke off" if untreated is None else f"{untreated:.3g}"
     size = f"{loss:.3g} on held-back batches after {steps} steps (trial {trial}, untreated {beside})"
     near = untreated is None or treated is None or untreated - loss >= SHARE * (untreated - treated)
     if near and treated is not None and math.isfinite(loss):
-        return f"verified: the patched file, imported anew and trained in a fresh process, gives {size}"
-    return f"the patched file does not reproduce the trial: {size}; read the patch before you use it"
+        return True, f"verified: the patched file, imported anew and trained in a fresh process, gives {size}"
+    return False, f"the patched file does not reproduce the trial: {size}; read the patch before you use it"
 
 
 class PatchedSource:

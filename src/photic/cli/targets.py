@@ -92,7 +92,7 @@ def load(text: str, *, shape: str = "", seed: int = 0, weights: Path | None = No
 
     import inspect
 
-    if inspect.isfunction(given) and foreign is None and len(parts) == 1 and weights is None:
+    if inspect.isfunction(given) and foreign is None and weights is None:
         build.__dict__["__wrapped__"] = given  # so that a patch finds the user's function
     notes = [] if weights is None else [load_weights(model, weights)]
     return _completed(Target(build, model, None, None, None, notes), parts, shape, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def treat(
 ) -> int:
     """Find what is wrong, try what may cure it against the untreated control, and print a patch.
 
-    Exit code 0: cured, or nothing to cure; 1: nothing cured; 2: usage; 3: the target could not be loaded or run.
+    Exit code 0: cured, or nothing to cure; 1: nothing cured, or the patch is not to be trusted; 2: usage; 3: the target could not be loaded or run.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def treat(
     ignore
         A problem that is not to be treated, as for `photic check`; give it several times.
     write
-        Apply the patch to the file; the old one is kept as FILE.orig.
+        Apply the patch to the file, once the patched file has trained as the trial did; the old one is kept as FILE.orig.
     save
         Write the record, for `photic report`.
     """
@@ -89,20 +90,23 @@ def treat(
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetFailure(f"{target} could not be treated: {error}") from error
-    record = treatment.record
+    record, proven = treatment.record, False
     if record.patch:
         from dataclasses import replace
 
         from photic.cli.proof import prove
 
         told("train the patched file in a fresh process", 0.99)
-        proof = prove(record, target, shape=input, seed=seed, steps=steps, weights=weights)
+        proven, proof = prove(record, target, shape=input, seed=seed, steps=steps, weights=weights)
         record = replace(record, notes=(*record.notes, proof))
     told("done", 1.0)
     output.hand_over(record, to=save)
     if not output.json:
         for note in loaded.notes:
             console().print(f"note: {note}", style="dim", markup=False)
+    if write and treatment.patch and not proven:
+        print("the patch was not written: the patched file did not train as the trial did", file=sys.stderr)
+        return 1
     if write and treatment.patch:
         try:
             said(apply_patch(treatment.patch))
