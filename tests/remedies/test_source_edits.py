@@ -20,7 +20,7 @@ from photic.records.runs import Run
 from photic.remedies.carry_out import carry_out
 from photic.remedies.patch import apply_patch, write_patch
 from photic.remedies.prescription import Prescription
-from photic.remedies.surgery import gate_recurrence, register_modules
+from photic.remedies.surgery import compute_in, gate_recurrence, register_modules
 
 HEAD = """import torch
 import torch.nn.functional as F
@@ -324,3 +324,91 @@ def test_layers_are_changed_where_they_are_made(
     assert {name for name, _ in model.named_parameters()} == {name for name, _ in treated.named_parameters()}
     if not prescription.gated:  # a GRU's weights are drawn in another order
         torch.testing.assert_close(model(given[0]), treated(given[0]))
+
+
+BLOCKS = """import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 64), nn.Linear(64, 64)
+
+    def forward(self, x):
+        return self.two(torch.relu(self.one(x)))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block() for _ in range(3))
+        self.last = Block()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x = self.last(x)
+        return self.head(x)
+"""
+HALF = """import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.head = nn.Linear(64, 64).bfloat16(), nn.Linear(64, 10, dtype=torch.bfloat16)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.one(x.to(torch.bfloat16)))).float()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "prescription", "becomes"),
+    [
+        (
+            BLOCKS,
+            Prescription(blocks=("blocks.0", "blocks.1", "blocks.2", "last")),
+            ["            x = x + block(x)", "        x = x + self.last(x)"],
+        ),
+        (
+            HALF,
+            Prescription(precision="float32"),
+            [
+                "        self.one, self.head = nn.Linear(64, 64).float(), nn.Linear(64, 10, dtype=torch.float32)",
+                "        return self.head(torch.relu(self.one(x.to(torch.float32)))).float()",
+            ],
+        ),
+    ],
+)
+def test_what_is_written_at_several_places_is_changed_at_all_of_them(
+    text: str, prescription: Prescription, becomes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = imported(text, tmp_path)
+    given = (torch.randn(16, 64), torch.randint(10, (16,)))
+    treated = seeded(module.Net)
+    run = measure(treated, given, F.cross_entropy)
+    carry_out(prescription, treated, seed=0)
+    if prescription.precision:
+        compute_in(treated, torch.float32)
+    patch, paste = write_patch(prescription, run, module.Net, treated)
+    assert [line[1:] for line in patch.splitlines() if line.startswith("+") and line[1:] in becomes] == becomes, (
+        patch + paste
+    )
+    model = seeded(reloaded(apply_patch(patch, tmp_path)).Net)
+    model.load_state_dict(treated.state_dict())
+    torch.testing.assert_close(model(given[0]), treated(given[0]))
+
+
+def test_a_loop_in_which_some_blocks_get_no_connection_has_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = imported(BLOCKS, tmp_path)
+    model = seeded(module.Net)
+    run = measure(model, (torch.randn(16, 64), torch.randint(10, (16,))), F.cross_entropy)
+    assert write_patch(Prescription(blocks=("blocks.0", "last")), run, module.Net, model)[0] == ""

@@ -1,4 +1,4 @@
-"""Rewrites of where things are made: the optimizer, activations and recurrent layers, lists of modules."""
+"""Rewrites of where things are made: the optimizer, activations and recurrent layers, lists of modules, types of numbers."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ def made(
         plan |= dict.fromkeys(calls, lambda call: with_argument(call, ("use_reentrant",), None, "False"))
     if p.registered:
         plan |= _registered(source, model)
+    if p.precision:
+        plan |= _precision(source, p.precision)
+    if p.blocks:
+        plan |= _connected(source, p.blocks, model)
     return plan
 
 
@@ -148,6 +152,43 @@ def _registered(source: Source, model: nn.Module) -> dict[cst.CSTNode, Change]:
     if not found:
         raise NoPlace("no plain list is assigned in the file")
     return {value: _wrapped(kind) for value, kind in found.items()}
+
+
+def _precision(source: Source, kind: str) -> dict[cst.CSTNode, Change]:
+    """Every `.half()`, `torch.float16` and `torch.autocast(...)` of the file."""
+    halves = [name for name in ("half", "bfloat16") if name != kind]
+    method = "float" if kind == "float32" else kind
+    calls = [call for name in halves for call in source.called(name) if isinstance(call.func, cst.Attribute)]
+    plan: dict[cst.CSTNode, Change] = dict.fromkeys(calls, lambda call: replace_name(call, method))
+    types = source.attributes("torch", {*halves, *({"float16"} if kind != "float16" else ())})
+    plan |= dict.fromkeys(types, lambda node: node.with_changes(attr=cst.Name(kind)))
+    for call in source.called("autocast"):
+        plan[call] = lambda call: with_argument(call, ("enabled",), None, "False")
+    if not plan:
+        raise NoPlace("the file names no half precision")
+    return plan
+
+
+def _connected(source: Source, blocks: tuple[str, ...], model: nn.Module) -> dict[cst.CSTNode, Change]:
+    """`x + block(x)` where each of the blocks is called, by its name or in a loop over their list."""
+    plan: dict[cst.CSTNode, Change] = {}
+    for name in blocks:
+        owner, _, last = name.rpartition(".")
+        if last.isdigit():
+            beside = {f"{owner}.{child}" for child, _ in model.get_submodule(owner).named_children()}
+            calls = source.loop_calls(owner.rpartition(".")[2]) if beside <= set(blocks) else []
+        else:
+            calls = source.called(last)
+        if not calls:
+            raise NoPlace(f"{name} is not called by its name, nor in a loop over all that get a connection")
+        plan |= dict.fromkeys(calls, _plus_argument)
+    return plan
+
+
+def _plus_argument(call: cst.Call) -> cst.BaseExpression:
+    if len(call.args) != 1 or root(call.args[0].value) == "":
+        raise NoPlace("what enters the block has no name")
+    return cst.BinaryOperation(call.args[0].value, cst.Add(), call)
 
 
 def _wrapped(kind: str) -> Callable[[Any], cst.BaseExpression]:

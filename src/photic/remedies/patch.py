@@ -30,7 +30,18 @@ _AT_SITES = {
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals",
 }  # fmt: skip
 _AT_THE_END = {"layers", "recurrence", "longest", "fresh", "loops", "constants", "frozen"}
-_WHERE_MADE = {"rate", "settings", "adam", "owned", "batch_first", "gated", "registered", "recomputed"}
+_WHERE_MADE = {
+    "rate",
+    "settings",
+    "adam",
+    "owned",
+    "batch_first",
+    "gated",
+    "registered",
+    "recomputed",
+    "precision",
+    "blocks",
+}
 
 
 def write_patch(

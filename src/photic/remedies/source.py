@@ -74,6 +74,25 @@ class Source:
             node = self._parents[node]
         return node.name.value if isinstance(node, cst.FunctionDef) else ""
 
+    def attributes(self, owner: str, names: Container[str]) -> list[cst.CSTNode]:
+        """Return the places of `owner.name`: `torch.float16`."""
+        return [
+            node
+            for node in _below(self.module)
+            if isinstance(node, cst.Attribute) and node.attr.value in names and m.matches(node.value, m.Name(owner))
+        ]
+
+    def loop_calls(self, attribute: str) -> list[cst.Call]:
+        """Return the calls of each item in turn: `layer(x)` within `for layer in self.attribute`."""
+        found: list[cst.Call] = []
+        for node in _below(self.module):
+            if isinstance(node, cst.For) and called(node.iter) == attribute and isinstance(node.target, cst.Name):
+                item = node.target.value
+                found += [
+                    one for one in _below(node.body) if isinstance(one, cst.Call) and m.matches(one.func, m.Name(item))
+                ]
+        return found
+
     def assignments(self) -> Iterator[tuple[str, cst.BaseExpression]]:
         """Yield attribute and value of each `self.attribute = value`."""
         for node in _below(self.module):
