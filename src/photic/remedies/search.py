@@ -12,7 +12,7 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, UNSTEADY, Pair, ahead, bottomless, descends, judge, shown, trains
+from photic.remedies.trials import CLEARLY, UNSTEADY, Pair, ahead, bottomless, descends, judge, shown, trains, wild
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
@@ -20,7 +20,8 @@ ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried an
 LITTLE = 1 / 3  # a network that learns so little may learn far better
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 3  # that many at most reach the second rung
-STEADY = 3  # so many more seeds are tried to the first rung where the untreated training broke off
+STEADY = 3  # so many more seeds are tried to the first rung where the untreated training is not steady
+GROWING = {"exploding-gradient", "exploding-in-time", "diverging"}  # one seed's gradient is many times another's
 RELIEFS = 2  # so many of those that only relieve are repeated with the other seeds
 PAIRS = 3  # combinations that are tried when no single remedy cures
 
@@ -269,9 +270,10 @@ class Search:
     def _broken(self, candidate: Candidate) -> str:
         """Say in what way the training is not steady beyond the seeds and batches that it was judged by; '' where it is.
 
-        Where the untreated one breaks off, some more seeds are tried as far as the first rung.
+        Where the untreated one breaks off, climbs, or has a gradient that explodes, some more seeds are tried as far as the first rung.
         """
-        if not self.controls[self.seeds[0]].seen.whole:
+        control = self.controls[self.seeds[0]].seen
+        if not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING:
             first = max(self.seeds) + 1
             more = [(seed, self._again(candidate, seed)) for seed in range(first, first + STEADY)]
             self.crew.work(*(Order(arm, self.rungs[0]) for _, arm in more))
@@ -279,6 +281,8 @@ class Search:
             for seed, arm in more:
                 if arm.course is not None and not arm.course.whole:
                     return f"with seed {seed} the training broke off at step {len(arm.course.losses)}"
+                if arm.course is not None and (climbs := wild(arm.course.losses, arm.course.mean(0))):
+                    return f"with seed {seed} {climbs.removeprefix(f'{UNSTEADY}: ')}"
         return self.unsteady(candidate.prescription) if candidate.prescription.rate > 1.0 else ""
 
     def _relieve(self, candidates: Sequence[Candidate]) -> None:
