@@ -109,7 +109,7 @@ CASES: dict[str, tuple[tuple[str, ...], str, Callable[[Run], Prescription], str]
     "a rounding of a product in a sum": (
         ("h = h + (self.b(h) * 4).round() / 4", HEAD_LINE),
         "round", lambda r: Prescription(straight=(only(r, "round"),)),
-        "h = h + ((soft := self.b(h) * 4) + (soft.round() - soft).detach()) / 4",
+        "h = h + ((unrounded := self.b(h) * 4) + (unrounded.round() - unrounded).detach()) / 4",
     ),
     "an epsilon that is added": (
         ("h = h / (h.std(-1, keepdim=True) + 1e-12)", HEAD_LINE),

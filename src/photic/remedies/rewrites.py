@@ -184,7 +184,7 @@ def _straight(e: Expression) -> cst.BaseExpression:
     """`x + (round(x) - x).detach()`; what is no plain name is named first."""
     name, before, taken = e.first, e.first, e.first
     if root(name) == "":
-        taken = cst.Name("soft")
+        taken = cst.Name("unrounded")
         plain = name if isinstance(name, (cst.Tuple, cst.GeneratorExp)) else name.with_changes(lpar=[], rpar=[])
         before = cst.NamedExpr(taken, plain, lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
     difference = cst.BinaryOperation(e.with_first(taken), cst.Subtract(), taken)
