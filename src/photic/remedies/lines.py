@@ -39,7 +39,7 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
         return [
             *lines,
             f"for layer in {model}.modules():",
-            f"    if layer is not {model} and hasattr(layer, 'reset_parameters'):",
+            f'    if layer is not {model} and hasattr(layer, "reset_parameters"):',
             "        layer.reset_parameters()",
         ]
     modules = all(layer.weight.endswith(".weight") for layer in layers)
@@ -132,9 +132,9 @@ def _recurrent(prescription: Prescription, model: str) -> list[str]:
             f"for layer in {model}.modules():",
             "    if isinstance(layer, torch.nn.RNN):",
             "        for name, parameter in layer.named_parameters():",
-            "            if name.startswith('weight_hh'):",
+            '            if name.startswith("weight_hh"):',
             "                torch.nn.init.eye_(parameter)",
-            "            elif name.startswith('bias'):",
+            '            elif name.startswith("bias"):',
             "                torch.nn.init.zeros_(parameter)",
         ]
     if prescription.recurrence == "forget":
@@ -142,9 +142,9 @@ def _recurrent(prescription: Prescription, model: str) -> list[str]:
             f"for layer in {model}.modules():",
             "    if isinstance(layer, torch.nn.LSTM):",
             "        for name, parameter in layer.named_parameters():",
-            "            if name.startswith('bias_'):",
+            '            if name.startswith("bias_"):',
             "                quarter = slice(layer.hidden_size, 2 * layer.hidden_size)",
-            "                torch.nn.init.constant_(parameter[quarter], float(name.startswith('bias_ih')))",
+            '                torch.nn.init.constant_(parameter[quarter], float(name.startswith("bias_ih")))',
         ]
     if prescription.recurrence == "orthogonal":
         return [
