@@ -64,14 +64,14 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
             lines.append(f"torch.nn.init.normal_({given}, std=({layer.scale:g} / {given}[0].numel()) ** 0.5)")
     for scheme in sorted(schemes - {"centred"}):
         names = [layer.weight for layer in layers if layer.scheme == scheme]
-        lines += [f"for name in {_quoted(names)}:", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
+        lines += [f"for name in {quoted(names)}:", f"    {_draw(scheme, f'{model}.get_parameter(name)')}"]
     biases = [layer.bias for layer in layers if layer.bias]
     if biases:
-        lines += [f"for name in {_quoted(biases)}:", f"    torch.nn.init.zeros_({model}.get_parameter(name))"]
+        lines += [f"for name in {quoted(biases)}:", f"    torch.nn.init.zeros_({model}.get_parameter(name))"]
     return lines
 
 
-def _quoted(names: list[str]) -> str:
+def quoted(names: list[str]) -> str:
     """Return the names as a list in source code, wrapped where it grows long."""
     items = [f'"{name}"' for name in names]
     if sum(map(len, items)) < 80:
@@ -106,7 +106,7 @@ def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
     lines: list[str] = []
     for (scale, shift, biased), names in groups.items():
         lines += [
-            f"for name in {_quoted(names)}:",
+            f"for name in {quoted(names)}:",
             f"    layer = {model}.get_submodule(name)",
             f"    torch.nn.init.normal_(layer.weight, std=({scale:g} / layer.weight[0].numel()) ** 0.5)",
         ]

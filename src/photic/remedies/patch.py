@@ -20,6 +20,7 @@ from photic.remedies.around import setup_lines
 from photic.remedies.constructions import CLASSES, made, other_class
 from photic.remedies.edits import ImportTorch, Insertion, KeyEdit, ReferenceEdit
 from photic.remedies.lines import weight_lines
+from photic.remedies.measured_lines import measured_lines
 from photic.remedies.prescription import Prescription
 from photic.remedies.rewrites import OF_TORCH, Rewrite, planned, rewrites_of
 from photic.remedies.source import NoPlace, Source
@@ -29,7 +30,7 @@ _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals",
 }  # fmt: skip
-_AT_THE_END = {"layers", "recurrence", "longest", "fresh", "loops", "constants", "frozen"}
+_AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "frozen"}
 _WHERE_MADE = {
     "rate",
     "settings",
@@ -79,7 +80,7 @@ def _edited(prescription: Prescription, run: Run, build: Any, model: nn.Module, 
     rewrites = rewrites_of(p)
     files = {run.site(name).where.rpartition(":")[0] for name in rewrites if not _made_by_module(p, run, name)}
     place = _place(build, model)
-    if p.drawn and place is not None:
+    if (p.drawn or p.scheme) and place is not None:
         files.add(place[0])
     if len({os.path.realpath(file) for file in files}) > 1:
         raise NoPlace("in several files")
@@ -202,22 +203,29 @@ def _patched(
         for operation in {run.site(name).operation for name in by_module}:
             plan |= other_class(source, operation, becomes)
         plan |= planned(source, {name: one for name, one in rewrites.items() if name not in by_module}, run)
-        tree = source.changed(plan, "" if prescription.drawn else prescription.why)
+        tree = source.changed(plan, "" if prescription.drawn or prescription.scheme else prescription.why)
     except NoPlace as reason:
         tree = _referred(source.module, prescription, rewrites, run)
         if tree is None:
             raise reason
-    if prescription.drawn:
+    if prescription.drawn or prescription.scheme:
         if place is None:
             raise NoPlace("the model is built by no function or class of a file")
         _, owner, name = place
         insertion = Insertion(
-            owner, name, type(model).__name__, lambda variable: weight_lines(prescription, run, variable)
+            owner, name, type(model).__name__, lambda variable: _lines(prescription, run, model, variable)
         )
         tree = tree.visit(insertion)
         if not insertion.done:
             raise NoPlace("no constructor in this file")
     return tree.visit(ImportTorch()).code
+
+
+def _lines(prescription: Prescription, run: Run, model: nn.Module, variable: str) -> list[str]:
+    """Return the lines that draw weights, the reason above them."""
+    measured = measured_lines(prescription, run, model, variable) if prescription.scheme else []
+    given = weight_lines(prescription, run, variable) if prescription.drawn else []
+    return [*measured, *given[bool(measured) :]]
 
 
 def _made_by_module(prescription: Prescription, run: Run, name: str) -> bool:
