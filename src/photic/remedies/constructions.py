@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from typing import Any
 
 import libcst as cst
@@ -31,7 +31,7 @@ def other_class(source: Source, operation: str, becomes: str) -> dict[cst.CSTNod
 
 
 def made(
-    source: Source, prescription: Prescription, optimizer: str, model: nn.Module, within: Container[str]
+    source: Source, prescription: Prescription, optimizer: str, model: nn.Module, within: Collection[str]
 ) -> dict[cst.CSTNode, Change]:
     """Return what is done to the calls that make the optimizer, layers and lists.
 
@@ -40,7 +40,7 @@ def made(
         prescription: what is changed.
         optimizer: as the run has it: `SGD(lr=0.1)`.
         model: the treated model.
-        within: names of the functions that make the model and the optimizer.
+        within: functions that make the model and the optimizer, and classes of its modules.
 
     Raises:
         NoPlace: where the file does not make them at one place.
@@ -63,13 +63,13 @@ def made(
     if p.registered:
         plan |= _registered(source, model)
     if p.precision:
-        plan |= _precision(source, p.precision)
+        plan |= _precision(source, p.precision, within)
     if p.blocks:
         plan |= _connected(source, p.blocks, model)
     return plan
 
 
-def _one(source: Source, name: str, within: Container[str]) -> cst.Call:
+def _one(source: Source, name: str, within: Collection[str]) -> cst.Call:
     calls = source.called(name, within) if name else []
     if len(calls) != 1:
         raise NoPlace(f"the file makes {len(calls)} of {name or 'no optimizer'}")
@@ -154,15 +154,15 @@ def _registered(source: Source, model: nn.Module) -> dict[cst.CSTNode, Change]:
     return {value: _wrapped(kind) for value, kind in found.items()}
 
 
-def _precision(source: Source, kind: str) -> dict[cst.CSTNode, Change]:
-    """Every `.half()`, `torch.float16` and `torch.autocast(...)` of the file."""
+def _precision(source: Source, kind: str, within: Collection[str]) -> dict[cst.CSTNode, Change]:
+    """Every `.half()`, `torch.float16` and `torch.autocast(...)` that makes the network."""
     halves = [name for name in ("half", "bfloat16") if name != kind]
     method = "float" if kind == "float32" else kind
-    calls = [call for name in halves for call in source.called(name) if isinstance(call.func, cst.Attribute)]
+    calls = [call for name in halves for call in source.called(name, within) if isinstance(call.func, cst.Attribute)]
     plan: dict[cst.CSTNode, Change] = dict.fromkeys(calls, lambda call: replace_name(call, method))
-    types = source.attributes("torch", {*halves, *({"float16"} if kind != "float16" else ())})
+    types = source.attributes("torch", [*halves, "float16"], within)
     plan |= dict.fromkeys(types, lambda node: node.with_changes(attr=cst.Name(kind)))
-    for call in source.called("autocast"):
+    for call in source.called("autocast", within):
         plan[call] = lambda call: with_argument(call, ("enabled",), None, "False")
     if not plan:
         raise NoPlace("the file names no half precision")

@@ -85,6 +85,7 @@ def _edited(prescription: Prescription, run: Run, build: Any, model: nn.Module, 
     if len({os.path.realpath(file) for file in files}) > 1:
         raise NoPlace("in several files")
     within = {getattr(inspect.unwrap(one), "__name__", "") for one in (build, optimizer) if callable(one)}
+    within |= {type(module).__name__ for module in model.modules()}
     makers = [file for file in map(_source_file, (build, optimizer, type(model))) if file is not None]
     reason: Exception = NoPlace("no source file")
     likely = [place[0], *makers] if place is not None else makers

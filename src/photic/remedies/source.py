@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import libcst as cst
 from libcst import matchers as m
@@ -14,6 +14,7 @@ from photic.probes.operations import named
 from photic.records.runs import Site
 
 Change = Callable[[Any], cst.BaseExpression]
+Node = TypeVar("Node", bound=cst.CSTNode)
 
 _OPERATORS: dict[type[cst.CSTNode], str] = {
     cst.Add: "add", cst.Subtract: "sub", cst.Multiply: "mul", cst.Divide: "div", cst.MatrixMultiply: "matmul", cst.Power: "pow",
@@ -64,23 +65,30 @@ class Source:
         found = [one for one in found if not (word[0] != "." and _of_self(one.node))]
         return [one.node for one in found if one.first == line] or [one.node for one in found]
 
-    def called(self, name: str, within: Container[str] = ()) -> list[cst.Call]:
-        """Return the calls of a name: `torch.optim.SGD(...)`, `SGD(...)`; those in functions named in `within`, if there are any."""
+    def called(self, name: str, within: Collection[str] = ()) -> list[cst.Call]:
+        """Return the calls of a name, `torch.optim.SGD(...)`, `SGD(...)`; of `within`, functions and classes, if there are any."""
         found = [one.node for one in self._by_word.get(f".{name}", []) if isinstance(one.node, cst.Call)]
-        return [node for node in found if self._function(node) in within] or found
+        return self._inside(found, within)
 
-    def _function(self, node: cst.CSTNode) -> str:
-        while not isinstance(node, (cst.FunctionDef, cst.Module)):
-            node = self._parents[node]
-        return node.name.value if isinstance(node, cst.FunctionDef) else ""
-
-    def attributes(self, owner: str, names: Container[str]) -> list[cst.CSTNode]:
-        """Return the places of `owner.name`: `torch.float16`."""
-        return [
+    def attributes(self, owner: str, names: Collection[str], within: Collection[str] = ()) -> list[cst.Attribute]:
+        """Return the places of `owner.name`, `torch.float16`; of `within` if there are any."""
+        found = [
             node
             for node in _below(self.module)
             if isinstance(node, cst.Attribute) and node.attr.value in names and m.matches(node.value, m.Name(owner))
         ]
+        return self._inside(found, within)
+
+    def _inside(self, nodes: list[Node], within: Collection[str]) -> list[Node]:
+        return [node for node in nodes if not self._enclosing(node).isdisjoint(within)] or nodes
+
+    def _enclosing(self, node: cst.CSTNode) -> set[str]:
+        names: set[str] = set()
+        while not isinstance(node, cst.Module):
+            if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
+                names.add(node.name.value)
+            node = self._parents[node]
+        return names
 
     def loop_calls(self, attribute: str) -> list[cst.Call]:
         """Return the calls of each item in turn: `layer(x)` within `for layer in self.attribute`."""
