@@ -349,6 +349,25 @@ def test_who_answers_the_mean_of_the_targets_is_judged_on_the_held_back_batches(
     assert Material.collect(Layers, BATCHES, F.cross_entropy, adam, steps=40).constant is None
 
 
+class FromNothing(Steps):
+    """The same steps from a state of zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(len(x), 16)
+        for _ in range(self.count):
+            h = h + torch.relu(self.field(h) + x)
+        return self.head(h)
+
+
+def test_the_first_turn_of_a_loop_is_changed_as_the_others_are() -> None:
+    prescription = CATALOGUE["smaller-branches"].prescribe(graph_of(seeded(FromNothing), F.cross_entropy))
+    assert isinstance(prescription, Prescription)
+    assert {name: source for name, (source, _) in prescription.balance.items()} == {
+        f"/add#{2 * k}": f"/relu#{k}" for k in range(1, len(prescription.balance) + 1)
+    }
+    assert {factor for _, factor in prescription.balance.values()} == {1.0 / len(prescription.balance)}
+
+
 def test_what_a_loop_does_at_each_turn_is_said_once() -> None:
     graph = graph_of(seeded(Steps), F.cross_entropy)
     prescription = CATALOGUE["smaller-branches"].prescribe(graph)

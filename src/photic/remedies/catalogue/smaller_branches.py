@@ -25,8 +25,26 @@ def smaller_branches(graph: Graph) -> Prescription | str:
     sums = chained_sums(graph)
     if not sums:
         return "no three sums are added to one stream one after the other"
+    sums = sorted([*sums, *_of_the_same_line(graph, sums)])
     factor = 1.0 / len(sums)
     return Prescription(
         balance={graph.site(index).name: (graph.site(branch).name, factor) for index, branch in sums},
         why=f"{len(sums)} branches of 1 / {len(sums)} each: the stream stays of one size",
     )
+
+
+def _of_the_same_line(graph: Graph, sums: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return sums that the same expression makes: the first turn of a loop, whose state no parameter made."""
+    known = {index for index, _ in sums}
+    made = [(graph.site(index), graph.site(branch)) for index, branch in sums]
+    lines = {(one.where, one.operation): branch for one, branch in made if one.where}
+    found: list[tuple[int, int]] = []
+    for site in graph.run.sites:
+        if site.order in known or (site.where, site.operation) not in lines:
+            continue
+        like = lines[site.where, site.operation]
+        sources = [graph.site(source) for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        makers = [one.order for one in sources if (one.where, one.operation) == (like.where, like.operation)]
+        if len(makers) == 1:
+            found.append((site.order, makers[0]))
+    return found
