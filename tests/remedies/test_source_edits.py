@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,6 +125,36 @@ def test_the_patched_source_computes_what_the_substitute_did(
     path = apply_patch(patch, tmp_path)
     for one, other in zip(gradients(seeded(reloaded(path).Net)), wanted, strict=True):
         torch.testing.assert_close(one, other)
+
+
+MAPS = """import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 10)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.one(x.view(-1, 1, 8, 8))).mean((2, 3)))
+"""
+
+
+@pytest.mark.parametrize("kind", ["layer", "rms"])
+def test_maps_are_normalised_over_all_numbers_of_an_example(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = imported(MAPS, tmp_path)
+    given = (torch.randn(16, 64), torch.randint(10, (16,)))
+    run = measure(seeded(module.Net), given, F.cross_entropy)
+    prescription = Prescription(normalised=("/relu#1",), normalisation=kind)
+    treated = seeded(module.Net)
+    carry_out(prescription, treated, seed=0)
+    patch, _ = write_patch(prescription, run, module.Net, treated)
+    model = seeded(reloaded(apply_patch(patch, tmp_path)).Net)
+    torch.testing.assert_close(model(given[0]), treated(given[0]))
 
 
 @pytest.mark.parametrize(

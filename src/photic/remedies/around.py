@@ -146,9 +146,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "# torch.nn.TransformerEncoderLayer and its kin: norm_first=True, and norm=torch.nn.LayerNorm(width) of the encoder",
         ]
     lines += [f"# {site}: -log p in place of log(1 - p)" for _, site in p.mirrored]
-    if p.normalised and p.normalisation != "layer":
-        kind = "torch.nn.BatchNorm1d / 2d" if p.normalisation == "batch" else "torch.nn.RMSNorm"
-        lines += [f"# {name}: {kind} before it" for name in p.normalised]
+    if p.normalisation == "batch":
+        lines += [f"# {name}: torch.nn.BatchNorm1d / 2d before it" for name in p.normalised]
     if p.registered:
         lines.append(
             "# keep modules in torch.nn.ModuleList(...) or ModuleDict(...), parameters in ParameterList(...), then make the optimizer"

@@ -22,7 +22,7 @@ from photic.remedies.edits import ImportTorch, Insertion, KeyEdit, ReferenceEdit
 from photic.remedies.lines import weight_lines
 from photic.remedies.measured_lines import measured_lines
 from photic.remedies.prescription import Prescription
-from photic.remedies.rewrites import OF_TORCH, Rewrite, planned, rewrites_of
+from photic.remedies.rewrites import OF_TORCH, Rewrite, normal_form, planned, rewrites_of
 from photic.remedies.source import NoPlace, Source
 
 # What of a prescription is written into the source, and where; with anything else in it, it is given as lines to paste.
@@ -77,7 +77,7 @@ def _edited(prescription: Prescription, run: Run, build: Any, model: nn.Module, 
     asked = {part.name for part in fields(p) if getattr(p, part.name) != getattr(Prescription(), part.name)}
     if asked - _AT_SITES - _AT_THE_END - _WHERE_MADE - {"why"} or (p.normalised and p.normalisation == "batch"):
         raise NoPlace("not a change of the source")
-    rewrites = rewrites_of(p)
+    rewrites = rewrites_of(p, run)
     files = {run.site(name).where.rpartition(":")[0] for name in rewrites if not _made_by_module(p, run, name)}
     place = _place(build, model)
     if (p.drawn or p.scheme) and place is not None:
@@ -255,9 +255,11 @@ def pasted(prescription: Prescription, run: Run) -> str:
     said = [f"# {prescription.why}", *setup_lines(prescription)]
     for name, operation in prescription.activations.items():
         said.append(f"# {name}: call torch.{'' if operation in OF_TORCH else 'nn.functional.'}{operation} here")
-    said += [
-        f"# {name}: call it on torch.nn.functional.layer_norm(x, x.shape[-1:])" for name in prescription.normalised
-    ]
+    if prescription.normalisation != "batch":
+        said += [
+            f"# {name}: call it on {normal_form('x', prescription.normalisation, maps=len(run.site(name).shape) >= 4)}"
+            for name in prescription.normalised
+        ]
     said += [f"# {name}: leave it out" for name in prescription.removed]
     if prescription.drawn:
         said += weight_lines(prescription, None, "model")[1:]

@@ -114,14 +114,17 @@ def times(value: cst.BaseExpression, factor: float) -> cst.BaseExpression:
     return cst.BinaryOperation(parsed(f"{factor:.4g}"), cst.Multiply(), atom(value))
 
 
-def rewrites_of(prescription: Prescription) -> dict[str, Rewrite]:
-    """Return what is made of each site; a site that a prescription names twice has no place."""
+def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
+    """Return what is made of each site of a run; a site that a prescription names twice has no place."""
     p = prescription
     found: list[tuple[str, Rewrite]] = [
         *((name, Rewrite(("activation", to), _other_activation(to))) for name, to in p.activations.items()),
         *((name, Rewrite(("removed",), lambda e: e.first)) for name in p.removed),
         *(
-            (name, Rewrite(("normalised", p.normalisation), _normalised(p.normalisation)))
+            (
+                name,
+                Rewrite(("normalised", p.normalisation), _normalised(p.normalisation, len(run.site(name).shape) >= 4)),
+            )
             for name in (p.normalised if p.normalisation != "batch" else ())
         ),
         *((name, Rewrite(("factor", by), _scaled(by))) for name, by in p.factors.items()),
@@ -168,12 +171,22 @@ def replace_name(call: cst.Call, becomes: str) -> cst.Call:
     return call.with_changes(func=parsed(f"torch.{becomes}"))
 
 
-def _normalised(kind: str) -> Callable[[Expression], cst.BaseExpression]:
+def _normalised(kind: str, maps: bool) -> Callable[[Expression], cst.BaseExpression]:
     def change(e: Expression) -> cst.BaseExpression:
-        plain = cst.Module([]).code_for_node(atom(e.first))
-        return e.with_first(parsed(f"torch.nn.functional.{kind}_norm({plain}, {plain}.shape[-1:])"))
+        return e.with_first(parsed(normal_form(cst.Module([]).code_for_node(atom(e.first)), kind, maps=maps)))
 
     return change
+
+
+def normal_form(x: str, kind: str, *, maps: bool) -> str:
+    """Return the code that normalises `x` over its features; of maps [N, C, H, W], over all numbers of an example."""
+    if maps:
+        return (
+            f"torch.nn.functional.group_norm({x}, 1)"
+            if kind == "layer"
+            else f"torch.nn.functional.rms_norm({x}, {x}.shape[1:])"
+        )
+    return f"torch.nn.functional.{kind}_norm({x}, {x}.shape[-1:])"
 
 
 def _scaled(factor: float) -> Callable[[Expression], cst.BaseExpression]:
