@@ -38,7 +38,7 @@ class RingReader(nn.Module):
 @case(
     "rings-block-by-block", label="idle-layer", root="blocks", steps=300, fixes=("x = block(x)",),
     source="common mistake; discuss.pytorch.org, on a loop over a ModuleList",
-    why="The loop calls each block with x and never hands on what it returns: a linear map is left, at most 0.05 on two rings.",
+    why="The loop calls each block and drops what it returns: a linear map is left, at most 0.05 on two rings.",
 )  # fmt: skip
 def rings(seed: int, *, kept: bool = False) -> Setup:
     return adam(RingReader(kept=kept), samples.circles(seed), rate=3e-3)
@@ -82,7 +82,7 @@ class MaskedReader(nn.Module):
 @case(
     "padding-mask-by-hand", label="idle-layer", root="out", steps=300, fixes=("turn the mask round",),
     source="common mistake; torch documentation, key_padding_mask against attn_mask",
-    why="The mask is the wrong way round: only padding, whose vectors are 0, is looked at, and attention adds exactly 0.",
+    why="The mask is the wrong way round: only padding, whose vectors are 0, is looked at: attention adds 0.",
 )  # fmt: skip
 def padded(seed: int, *, inverted: bool = True) -> Setup:
     return adam(MaskedReader(inverted=inverted), _sentences(seed), rate=3e-3)
@@ -223,7 +223,7 @@ class Messages(nn.Module):
 @case(
     "stations-without-loops", label="idle-layer", root="message", steps=300, fixes=("source != sink",),
     source="common mistake, after torch_geometric.utils.remove_self_loops",
-    why="The edges are chosen by source == sink, so of 160 none is left: no message is ever sent, r2 0.00 instead of 0.9.",
+    why="Edges are chosen by source == sink, so of 160 none is left: no message is ever sent, r2 0.00, not 1.00.",
 )  # fmt: skip
 def stations(seed: int, *, loops: bool = True) -> Setup:
     return adam(Messages(loops=loops), _signals(seed), F.mse_loss, rate=1e-2)
@@ -258,7 +258,7 @@ class Narrowed(nn.Module):
 
 
 @case(
-    "table-with-multiplier", label="idle-layer", root="", steps=300, fixes=("max(1, round(...))", "a larger multiplier"),
+    "table-with-multiplier", label="idle-layer", root="", steps=300, fixes=("a larger multiplier",),
     source="common mistake; MobileNet's make_divisible, pytorch's warning on zero-element tensors",
     why="int(6 * 0.125) is 0: the blocks have no hidden unit and add 0, a linear map is left (r2 below 0.02).",
 )  # fmt: skip

@@ -41,7 +41,7 @@ def _picture(seed: int) -> Batches:
 @case(
     "picture-from-places", label="shattered-gradient", root="", steps=300, fixes=("SIREN's own start",),
     source="lucidrains/siren-pytorch#1; sitzmann2020, section 3.2",
-    why="nn.Linear's start with sin(30 z): a layer stretches by 17, after four of them neighbouring places share nothing.",
+    why="nn.Linear's start with sin(30 z): a hundredth of noise leaves a cosine of 0.0 between gradients, not 0.95.",
 )  # fmt: skip
 def picture(seed: int, *, own: bool = False) -> Setup:
     layers = [Wave(2, 64, own=own, first=True)] + [Wave(64, 64, own=own) for _ in range(3)]
@@ -70,7 +70,7 @@ class Highway(nn.Module):
 @case(
     "highway-of-forty", label="shattered-gradient", root="", steps=300, fixes=("gate biases of -3",),
     source="srivastava2015, section 2.2, with the sign of the bias turned; balduzzi2017",
-    why="The gates' biases are 5 for -3: nothing is carried, forty tanh layers remain, each of which spreads neighbours.",
+    why="The gates' biases are 5 for -3: nothing is carried past forty tanh layers of variance 4; a cosine of 0.1.",
 )  # fmt: skip
 def highway(seed: int, bias: float = 5.0) -> Setup:
     layers = [Highway(48, bias) for _ in range(40)]
@@ -94,9 +94,8 @@ class Folds(nn.Module):
         self.stem, self.head, self.period = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 1, 1), period
         self.layers = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(depth))
         for layer in self.layers:
-            nn.init.dirac_(layer.weight)  # pyright: ignore[reportArgumentType]
-            with torch.no_grad():
-                layer.weight += 0.05 * torch.randn_like(layer.weight)  # pyright: ignore[reportArgumentType, reportOperatorIssue, reportCallIssue]
+            weight = nn.init.dirac_(torch.empty(8, 8, 3, 3))
+            layer.weight = nn.Parameter(weight + 0.05 * torch.randn(8, 8, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same size."""
@@ -118,7 +117,7 @@ def _outlines(seed: int) -> Batches:
 @case(
     "segmenter-of-triangles", label="shattered-gradient", root="", steps=300, fixes=("a period of 4", "skips"),
     source="common mistake with periodic units; parascandolo2017, Taming the waves",
-    why="A period of 2 for 4: each unit folds twice as often, with slopes of 2 and -2, ten times over.",
+    why="A period of 2 for 4: slopes of 2 and -2, ten times over; a hundredth of noise leaves a cosine of 0.0, not 0.94.",
 )  # fmt: skip
 def triangles(seed: int, period: float = 2.0) -> Setup:
     return adam(Folds(period), _outlines(seed), F.mse_loss, rate=3e-3)
@@ -153,7 +152,7 @@ class Doubled(nn.Module):
 @case(
     "rectifiers-concatenated", label="shattered-gradient", root="", steps=300, fixes=("a looks-linear start", "skips"),
     source="balduzzi2017, section 4; shang2016",
-    why="Thirty-four layers of BatchNorm and [relu(x), relu(-x)] with the two halves drawn apart: gradients of neighbours differ.",
+    why="34 layers of BatchNorm and [relu(x), relu(-x)] with halves drawn apart: a cosine of 0.04 for neighbours.",
 )  # fmt: skip
 def doubled(seed: int, *, mirrored: bool = False) -> Setup:
     return sgd(Doubled(34, mirrored=mirrored), samples.digits(seed), rate=0.02)
@@ -197,7 +196,7 @@ def _bodies(seed: int) -> Batches:
 @case(
     "bodies-of-points", label="shattered-gradient", root="", steps=300, fixes=("skips",),
     source="balduzzi2017; qi2017 (PointNet), made fifty layers deep",
-    why="Fifty layers of BatchNorm and ReLU for every point, no skip: points that nearly touch have gradients without likeness.",
+    why="Fifty layers of BatchNorm and ReLU per point, no skip: a hundredth of noise leaves a cosine of 0.0, not 0.98.",
 )  # fmt: skip
 def bodies(seed: int, *, skips: bool = False) -> Setup:
     return sgd(PointTower(50, skips=skips), _bodies(seed), rate=0.02)
