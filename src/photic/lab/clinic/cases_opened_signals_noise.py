@@ -117,7 +117,7 @@ def _outlines(seed: int) -> Batches:
 @case(
     "segmenter-of-triangles", label="shattered-gradient", root="", steps=300, fixes=("a period of 4", "skips"),
     source="common mistake with periodic units; parascandolo2017, Taming the waves",
-    why="A period of 2 for 4: slopes of 2 and -2, ten times over; a hundredth of noise leaves a cosine of 0.0, not 0.94.",
+    why="A period of 2, not 4: slopes of 2 and -2, ten times over; a hundredth of noise leaves a cosine of 0.0.",
 )  # fmt: skip
 def triangles(seed: int, period: float = 2.0) -> Setup:
     return adam(Folds(period), _outlines(seed), F.mse_loss, rate=3e-3)
