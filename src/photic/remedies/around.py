@@ -116,6 +116,11 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
+    lines += [f"# {name}: ~mask in place of mask" for name in p.turned]
+    for stretches, _ in p.continued:
+        lines += [f"# {end}: keep what this gives, and go on with it (x = block(x))" for _, end in stretches]
+    if p.widened:
+        lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")
     if p.standardised_input:
         lines += [
             "mean, deviation = inputs.mean(0), inputs.std(0)  # of the training set",

@@ -90,6 +90,10 @@ class Prescription:
             that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
+        turned: sites whose mask is turned round: what was let through is shut out.
+        continued: ((site, site), ...) and sites: what a stretch from the first site to the second of each pair makes of a value is given
+            in its place to the stretches that follow, and to the sites.
+        widened: length of every axis of a parameter that has length 0; 0 leaves them.
         skips: (site, site): what the first gives is added to what the second gives.
         factors: site name to the factor on its first argument: scores before a softmax.
         standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
@@ -156,6 +160,9 @@ class Prescription:
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
+    turned: tuple[str, ...] = ()
+    continued: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = ()
+    widened: int = 0
     skips: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
     standardised_input: bool = False
