@@ -119,6 +119,9 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: ~mask in place of mask" for name in p.turned]
     for stretches, _ in p.continued:
         lines += [f"# {end}: keep what this gives, and go on with it (x = block(x))" for _, end in stretches]
+    lines += [
+        f"# {name}: [layer for _ in range(n)] with a new layer each time, in place of [layer] * n" for name in p.unshared
+    ]
     if p.widened:
         lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")
     if p.standardised_input:

@@ -24,7 +24,7 @@ def change_optimizer(
     if prescription.thawed:
         _thaw(prescription.thawed, optimizer, model)
     p = prescription
-    if p.owned or p.registered or p.adopted or p.gated or p.widened:
+    if p.owned or p.registered or p.adopted or p.gated or p.widened or p.unshared:
         _own(optimizer, model)
     if prescription.adam:
         held = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]

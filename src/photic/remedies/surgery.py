@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,18 @@ def gate_recurrence(model: nn.Module, names: Sequence[str], *, seed: int) -> Non
             gated.train(plain.training)
             owner, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(owner), attribute, gated)
+
+
+def unshare(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
+    """Put a copy of each module, drawn anew, in the place of every further name that it has."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for shared in [model.get_submodule(name) for name in names]:
+            places = [(owner, key) for owner in model.modules() for key in owner._modules if owner._modules[key] is shared]
+            for owner, key in places[1:]:
+                own: Any = copy.deepcopy(shared)
+                own.reset_parameters()
+                owner._modules[key] = own
 
 
 def widen(model: nn.Module, units: int, *, seed: int) -> None:

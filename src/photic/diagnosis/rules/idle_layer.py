@@ -107,8 +107,8 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
         where=places[0].where,
         evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
         reason=(
-            f"{listed([place.name for place in places])} ({places[0].operation}) gives exactly 0, at the first step and at the last, so nothing is heard of "
-            f"{listed([graph.site(index).name for index in layers])}: their gradient is exactly 0, and they never move."
+            f"{listed([place.name for place in places])} ({places[0].operation}) gives exactly 0, at the first step and at the last, so "
+            f"nothing is heard of {listed([graph.site(index).name for index in layers])}: their gradient is exactly 0, and they never move."
         ),
         advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, or no place or edge at all.",
         confidence=0.9,
