@@ -108,6 +108,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         ]
     if p.blocks:
         lines.append(f"# for each of {p.blocks[0]} to {p.blocks[-1]}: x = x + block(x) where it is called")
+    lines += [f"# {name}: torch.tanh(x) before it" for name in p.squashed]
     lines += [
         f"# {name}: multiply what {source} gives to it by {factor:.3g}" for name, (source, factor) in p.balance.items()
     ]
@@ -120,7 +121,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     for stretches, _ in p.continued:
         lines += [f"# {end}: keep what this gives, and go on with it (x = block(x))" for _, end in stretches]
     lines += [
-        f"# {name}: [layer for _ in range(n)] with a new layer each time, in place of [layer] * n" for name in p.unshared
+        f"# {name}: [layer for _ in range(n)] with a new layer each time, in place of [layer] * n"
+        for name in p.unshared
     ]
     if p.widened:
         lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")

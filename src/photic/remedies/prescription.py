@@ -75,6 +75,7 @@ class Prescription:
         fresh: every module draws its weights anew as torch does.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
+        squashed: modules whose input goes through a tanh first.
         balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
@@ -147,6 +148,7 @@ class Prescription:
     fresh: bool = False
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
+    squashed: tuple[str, ...] = ()
     balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
     goals: tuple[tuple[str, str], ...] = ()

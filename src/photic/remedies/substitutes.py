@@ -338,3 +338,16 @@ class Connected:
         if isinstance(x, Tensor) and isinstance(value, Tensor) and (x.shape, x.dtype) == (value.shape, value.dtype):
             return x + value
         return value
+
+
+class Squashed:
+    """A module's forward on the tanh of its first argument."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return f(tanh(x))."""
+        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            args = (torch.tanh(args[0]), *args[1:])
+        return self.forward(*args, **kwargs)

@@ -57,7 +57,9 @@ def unshare(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for shared in [model.get_submodule(name) for name in names]:
-            places = [(owner, key) for owner in model.modules() for key in owner._modules if owner._modules[key] is shared]
+            places = [
+                (owner, key) for owner in model.modules() for key in owner._modules if owner._modules[key] is shared
+            ]
             for owner, key in places[1:]:
                 own: Any = copy.deepcopy(shared)
                 own.reset_parameters()

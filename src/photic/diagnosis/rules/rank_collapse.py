@@ -210,7 +210,9 @@ def _line(graph: Graph, profile: Profile, training: Training | None, limit: floa
     if learns(training) or arriving(training) or profile.transport is None or profile.transport < 5e-3:
         return None  # a gradient that fades says more
     graph = graph.first
-    below, top, later = (_directions(g, index) for g, index in ((graph, layers[0]), (graph, layers[-2]), (graph.last, layers[-2])))
+    below, top, later = (
+        _directions(g, index) for g, index in ((graph, layers[0]), (graph, layers[-2]), (graph.last, layers[-2]))
+    )
     if below is None or top is None or later is None or max(top, later) >= limit or below < 2.0 * limit:
         return None
     return _finding(
@@ -243,6 +245,8 @@ def _fallen(graph: Graph, profile: Profile, training: Training | None) -> Findin
         return None  # one step replaces the weights: `learning-rate-too-large` says so
     graph, last = graph.first, graph.last
     layers = graph.layers()
+    if graph.run.neighbours is not None and graph.run.neighbours < 0.25 and len(layers) >= 10:
+        return None  # a gradient that was noise from the start says more
     early, late = (g.reading(layers[-1]).spread for g in (graph, last))
     if (
         len(layers) < 2

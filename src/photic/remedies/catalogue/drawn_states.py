@@ -25,7 +25,9 @@ def drawn_states(graph: Graph) -> Prescription | str:
     ]
     if not layers:
         return "no parameter with several rows begins at one number"
-    return Prescription(layers=tuple(layers), why="what begins alike asks alike, is told alike and stays alike: draw it")
+    return Prescription(
+        layers=tuple(layers), why="what begins alike asks alike, is told alike and stays alike: draw it"
+    )
 
 
 def _of_a_layer(name: str) -> bool:
