@@ -126,8 +126,8 @@ def spread_of_targets(run: Run) -> float | None:
 def chance(run: Run) -> float | None:
     """Return the loss of one who gives all C classes the same probability or score; None without a cross-entropy or margin of classes.
 
-    That is ln C, or (C - 1) / C of a margin of 1, times what the loss is multiplied by and, where it is summed, times the number of examples. Where the loss of
-    outputs that are all 0 was asked for, it is that.
+    That is ln C, or (C - 1) / C of a margin of 1, times what the loss is multiplied by and, where it is summed, times the number of
+    examples. Where the loss of outputs that are all 0 was asked for, it is that.
     """
     feeders = {edge.target: edge.source for edge in run.edges if edge.source >= 0}
     for site in run.sites:

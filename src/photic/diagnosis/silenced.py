@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from photic.diagnosis.graph import Graph
 from photic.records.runs import ParameterReading
 
-_OTHERS = ("activation", "normalisation", "dropout", "mul", "sub", "max", "maximum")  # kinds and operations
+# What takes, weighs and adds up: kinds, and operations of no kind. What cuts a signal off is an activation, whoever wrote it.
+_TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "einsum", "tensordot", "sum", "mean", "scatter_add",
+          "scatter_reduce", "index_reduce", "segment_reduce", "add"}  # fmt: skip
 _SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
 
 
@@ -46,15 +48,15 @@ def multiplied_by_nothing(graph: Graph) -> list[Silenced]:
 def nothing_made(graph: Graph) -> list[Silenced]:
     """Return the sites that make exactly 0 of what is not 0, or of nothing, first and last, and starve layers below and right above.
 
-    A product of weights with nothing but padding, a sum along no edge, a choice of no place. Products of two factors, activations
-    and normalisations are others' matters; layers that take the zeros, and have no bias, learn nothing either.
+    A product of weights with nothing but padding, a sum along no edge, a choice of no place. Layers that take the zeros, and have no
+    bias, learn nothing either.
     """
     if len(graph.run.steps) < 2:
         return []
     first, last = graph.first, graph.last
     found: list[Silenced] = []
     for site in graph.run.sites:
-        if site.phase != "model" or site.kind in _OTHERS or site.operation in _OTHERS:
+        if site.phase != "model" or _TAKES.isdisjoint((site.kind, site.operation)):
             continue
         if not all(bool(each.gradient_norm(site.order)) and _zeros(each, site.order) for each in (first, last)):
             continue

@@ -9,7 +9,7 @@ from itertools import pairwise
 from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, median_update
+from photic.diagnosis.learning import learns, median_update, worsens
 from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
@@ -38,7 +38,8 @@ def exploding_gradient(
     Signs: along the main path the gradient's norm at a lower layer is more than `warning` times that at the top
     layer, or the signal's root mean square at the top more than `warning` times that at the first layer, or what enters it where
     that is 1 or more. Ratios both. Where weights are factors, element by element, these count as the layers. Or the signal grows more
-    than `loud` times, the first loss is five times that of outputs which are all 0, and the first step replaces the weights.
+    than `loud` times, the first loss is five times that of outputs which are all 0, and the first step replaces the weights, or the
+    loss ends above where it began.
 
     Why it matters: a step that suits the upper layers is thousands of times too long for the lower ones; losses
     jump, oscillate or become nan.
@@ -129,12 +130,12 @@ def _factors_on(graph: Graph) -> list[Place]:
 
 
 def _sure_and_wrong(graph: Graph, training: Training | None, worse: float = 5.0, half: float = 0.5) -> bool:
-    """Whether the loss starts far above that of outputs of 0, and the first step moves the median matrix by half of its size."""
+    """Whether the loss starts far above that of outputs of 0, and the first step moves the median matrix by half, or the steps end above."""
     ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
     start, moved = graph.first.loss, median_update(graph.first)
     if start is None or ignorant is None or not ignorant > 0.0:
         return False
-    return start > worse * ignorant and moved is not None and moved >= half
+    return start > worse * ignorant and (worsens(training) or (moved is not None and moved >= half))
 
 
 def _relative_sizes(graph: Graph, lines: list[Place]) -> dict[str, float]:
@@ -171,7 +172,7 @@ def _swelling(graph: Graph, lines: list[Place]) -> float:
     if (
         graph.run.inputs is not None
         and first is not None
-        and [INPUT] == [s for s, _ in graph.feeders.get(order[lines[0].site], [])]
+        and [s for s, _ in graph.feeders.get(order[lines[0].site], [])] == [INPUT]
     ):
         grown = max(math.log(max(first.rms, 1e-300) / max(graph.run.inputs.rms, 1.0)), 0.0)
     for lower, upper in pairwise(lines):

@@ -22,8 +22,8 @@ def weights_too_large(
     Signs: fan_in * Var[w] of at least half of the layers, products written out among them, is more than `above` times what their
     activation wants, and the output's root mean square exceeds `outputs`. Weights with a common sign stretch a signal with one by
     fan_in^2 times their square, and that counts. A quarter of `above` is enough where the loss starts at more than `worse` times that
-    of outputs which are all 0: He's and Xavier's schemes lie closer together. Or all layers are tables (factorisation), and the loss starts at more than
-    `worse` times that of outputs which are all 0: they are ten times as large as what they should say. Ten
+    of outputs which are all 0: He's and Xavier's schemes lie closer together. Or all layers are tables (factorisation), and the
+    loss starts at more than `worse` times that of outputs which are all 0: they are ten times as large as what they should say. Ten
     times are enough where the outputs are sure of themselves.
 
     Why it matters: outputs that large are sure and wrong: the first losses are enormous, the first steps as large, and what

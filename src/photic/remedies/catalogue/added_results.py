@@ -8,7 +8,7 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("idle-layer",), changes="function", sources=("he2016"), rank=2)
+@remedy(treats=("idle-layer",), changes="function", sources=("he2016",), rank=2)
 def added_results(graph: Graph) -> Prescription | str:
     """What trained layers make and nothing takes, added to the results of layers that come later, one to each, in one shape.
 

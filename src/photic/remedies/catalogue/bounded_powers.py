@@ -19,4 +19,6 @@ def bounded_powers(graph: Graph) -> Prescription | str:
     names = [name for name, _ in polynomial_modules(graph) if name]
     if not names:
         return "no module of the model multiplies its signal with itself to the third power"
-    return Prescription(squashed=tuple(names), why="powers of what is not bounded grow with the degree: a tanh before them")
+    return Prescription(
+        squashed=tuple(names), why="powers of what is not bounded grow with the degree: a tanh before them"
+    )
