@@ -10,7 +10,7 @@ from photic.records.runs import ColumnFacts, SpreadFacts
 from photic.records.vocabulary import Kind
 
 EXAMPLES, NUMBERS = 64, 4_096  # of a larger tensor, so many examples and so many numbers of each are read
-FEW, SAMPLED = 8, 256  # examples whose places are compared, and features whose directions are counted
+FEW, SAMPLED = 8, 128  # examples whose places are compared, and features whose directions are counted
 
 
 def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:

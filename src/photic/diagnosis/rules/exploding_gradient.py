@@ -9,7 +9,7 @@ from itertools import pairwise
 from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns, median_update, worsens
+from photic.diagnosis.learning import learns, median_update
 from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
@@ -39,7 +39,7 @@ def exploding_gradient(
     layer, or the signal's root mean square at the top more than `warning` times that at the first layer, or what enters it where
     that is 1 or more. Ratios both. Where weights are factors, element by element, these count as the layers. Or the signal grows more
     than `loud` times, the first loss is five times that of outputs which are all 0, and the first step replaces the weights, or the
-    loss ends above where it began.
+    training breaks off.
 
     Why it matters: a step that suits the upper layers is thousands of times too long for the lower ones; losses
     jump, oscillate or become nan.
@@ -130,12 +130,13 @@ def _factors_on(graph: Graph) -> list[Place]:
 
 
 def _sure_and_wrong(graph: Graph, training: Training | None, worse: float = 5.0, half: float = 0.5) -> bool:
-    """Whether the loss starts far above that of outputs of 0, and the first step moves the median matrix by half, or the steps end above."""
+    """Whether the loss starts far above that of outputs of 0, and the first step moves the median matrix by half, or the training breaks off."""
     ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
     start, moved = graph.first.loss, median_update(graph.first)
     if start is None or ignorant is None or not ignorant > 0.0:
         return False
-    return start > worse * ignorant and (worsens(training) or (moved is not None and moved >= half))
+    broken = training is not None and not math.isfinite(training.last)
+    return start > worse * ignorant and (broken or (moved is not None and moved >= half))
 
 
 def _relative_sizes(graph: Graph, lines: list[Place]) -> dict[str, float]:
