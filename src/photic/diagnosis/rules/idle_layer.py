@@ -33,14 +33,14 @@ def idle_layer(
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
     Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
     mask. Where the network learns without a branch times 0, that is information; so is a result that goes nowhere, or a layer
-    without units, in a network that learns at least half of what there is to learn. What is an output is heard by whoever calls the model.
+    without units, in a network that learns a third of what there is to learn. What is an output is heard by whoever calls the model.
     """
     if shut := multiplied_by_nothing(graph):
         return _shut(graph, shut, informs=learns(training))
     if dropped := dropped_results(graph):
-        return _dropped(graph, dropped, informs=_half(training))
+        return _dropped(graph, dropped, informs=_a_third(training))
     if none := empty_layers(graph):
-        return _empty(graph, none, informs=_half(training))
+        return _empty(graph, none, informs=_a_third(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
     graph, last = graph.first, graph.last
@@ -91,10 +91,10 @@ def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
     )
 
 
-def _half(training: Training | None) -> bool:
-    """Whether at least half of what there is to learn has been learned."""
+def _a_third(training: Training | None) -> bool:
+    """Whether at least a third of what there is to learn has been learned: below that `treat` takes a network to learn little."""
     ignorant = [] if training is None else [k for k in (training.chance, training.constant) if k is not None]
-    return learns(training) and training is not None and all(training.last < 0.5 * known for known in ignorant)
+    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
 
 
 def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:

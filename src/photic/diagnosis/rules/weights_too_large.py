@@ -22,7 +22,8 @@ def weights_too_large(
     Signs: fan_in * Var[w] of at least half of the layers, products written out among them, is more than `above` times what their
     activation wants, and the output's root mean square exceeds `outputs`. Weights with a common sign stretch a signal with one by
     fan_in^2 times their square, and that counts. A quarter of `above` is enough where the loss starts at more than `worse` times that
-    of outputs which are all 0: He's and Xavier's schemes lie closer together. Or all layers are tables (factorisation), and the
+    of outputs which are all 0: He's and Xavier's schemes lie closer together, and a growth below 1,000 is no
+    matter of the depth. Or all layers are tables (factorisation), and the
     loss starts at more than `worse` times that of outputs which are all 0: they are ten times as large as what they should say. Ten
     times are enough where the outputs are sure of themselves.
 
@@ -41,7 +42,9 @@ def weights_too_large(
     if not found:
         return _tables(graph.first, training, worse)
     ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
+    entering = 1.0 if graph.run.inputs is None else max(graph.run.inputs.rms, 1.0)
     hopeless = graph.first.loss is not None and bool(ignorant) and graph.first.loss > worse * (ignorant or 1.0)
+    hopeless = hopeless and size < 1e3 * entering  # beyond, `exploding-gradient` tells of the depth
     if 2 * len(layers) < len(found) or ratio < (above / 4.0 if hopeless else above) or size < outputs:
         return None
     expected = chance(graph.run)
