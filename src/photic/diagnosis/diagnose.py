@@ -63,7 +63,13 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "missing-normalisation": _BLOWS_UP,
     "post-norm-without-warmup": ("rank-collapse", "learning-rate-too-large", "diverging", *_FADES),
     "vanishing-gradient": ("rank-collapse", "shattered-gradient", "stalled-training"),
-    "exploding-gradient": ("learning-rate-too-large", "diverging", "shattered-gradient", "stalled-training"),
+    "exploding-gradient": (
+        "learning-rate-too-large",
+        "diverging",
+        "shattered-gradient",
+        "dead-units",
+        "stalled-training",
+    ),
     "shattered-gradient": ("learning-rate-too-large", "stalled-training"),
     "vanishing-in-time": ("stalled-training",),
     "exploding-in-time": (

@@ -34,7 +34,7 @@ class Training:
             as many steps.
         last: mean loss of the last steps, up to five; nan if one is.
         steps: number of steps from the first to the last that was read.
-        chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for other losses.
+        chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for most other losses.
         constant: loss of one who answers the mean of the targets to everything, in a regression; None where it is not known.
     """
 
@@ -124,19 +124,20 @@ def spread_of_targets(run: Run) -> float | None:
 
 
 def chance(run: Run) -> float | None:
-    """Return the loss of one who gives all C classes the same probability; None without a cross-entropy over classes.
+    """Return the loss of one who gives all C classes the same probability or score; None without a cross-entropy or margin of classes.
 
-    That is ln C, times what the loss is multiplied by and, where it is summed, times the number of examples. Where the loss of
-    outputs that are all 0 was asked for, it is that.
+    That is ln C, or (C - 1) / C of a margin of 1, times what the loss is multiplied by and, where it is summed, times the number of
+    examples. Where the loss of outputs that are all 0 was asked for, it is that.
     """
     feeders = {edge.target: edge.source for edge in run.edges if edge.source >= 0}
     for site in run.sites:
-        if site.phase == "loss" and site.operation in ("cross_entropy", "log_softmax", "nll_loss"):
+        if site.phase == "loss" and site.operation in ("cross_entropy", "log_softmax", "nll_loss", "multi_margin_loss"):
             shape = run.sites[feeders[site.order]].shape if site.order in feeders else ()
             if len(shape) > 1 and shape[1] > 1:
                 if run.neutral_loss is not None and run.neutral_loss > 0.0:
                     return run.neutral_loss
-                return math.log(shape[1]) * _multiple(run, site.order, math.prod(shape) / shape[1])
+                ignorant = 1.0 - 1.0 / shape[1] if site.operation == "multi_margin_loss" else math.log(shape[1])
+                return ignorant * _multiple(run, site.order, math.prod(shape) / shape[1])
     return None
 
 

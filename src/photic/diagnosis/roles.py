@@ -22,7 +22,7 @@ _RELU_LIKE = {
     "relu6",
     "hardswish",
 }
-_PRODUCTS = {"matmul", "mm", "bmm", "addmm"}
+_PRODUCTS = {"matmul", "mm", "bmm", "addmm", "einsum"}
 _MATRICES = {"linear", "conv1d", "conv2d", "conv3d"}
 
 
@@ -85,10 +85,10 @@ def written_out(graph: Graph) -> list[int]:
 
 
 def own_matrix(graph: Graph, index: int) -> str:
-    """Return the name of the one matrix that a product written out uses as it is; '' where it uses another form, or several."""
+    """Return the name of the one matrix, or stack of matrices, that a product written out uses as it is; '' of another form, or several."""
     facts = graph.reading(index).weight
-    own = [(p, r) for p, r in graph.parameters.get(index, []) if p.trainable and len(p.shape) == 2]
-    if facts is None or len(own) != 1 or "<" in own[0][0].name or facts.fan_in not in own[0][0].shape:
+    own = [(p, r) for p, r in graph.parameters.get(index, []) if p.trainable and len(p.shape) > 1]
+    if facts is None or len(own) != 1 or "<" in own[0][0].name or math.prod(own[0][0].shape) % facts.fan_in:
         return ""
     expected = own[0][1].weight.rms ** 2 * facts.fan_in
     return own[0][0].name if abs(facts.row_square_sum - expected) <= 1e-3 * expected else ""

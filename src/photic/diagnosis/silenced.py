@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from photic.diagnosis.graph import Graph
 from photic.records.runs import ParameterReading
 
+# What takes, weighs and adds up: kinds, and operations of no kind. What cuts a signal off is an activation, whoever wrote it.
+_TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "einsum", "tensordot", "sum", "mean", "scatter_add",
+          "scatter_reduce", "index_reduce", "segment_reduce", "add"}  # fmt: skip
 _SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
 
 
@@ -42,6 +45,28 @@ def multiplied_by_nothing(graph: Graph) -> list[Silenced]:
     return [one for one in silenced(graph) if all(_nothing(each, one.site) for each in (graph.first, graph.last))]
 
 
+def nothing_made(graph: Graph) -> list[Silenced]:
+    """Return the sites that make exactly 0 of what is not 0, or of nothing, first and last, and starve layers below and right above.
+
+    A product of weights with nothing but padding, a sum along no edge, a choice of no place. Layers that take the zeros, and have no
+    bias, learn nothing either.
+    """
+    if len(graph.run.steps) < 2:
+        return []
+    first, last = graph.first, graph.last
+    found: list[Silenced] = []
+    for site in graph.run.sites:
+        if site.phase != "model" or _TAKES.isdisjoint((site.kind, site.operation)):
+            continue
+        if not all(bool(each.gradient_norm(site.order)) and _zeros(each, site.order) for each in (first, last)):
+            continue
+        around = graph.ancestors([site.order]) | set(graph.consumers.get(site.order, []))
+        starved = tuple(index for index in graph.layers() if index in around and _starved(first, last, index))
+        if starved:
+            found.append(Silenced(site.order, starved))
+    return found
+
+
 def never_exceeded(graph: Graph) -> list[Silenced]:
     """Return those that take the larger of the signal and a threshold, element by element, where the threshold always is."""
     found: list[Silenced] = []
@@ -64,6 +89,15 @@ def _nothing(graph: Graph, index: int) -> bool:
     entering = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
     heard = any(one is not None and one.rms > 0.0 for one in entering)
     return heard or (site.operation == "mul" and site.settings.get("other") == 0)
+
+
+def _zeros(graph: Graph, index: int) -> bool:
+    """Whether a site makes numbers, all of them 0, of a signal that is not 0 or of an empty one."""
+    signal = graph.reading(index).signal
+    if signal is None or not signal.count or signal.rms > 0.0 or signal.nonfinite:
+        return False
+    entering = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
+    return any(one is not None and (one.rms > 0.0 or one.count == 0) for one in entering)
 
 
 def _starved(first: Graph, last: Graph, index: int) -> bool:

@@ -238,7 +238,7 @@ class Recorder:
                     call.operation, settings, before.signal, first, axis=_unit_axis(axis, first), dead=dead
                 ),
                 axis,
-                spread=spread_facts(first) if call.phase == "model" and kind not in ("shape", "dropout") else None,
+                spread=spread_facts(first, kind) if call.phase == "model" else None,
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,
             )

@@ -7,27 +7,44 @@ from torch import Tensor
 
 from photic.probes.shards import local
 from photic.records.runs import ColumnFacts, SpreadFacts
+from photic.records.vocabulary import Kind
 
 EXAMPLES, NUMBERS = 64, 4_096  # of a larger tensor, so many examples and so many numbers of each are read
+FEW, SAMPLED = 8, 128  # examples whose places are compared, and features whose directions are counted
 
 
-def spread_facts(output: Tensor) -> SpreadFacts | None:
-    """Return how much the examples [N, ...] differ, and the positions of each in [N, T, D].
+def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
+    """Return how much the examples [N, ...] differ, and the positions of each in [N, T, D]; of a layer, in how many directions.
 
-    None with fewer than two examples, for what is no real floating-point tensor, and where all numbers are 0 or one is
+    None for what only moves values, with fewer than two examples, for what is no real floating-point tensor, and where all numbers are 0 or one is
     not finite. None as well for a tensor that is cut over ranks: they would have to be asked.
     """
-    if local(output) is not output:
+    if kind in ("shape", "dropout") or local(output) is not output:
         return None
     if output.ndim < 2 or output.shape[0] < 2 or output.numel() == 0 or not output.is_floating_point():
         return None
     some = output.detach()[:EXAMPLES]
-    tokens = None
+    tokens = places = None
     if some.ndim == 3 and some.shape[1] > 1:
         tokens = _differing(some.to(torch.float64), 1)
+    if some.ndim == 3 and some.shape[2] > 1:
+        places = _differing(some[:FEW].to(torch.float64), 2)
     flat = some.reshape(some.shape[0], -1)
-    examples = _differing(flat[:, :: max(1, flat.shape[1] // NUMBERS)].to(torch.float64), 0)
-    return None if examples is None else SpreadFacts(examples, tokens)
+    sampled = flat[:, :: max(1, flat.shape[1] // NUMBERS)].to(torch.float64)
+    examples = _differing(sampled, 0)
+    if examples is None:
+        return None
+    counted = kind == "weight" and output.ndim == 2 and min(output.shape) >= FEW
+    return SpreadFacts(examples, tokens, places, _directions(sampled) if counted else None)
+
+
+def _directions(values: Tensor) -> float | None:
+    """Return (sum of eigenvalues)^2 / (sum of their squares) of the covariance between features; None where nothing differs."""
+    some = values[:, :: max(1, values.shape[1] // SAMPLED)]
+    apart = some - some.mean(0)
+    products = apart @ apart.T
+    total, squares = float(products.trace()), float(products.square().sum())
+    return total * total / squares if squares > 0.0 else None
 
 
 def _differing(values: Tensor, axis: int) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ _PRODUCTS = {"matmul", "mm", "bmm"}
 def weight_facts(
     call: Call, settings: Mapping[str, float | int | str], is_weight: Callable[[Tensor], bool]
 ) -> WeightFacts | None:
-    """Return the facts of the weight that the call uses; None where it has no single matrix (LSTM, einsum).
+    """Return the facts of the weight that the call uses; None where it has no single matrix (LSTM), or one that is not told (einsum of three).
 
     Of a weight that is cut over ranks (tensor parallelism) this rank's part is read, and nobody asked for the others: its rows
     are taken as a sample of all rows, its columns as one of all columns. The mean over the ranks is nearly that of the whole.
@@ -91,6 +92,10 @@ def _matrix(call: Call, is_weight: Callable[[Tensor], bool]) -> tuple[Tensor, Te
             return right.transpose(0, 1), None, 1, 1.0
         if isinstance(left, Tensor) and left.ndim == 2 and is_weight(left):
             return left, None, 1, 1.0
+        if isinstance(right, Tensor) and right.ndim > 2 and is_weight(right):  # a stack of matrices, side by side
+            return right.transpose(-1, -2).reshape(-1, right.shape[-2]), None, 1, float(right.shape[:-2].numel())
+    if call.operation == "einsum":
+        return _einsum(args, is_weight)
     if call.operation == "addmm" and len(args) > 2 and isinstance(args[2], Tensor) and is_weight(args[2]):
         return args[2].transpose(0, 1), args[0] if isinstance(args[0], Tensor) else None, 1, 1.0
     if call.operation == "embedding":
@@ -98,6 +103,32 @@ def _matrix(call: Call, is_weight: Callable[[Tensor], bool]) -> tuple[Tensor, Te
         if table is not None and table.ndim == 2:
             return table.transpose(0, 1), None, 1, 1.0
     return None
+
+
+def _einsum(
+    args: Sequence[Any], is_weight: Callable[[Tensor], bool]
+) -> tuple[Tensor, Tensor | None, int, float] | None:
+    """Return the same of an einsum of a signal and a weight: rows for what is new in the result, columns for what is summed over.
+
+    Axes that signal, weight and result have in common count so many matrices.
+    """
+    terms = args[0].replace(" ", "") if args and isinstance(args[0], str) else ""
+    given = list(args[1]) if len(args) == 2 and isinstance(args[1], (list, tuple)) else args[1:]  # pyright: ignore
+    if "->" not in terms or "." in terms or len(given) != 2 or not all(isinstance(one, Tensor) for one in given):
+        return None
+    places = [place for place, one in enumerate(given) if is_weight(one)]
+    entering, result = terms.split("->")[0].split(","), terms.split("->")[1]
+    if len(places) != 1 or len(entering) != 2:
+        return None
+    own, other, weight = entering[places[0]], entering[1 - places[0]], given[places[0]]
+    summed = [axis for axis in own if axis not in result]
+    new = [axis for axis in own if axis in result and axis not in other]
+    stacked = [axis for axis in own if axis in result and axis in other]
+    if not summed or len(set(own)) < len(own) or not set(summed) <= set(other):
+        return None
+    columns = math.prod(weight.shape[own.index(axis)] for axis in summed)
+    matrix = weight.permute([own.index(axis) for axis in (*stacked, *new, *summed)]).reshape(-1, columns)
+    return matrix, None, 1, float(math.prod(weight.shape[own.index(axis)] for axis in stacked))
 
 
 def _stride_volume(call: Call, dimensions: int) -> float:

@@ -108,6 +108,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         ]
     if p.blocks:
         lines.append(f"# for each of {p.blocks[0]} to {p.blocks[-1]}: x = x + block(x) where it is called")
+    lines += [f"# {name}: torch.tanh(x) before it" for name in p.squashed]
     lines += [
         f"# {name}: multiply what {source} gives to it by {factor:.3g}" for name, (source, factor) in p.balance.items()
     ]
@@ -116,6 +117,15 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
+    lines += [f"# {name}: ~mask in place of mask" for name in p.turned]
+    for stretches, _ in p.continued:
+        lines += [f"# {end}: keep what this gives, and go on with it (x = block(x))" for _, end in stretches]
+    lines += [
+        f"# {name}: [layer for _ in range(n)] with a new layer each time, in place of [layer] * n"
+        for name in p.unshared
+    ]
+    if p.widened:
+        lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")
     if p.standardised_input:
         lines += [
             "mean, deviation = inputs.mean(0), inputs.std(0)  # of the training set",

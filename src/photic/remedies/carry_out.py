@@ -21,7 +21,7 @@ from photic.remedies.checkpoints import Open
 from photic.remedies.functions import Differentiated
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
-from photic.remedies.substitutes import BatchNormalise, Connected, Substitute, pre_normalised, substitutes_of
+from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, Substitute, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
 
 
@@ -59,6 +59,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     for name in prescription.blocks:
         block = model.get_submodule(name)
         block.__dict__["forward"] = Connected(block.forward)
+    for name in prescription.squashed:
+        powers = model.get_submodule(name)
+        powers.__dict__["forward"] = Squashed(powers.forward)
     for name in prescription.batch_first:
         model.get_submodule(name).batch_first = True  # type: ignore[assignment]
     if prescription.truncated:

@@ -75,6 +75,7 @@ class Prescription:
         fresh: every module draws its weights anew as torch does.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
+        squashed: modules whose input goes through a tanh first.
         balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
@@ -90,6 +91,11 @@ class Prescription:
             that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
+        turned: sites whose mask is turned round: what was let through is shut out.
+        continued: ((site, site), ...) and sites: what a stretch from the first site to the second of each pair makes of a value is given
+            in its place to the stretches that follow, and to the sites.
+        unshared: modules that stand under several names: each name gets one of its own, drawn anew.
+        widened: length of every axis of a parameter that has length 0; 0 leaves them.
         skips: (site, site): what the first gives is added to what the second gives.
         factors: site name to the factor on its first argument: scores before a softmax.
         standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
@@ -142,6 +148,7 @@ class Prescription:
     fresh: bool = False
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
+    squashed: tuple[str, ...] = ()
     balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
     goals: tuple[tuple[str, str], ...] = ()
@@ -156,6 +163,10 @@ class Prescription:
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
+    turned: tuple[str, ...] = ()
+    continued: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = ()
+    unshared: tuple[str, ...] = ()
+    widened: int = 0
     skips: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
     standardised_input: bool = False

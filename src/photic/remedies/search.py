@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from photic.diagnosis.evidence import ends
 from photic.records.treatments import Outcome, Trial
 from photic.remedies.combine import combine, together
 from photic.remedies.course import alarms
@@ -119,9 +120,17 @@ class Search:
 
     @property
     def slow(self) -> bool:
-        """Whether the untreated network does not train, or its held-back loss falls by less than `LITTLE` of its size."""
+        """Whether the untreated network does not train, or its loss falls by less than `LITTLE` of its size, held back and in training.
+
+        One that learns its batches and not the held-back ones lacks examples: its gradient does what it should.
+        """
         control = self.controls[self.seeds[0]].seen
-        return not self.learns or control.mean(0) - control.mean() < LITTLE * abs(control.mean(0))
+        if not self.learns:
+            return True
+        count = ends(len(control.losses))
+        before, after = sum(control.losses[:count]), sum(control.losses[-count:])
+        little = control.mean(0) - control.mean() < LITTLE * abs(control.mean(0))
+        return little and before - after < LITTLE * abs(before)
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""

@@ -23,7 +23,8 @@ def change_optimizer(
     """
     if prescription.thawed:
         _thaw(prescription.thawed, optimizer, model)
-    if prescription.owned or prescription.registered or prescription.adopted or prescription.gated:
+    p = prescription
+    if p.owned or p.registered or p.adopted or p.gated or p.widened or p.unshared:
         _own(optimizer, model)
     if prescription.adam:
         held = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]

@@ -14,12 +14,14 @@ from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
+from photic.remedies.continued import continued
 from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
+from photic.remedies.turned import turned
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softplus": F.softplus,
@@ -97,6 +99,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[scores], found[taken] = choice.enter, choice.leave
     for name in prescription.comparisons:
         found[name] = soft_comparison
+    for name in prescription.turned:
+        found[name] = turned
+    for stretches, takers in prescription.continued:
+        found |= continued(stretches, takers)
     for code, comparison in prescription.goals:
         found[code] = goal = Goal(found.get(code))
         found[comparison] = goal.compared
@@ -332,3 +338,16 @@ class Connected:
         if isinstance(x, Tensor) and isinstance(value, Tensor) and (x.shape, x.dtype) == (value.shape, value.dtype):
             return x + value
         return value
+
+
+class Squashed:
+    """A module's forward on the tanh of its first argument."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return f(tanh(x))."""
+        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            args = (torch.tanh(args[0]), *args[1:])
+        return self.forward(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,12 +52,46 @@ def gate_recurrence(model: nn.Module, names: Sequence[str], *, seed: int) -> Non
             setattr(model.get_submodule(owner), attribute, gated)
 
 
+def unshare(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
+    """Put a copy of each module, drawn anew, in the place of every further name that it has."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for shared in [model.get_submodule(name) for name in names]:
+            places = [
+                (owner, key) for owner in model.modules() for key in owner._modules if owner._modules[key] is shared
+            ]
+            for owner, key in places[1:]:
+                own: Any = copy.deepcopy(shared)
+                own.reset_parameters()
+                owner._modules[key] = own
+
+
+def widen(model: nn.Module, units: int, *, seed: int) -> None:
+    """Give every axis of length 0 of a parameter `units` places: matrices with Xavier's variance, scales of 1, all else 0."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        for name, old in list(module._parameters.items()):
+            if old is None or 0 not in old.shape:
+                continue
+            new = torch.zeros([size or units for size in old.shape], dtype=old.dtype)
+            if new.ndim > 1:
+                reach = new[0, 0].numel()
+                new.normal_(0.0, (2.0 / (reach * (new.shape[0] + new.shape[1]))) ** 0.5, generator=generator)
+            elif name in ("weight", "gamma", "scale"):
+                new += 1.0
+            module._parameters[name] = nn.Parameter(new.to(old.device), requires_grad=old.requires_grad)
+            for attribute, value in list(vars(module).items()):
+                if attribute in _WIDTHS and value == 0:
+                    setattr(module, attribute, units)
+
+
 def compute_in(model: nn.Module, dtype: torch.dtype) -> None:
     """Give all weights this type, and every floating-point number that enters."""
     model.to(dtype)
     model.__dict__["forward"] = _Cast(model.forward, dtype)
 
 
+_WIDTHS = ("in_features", "out_features", "in_channels", "out_channels", "num_features", "embedding_dim")
 _HALVES = (torch.float16, torch.bfloat16)
 
 

@@ -10,7 +10,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.standard_loss import StandardLoss
 from photic.remedies.stepping import change_optimizer
-from photic.remedies.surgery import compute_in, gate_recurrence, register_modules
+from photic.remedies.surgery import compute_in, gate_recurrence, register_modules, unshare, widen
 from photic.remedies.units import ScaledBackward, standardise_input, standardise_output
 
 
@@ -22,6 +22,9 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     if prescription.precision:
         compute_in(setup.model, getattr(torch, prescription.precision))
     gate_recurrence(setup.model, prescription.gated, seed=seed)
+    unshare(setup.model, prescription.unshared, seed=seed)
+    if prescription.widened:
+        widen(setup.model, prescription.widened, seed=seed)
     carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
     if prescription.registered:
         register_modules(setup.model)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, median_update
 from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
-from photic.records.profiles import LayerLine, Profile
+from photic.records.profiles import Profile
+from photic.records.sites import INPUT
 from photic.records.vocabulary import Severity
 
 _FAR = 0.01  # of its result: what a normalisation scales up so far was small on purpose, or by its units
@@ -29,11 +31,15 @@ def exploding_gradient(
     *,
     warning: float = 1e3,
     critical: float = 1e5,
+    loud: float = 10.0,
 ) -> Finding | None:
     """The error gradient grows on its way down, or the signal on its way up, until steps destroy what was learned.
 
     Signs: along the main path the gradient's norm at a lower layer is more than `warning` times that at the top
-    layer, or the signal's root mean square at the top more than `warning` times that at the first layer. Ratios both.
+    layer, or the signal's root mean square at the top more than `warning` times that at the first layer, or what enters it where
+    that is 1 or more. Ratios both. Where weights are factors, element by element, these count as the layers. Or the signal grows more
+    than `loud` times, the first loss is five times that of outputs which are all 0, and the first step replaces the weights, or the
+    training breaks off.
 
     Why it matters: a step that suits the upper layers is thousands of times too long for the lower ones; losses
     jump, oscillate or become nan.
@@ -45,21 +51,19 @@ def exploding_gradient(
     learns, over 50 hardly (`dev.py bench thresholds`). A network seen to learn is not accused of less than `critical`. Large
     gradients everywhere (a summed loss) are no explosion.
     """
-    layers = [line for line in profile.layers if line.transport is not None and math.isfinite(line.transport)]
-    if len(layers) < 2:
-        return None
-    path = {graph.site(index).name for index in graph.main_path()}
-    on_path = [line for line in layers if line.site in path]
+    on_path = _layers_on(graph, profile)
+    if len(on_path) < 2:
+        on_path = _factors_on(graph)
     if len(on_path) < 2:
         return None
     sizes = _relative_sizes(graph, on_path)
     for name, share in _before_scaling(graph, on_path).items():
         sizes[name] = min(sizes[name], share)
-    highest = max(on_path, key=lambda line: (line.transport or 0.0) * sizes[line.site])
-    growth = (highest.transport or 0.0) * sizes[highest.site]
+    highest = max(on_path, key=lambda line: line.transport * sizes[line.site])
+    growth = highest.transport * sizes[highest.site]
     swelling = 1.0 if drowned(graph) else _swelling(graph, on_path)  # then biases make it that large
     worst = max(growth, swelling)
-    if worst < warning or not math.isfinite(worst):
+    if not math.isfinite(worst) or (worst < warning and not (swelling > loud and _sure_and_wrong(graph, training))):
         return None
     severity: Severity = "critical" if worst >= critical else "warning"
     if learns(training) and severity == "warning":
@@ -91,13 +95,51 @@ def exploding_gradient(
         reason=f"Over {len(on_path)} layers {what}, {number(each)} times per layer: {_why(graph, sites)}.",
         advice="Scale the initial weights down to unit gain (Xavier for tanh, He for ReLU), add residual branches scaled by "
         "1/sqrt(depth), or clip the gradient while you look for the cause.",
-        confidence=min(0.99, 0.6 + 0.1 * math.log10(worst / warning)),
+        confidence=min(0.99, max(0.6, 0.6 + 0.1 * math.log10(worst / warning))),
         sources=("pascanu2013", "yang2019", "glorot2010"),
-        victims=tuple(line.site for line in on_path if (line.transport or 0.0) > 100.0 and line.site not in sites),
+        victims=tuple(line.site for line in on_path if line.transport > 100.0 and line.site not in sites),
     )
 
 
-def _relative_sizes(graph: Graph, lines: list[LayerLine]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Place:
+    """A layer, or a trained factor, on the main path, with the gradient that arrives there over that at the top."""
+
+    site: str
+    transport: float
+
+
+def _layers_on(graph: Graph, profile: Profile) -> list[Place]:
+    path = {graph.site(index).name for index in graph.main_path()}
+    known = [(line.site, line.transport) for line in profile.layers if line.site in path]
+    return [Place(name, value) for name, value in known if value is not None and math.isfinite(value)]
+
+
+def _factors_on(graph: Graph) -> list[Place]:
+    """Return the sites on the main path that use trained parameters, in order of execution."""
+    trained = [
+        index
+        for index in sorted(graph.main_path())
+        if graph.site(index).phase == "model" and any(p.trainable for p, _ in graph.parameters.get(index, []))
+    ]
+    top = graph.gradient_norm(trained[-1]) if trained else None
+    if not top or not math.isfinite(top):
+        return []
+    found = [(graph.site(index).name, (graph.gradient_norm(index) or 0.0) / top) for index in trained]
+    return [Place(name, value) for name, value in found if math.isfinite(value)]
+
+
+def _sure_and_wrong(graph: Graph, training: Training | None, worse: float = 5.0, half: float = 0.5) -> bool:
+    """Whether the loss starts far above that of outputs of 0, and the first step moves the median matrix by half, or the training breaks off."""
+    ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
+    start, moved = graph.first.loss, median_update(graph.first)
+    if start is None or ignorant is None or not ignorant > 0.0:
+        return False
+    broken = training is not None and not math.isfinite(training.last)
+    return start > worse * ignorant and (broken or (moved is not None and moved >= half))
+
+
+def _relative_sizes(graph: Graph, lines: list[Place]) -> dict[str, float]:
     """Return the signal's size at each layer beside the median of the layers, at most 1."""
     signals = {line.site: graph.run.reading(line.site).signal for line in lines}
     sizes = {name: signal.rms for name, signal in signals.items() if signal is not None}
@@ -111,7 +153,7 @@ def _normalisers(graph: Graph) -> list[tuple[int, int]]:
     return [(index, below) for index, below in pairs if below is not None]
 
 
-def _before_scaling(graph: Graph, lines: list[LayerLine]) -> dict[str, float]:
+def _before_scaling(graph: Graph, lines: list[Place]) -> dict[str, float]:
     """Return by what the signal of each layer is smaller than what the normalisations above, those that scale far up, make of it."""
     order = {site.name: site.order for site in graph.run.sites}
     ups: list[tuple[int, float]] = []
@@ -122,11 +164,18 @@ def _before_scaling(graph: Graph, lines: list[LayerLine]) -> dict[str, float]:
     return {line.site: math.prod(ratio for index, ratio in ups if index > order[line.site]) for line in lines}
 
 
-def _swelling(graph: Graph, lines: list[LayerLine]) -> float:
+def _swelling(graph: Graph, lines: list[Place]) -> float:
     """Return by what factor the signal grows over the layers, the steps across a normalisation left out."""
     order = {site.name: site.order for site in graph.run.sites}
     normalisers = [index for index, _ in _normalisers(graph)]
+    first = graph.run.reading(lines[0].site).signal
     grown = 0.0
+    if (
+        graph.run.inputs is not None
+        and first is not None
+        and [s for s, _ in graph.feeders.get(order[lines[0].site], [])] == [INPUT]
+    ):
+        grown = max(math.log(max(first.rms, 1e-300) / max(graph.run.inputs.rms, 1.0)), 0.0)
     for lower, upper in pairwise(lines):
         small, large = graph.run.reading(lower.site).signal, graph.run.reading(upper.site).signal
         between = any(order[lower.site] < index < order[upper.site] for index in normalisers)

@@ -8,7 +8,8 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
-from photic.diagnosis.silenced import Silenced, multiplied_by_nothing
+from photic.diagnosis.silenced import Silenced, multiplied_by_nothing, nothing_made
+from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
@@ -22,17 +23,26 @@ def idle_layer(
     Signs: of the two values of a sum one is less than `quiet` of the other, it comes from trained layers, no trained factor
     stands between them and the sum, and over the steps its part has not grown `grows` times. Or a product with exactly 0 (a factor
     that is not trained, or that a ReLU holds at 0, a mask, a dropout of everything) stands above trained layers, which get a
-    gradient of exactly 0 and do not move from the first step to the last.
+    gradient of exactly 0 and do not move from the first step to the last. Or something else makes exactly 0 of them: weights that
+    look at nothing but padding, a sum along no edge. Or what trained layers give goes nowhere: no output, no loss and nothing that
+    learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its weights has length 0.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
     Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
-    mask. Where the network learns without a branch times 0, that is information.
+    mask. Where the network learns without a branch times 0, that is information; so is a result that goes nowhere, or a layer
+    without units, in a network that learns a third of what there is to learn. What is an output is heard by whoever calls the model.
     """
     if shut := multiplied_by_nothing(graph):
         return _shut(graph, shut, informs=learns(training))
+    if dropped := dropped_results(graph):
+        return _dropped(graph, dropped, informs=_a_third(training))
+    if none := empty_layers(graph):
+        return _empty(graph, none, informs=_a_third(training))
+    if shut := nothing_made(graph):
+        return _zeros(graph, shut, informs=learns(training))
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
     for pair in unequal_sums(graph, quiet):
@@ -78,6 +88,68 @@ def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
         advice="Make the factor a parameter (registered, trained, not cut off by a ReLU), or start it above 0; a dropout keeps 1 - p.",
         confidence=0.95,
         sources=("bachlechner2021", "srivastava2014"),
+    )
+
+
+def _a_third(training: Training | None) -> bool:
+    """Whether at least a third of what there is to learn has been learned: below that `treat` takes a network to learn little."""
+    ignorant = [] if training is None else [k for k in (training.chance, training.constant) if k is not None]
+    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
+
+
+def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    layers = sorted({index for one in shut for index in one.layers})
+    places = [graph.site(one.site) for one in shut]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(graph.site(index).name for index in layers),
+        where=places[0].where,
+        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
+        reason=(
+            f"{listed([place.name for place in places])} ({places[0].operation}) gives exactly 0, at the first step and at the last, so "
+            f"nothing is heard of {listed([graph.site(index).name for index in layers])}: their gradient is exactly 0, and they never move."
+        ),
+        advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, or no place or edge at all.",
+        confidence=0.9,
+        sources=("zhang2019", "srivastava2014"),
+    )
+
+
+def _dropped(graph: Graph, dropped: list[Dropped], *, informs: bool) -> Finding:
+    last = sorted(
+        {max(one.layers) for one in dropped}
+    )  # what gives the results comes first, then what these are made of
+    layers = [*last, *sorted({index for one in dropped for index in one.layers} - set(last))]
+    ends = [graph.site(one.end) for one in dropped]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(graph.site(index).name for index in layers),
+        where=ends[0].where,
+        evidence=(Evidence("trained layers whose result nothing takes", float(len(layers)), "layers"),),
+        reason=(
+            f"What {listed([end.name for end in ends])} give goes nowhere: no output, no loss and nothing that learns is made of it, so "
+            f"{listed([graph.site(index).name for index in layers])} run, get no gradient and stay as they were drawn."
+        ),
+        advice="Keep what the call returns and go on with it (x = block(x)); an iterator that was read to its end gives nothing more.",
+        confidence=0.9,
+        sources=("paszke2017",),
+    )
+
+
+def _empty(graph: Graph, layers: list[int], *, informs: bool) -> Finding:
+    names = [graph.site(index).name for index in layers]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=graph.site(layers[0]).where,
+        evidence=(Evidence("layers with an axis of length 0", float(len(layers)), "layers"),),
+        reason=f"{listed(names)} have no unit: an axis of their weights has length 0, so all that they can add is 0, or a bias.",
+        advice="Give them at least one unit: int(width * share) is 0 where the share is below 1 / width; take max(1, ...) of it.",
+        confidence=0.95,
+        sources=("paszke2017",),
     )
 
 

@@ -151,6 +151,7 @@ def _swallowed(graph: Graph) -> Finding | None:
             site.phase != "model"
             or site.operation not in _OVERFLOWS
             or signal is None
+            or not signal.nonfinite
             or 2 * signal.nonfinite < signal.count
         ):
             continue

@@ -8,6 +8,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import arriving, learns, median_update, rescued, shrinking
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
+from photic.diagnosis.repeated import repeated_layers
 from photic.diagnosis.views import Collapsed, collapsed_views
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -24,6 +25,7 @@ def rank_collapse(
     tokens: float = 1e-4,
     examples: float = 0.01,
     thin: float = 1.2,
+    line: float = 1.2,
 ) -> Finding | None:
     """What should differ is alike: the units of a layer, the positions of a sequence, or the examples of a batch.
 
@@ -32,6 +34,12 @@ def rank_collapse(
     mean square differs) though they differed below; or through ten or more layers the examples do (`examples`), or they
     have become so at the output within the steps, and the loss does not fall. Or a plain ReLU network, without skips and
     normalisation, is deep for its width: the sum of 1 / width over its layers exceeds `thin`, and the loss does not fall.
+
+    Or through ten or more layers what differs between the examples comes to lie along one direction (less than `line` of them, where
+    the first layer has twice as many or more), at the start and after the steps, in a network that bends nothing, and the loss does
+    not fall.
+
+    Or one layer is called three times or more on one value, and its results, which are equal, stand side by side.
 
     Or two codes of one encoder are drawn together by a cosine or a squared error, both of them with a gradient, and what differs in
     them between the examples falls to a fifth, and below a tenth of the mean square.
@@ -51,8 +59,10 @@ def rank_collapse(
         return _views(graph, views)
     return (
         _units(graph, units)
+        or _repeated(graph, training)
         or _tokens(graph, tokens)
         or _examples(graph, profile, training, examples)
+        or _line(graph, profile, training, line)
         or _fallen(graph, profile, training)
         or _thin(graph, training, thin)
     )
@@ -111,6 +121,24 @@ def _units(graph: Graph, limit: float) -> Finding | None:
     )
 
 
+def _repeated(graph: Graph, training: Training | None) -> Finding | None:
+    found = repeated_layers(graph)
+    if not found:
+        return None
+    one = found[0]
+    return _finding(
+        graph,
+        [one.layers[0]],
+        f"At {graph.site(one.site).name} {len(one.layers)} results of one layer ({one.weight}) on one value are put side by side: they are "
+        "the same numbers, get the same gradient, and are one unit, or one set of units, that many times.",
+        "Make a new layer each time: [Layer() for _ in range(n)] has n layers, [Layer()] * n has one under n names.",
+        Evidence("equal results side by side", float(len(one.layers)), "results"),
+        0.95,
+        critical=False,
+        informs=learns(training, 0.5),
+    )
+
+
 def _constant(graph: Graph, index: int) -> bool:
     """Whether every matrix of a layer, a recurrent one, holds one number, and that is not 0."""
     matrices = [reading.weight for p, reading in graph.parameters.get(index, []) if len(p.shape) > 1]
@@ -121,24 +149,31 @@ def _tokens(graph: Graph, limit: float) -> Finding | None:
     mixing = [s.order for s in graph.run.sites if graph.reading(s.order).shares is not None and s.phase == "model"]
     if len(mixing) < 2:
         return None
-    seen = [
-        (s.order, f.tokens) for s in graph.run.sites if (f := graph.reading(s.order).spread) and f.tokens is not None
-    ]
-    below = [value for order, value in seen if order < mixing[0]]
-    alike = [order for order, value in seen if order > mixing[0] and value < limit]
-    above = [value for order, value in seen if order > mixing[-1]]
-    if not below or max(below) < 100.0 * limit or not alike or not above or max(above) >= limit:
-        return None
-    return _finding(
-        graph,
-        alike[:1],
-        f"From {graph.site(alike[0]).name} on all positions of a sequence are the same vector (only {number(max(above))} of the mean "
-        f"square differs, {number(max(below))} before the {len(mixing)} attentions): attention without a way around averages them away.",
-        "Put a skip around each attention, or start it near the identity.",
-        Evidence("share of the mean square that differs between positions", max(above), "share"),
-        0.9,
-        critical=True,
-    )
+    for places in (False, True):
+        seen = [(s.order, value) for s in graph.run.sites if (value := _apart(graph, s.order, places)) is not None]
+        mixed, last = graph.descendants(mixing[:1]), graph.descendants(mixing[-1:])
+        below = [value for order, value in seen if order < mixing[0]]
+        alike = [order for order, value in seen if order in mixed and value < limit]
+        above = [value for order, value in seen if order in last]
+        if not below or max(below) < 100.0 * limit or not alike or not above or max(above) >= limit:
+            continue
+        return _finding(
+            graph,
+            alike[:1],
+            f"From {graph.site(alike[0]).name} on all positions of a sequence are the same vector (only {number(max(above))} of the mean "
+            f"square differs, {number(max(below))} before the {len(mixing)} attentions): attention without a way around averages them "
+            "away, and positions that begin alike ask alike.",
+            "Put a skip around each attention, start it near the identity, or draw apart what begins alike.",
+            Evidence("share of the mean square that differs between positions", max(above), "share"),
+            0.9,
+            critical=True,
+        )
+    return None
+
+
+def _apart(graph: Graph, index: int, places: bool) -> float | None:
+    facts = graph.reading(index).spread
+    return None if facts is None else facts.places if places else facts.tokens
 
 
 def _examples(graph: Graph, profile: Profile, training: Training | None, limit: float) -> Finding | None:
@@ -165,6 +200,38 @@ def _examples(graph: Graph, profile: Profile, training: Training | None, limit: 
     )
 
 
+def _line(graph: Graph, profile: Profile, training: Training | None, limit: float) -> Finding | None:
+    """A product of many matrices has one large singular value (saxe2014, section 3), and nothing brings the others back."""
+    path = graph.main_path()
+    layers = [index for index in graph.layers() if index in path]
+    bent = any(graph.site(index).kind in ("activation", "attention", "sum") for index in path)
+    if len(layers) < 10 or bent or training is None or training.steps < 10 or not training.last > 0.0:
+        return None
+    if learns(training) or arriving(training) or profile.transport is None or profile.transport < 5e-3:
+        return None  # a gradient that fades says more
+    graph = graph.first
+    below, top, later = (
+        _directions(g, index) for g, index in ((graph, layers[0]), (graph, layers[-2]), (graph.last, layers[-2]))
+    )
+    if below is None or top is None or later is None or max(top, later) >= limit or below < 2.0 * limit:
+        return None
+    return _finding(
+        graph,
+        [next(index for index in layers if (_directions(graph, index) or limit) < limit)],
+        f"Over {len(layers)} layers all that differs between the examples comes to lie on one line: {number(top)} directions at "
+        f"{graph.site(layers[-2]).name}, {number(below)} at the first layer; {training.steps} steps do not lower the loss.",
+        "Start the matrices orthogonal, so that no direction grows at the cost of the others, or add residual connections.",
+        Evidence("directions along which the examples differ", top, "directions"),
+        0.8,
+        critical=False,
+    )
+
+
+def _directions(graph: Graph, index: int) -> float | None:
+    facts = graph.reading(index).spread
+    return None if facts is None else facts.directions
+
+
 def _fallen(graph: Graph, profile: Profile, training: Training | None) -> Finding | None:
     """The examples differed at the top at first and are one after some steps that did not lower the loss."""
     if training is None or training.chance is None or learns(training) or training.steps < 10:
@@ -178,6 +245,8 @@ def _fallen(graph: Graph, profile: Profile, training: Training | None) -> Findin
         return None  # one step replaces the weights: `learning-rate-too-large` says so
     graph, last = graph.first, graph.last
     layers = graph.layers()
+    if graph.run.neighbours is not None and graph.run.neighbours < 0.25 and len(layers) >= 10:
+        return None  # a gradient that was noise from the start says more
     early, late = (g.reading(layers[-1]).spread for g in (graph, last))
     if (
         len(layers) < 2

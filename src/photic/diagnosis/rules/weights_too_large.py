@@ -8,6 +8,7 @@ from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
 from photic.diagnosis.scale import stretches, typical
+from photic.diagnosis.tables import loud_tables
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
@@ -20,8 +21,11 @@ def weights_too_large(
 
     Signs: fan_in * Var[w] of at least half of the layers, products written out among them, is more than `above` times what their
     activation wants, and the output's root mean square exceeds `outputs`. Weights with a common sign stretch a signal with one by
-    fan_in^2 times their square, and that counts. Or all layers are tables (factorisation), and the loss starts at more than
-    `worse` times that of outputs which are all 0: they are ten times as large as what they should say.
+    fan_in^2 times their square, and that counts. A quarter of `above` is enough where the loss starts at more than `worse` times that
+    of outputs which are all 0: He's and Xavier's schemes lie closer together, and a growth below 1,000 is no
+    matter of the depth. Or all layers are tables (factorisation), and the
+    loss starts at more than `worse` times that of outputs which are all 0: they are ten times as large as what they should say. Ten
+    times are enough where the outputs are sure of themselves.
 
     Why it matters: outputs that large are sure and wrong: the first losses are enormous, the first steps as large, and what
     is learned afterwards is mostly the way back.
@@ -37,7 +41,11 @@ def weights_too_large(
     size = max((signal.rms for signal in sizes if signal is not None), default=0.0)
     if not found:
         return _tables(graph.first, training, worse)
-    if 2 * len(layers) < len(found) or ratio < above or size < outputs:
+    ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
+    entering = 1.0 if graph.run.inputs is None else max(graph.run.inputs.rms, 1.0)
+    hopeless = graph.first.loss is not None and bool(ignorant) and graph.first.loss > worse * (ignorant or 1.0)
+    hopeless = hopeless and size < 1e3 * entering  # beyond, `exploding-gradient` tells of the depth
+    if 2 * len(layers) < len(found) or ratio < (above / 4.0 if hopeless else above) or size < outputs:
         return None
     expected = chance(graph.run)
     awful = graph.loss is not None and expected is not None and graph.loss > 10.0 * expected
@@ -69,18 +77,6 @@ def weights_too_large(
         confidence=0.95,
         sources=("he2015", "glorot2010"),
     )
-
-
-def loud_tables(graph: Graph, training: Training | None, worse: float = 100.0) -> list[int]:
-    """Return the tables of a network of nothing else, where the loss starts so many times worse than with outputs of 0."""
-    layers = graph.layers()
-    ignorant = graph.run.neutral_loss or (None if training is None else training.constant)
-    if not layers or any(graph.site(index).operation not in ("embedding", "embedding_bag") for index in layers):
-        return []
-    if graph.loss is None or ignorant is None or not ignorant > 0.0 or not graph.loss > worse * ignorant:
-        return []
-    drawn = {index: facts.row_square_sum for index in layers if (facts := graph.reading(index).weight) is not None}
-    return [index for index, size in drawn.items() if size > 0.0]
 
 
 def _tables(graph: Graph, training: Training | None, worse: float) -> Finding | None:

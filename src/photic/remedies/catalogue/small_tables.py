@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.weights_too_large import loud_tables
+from photic.diagnosis.tables import loud_tables
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.registry import remedy
 
@@ -26,12 +26,16 @@ def small_tables(graph: Graph) -> Prescription | str:
     share = QUIET / math.sqrt(graph.loss / graph.run.neutral_loss)
     layers: list[LayerInitialisation] = []
     for index in tables:
-        own = [p for p, _ in graph.parameters.get(index, []) if p.trainable and len(p.shape) == 2]
+        own = [p for p, _ in graph.parameters.get(index, []) if p.trainable and len(p.shape) > 1]
         for parameter in own:
             variance = graph.run.steps[0].parameters[graph.run.parameters.index(parameter)].weight.rms ** 2 * share
             layers.append(
                 LayerInitialisation(
-                    graph.site(index).name, parameter.name, "", "centred", scale=variance * parameter.shape[1]
+                    graph.site(index).name,
+                    parameter.name,
+                    "",
+                    "centred",
+                    scale=variance * math.prod(parameter.shape[1:]),
                 )
             )
     return Prescription(layers=tuple(layers), why="products of tables drawn with a deviation of 1 are too large")

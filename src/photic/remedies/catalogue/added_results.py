@@ -1,0 +1,34 @@
+"""Results that are dropped, added to later layers of their shape."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.unheard import dropped_results
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+
+@remedy(treats=("idle-layer",), changes="function", sources=("he2016",), rank=2)
+def added_results(graph: Graph) -> Prescription | str:
+    """What trained layers make and nothing takes, added to the results of layers that come later, one to each, in one shape.
+
+    What it changes: of the layers that learn, those in the shape of what is dropped give both together.
+
+    When not to: where a result was computed for the log alone.
+    """
+    pairs: list[tuple[int, int]] = []
+    for one in dropped_results(graph):
+        shape, taken = graph.site(one.end).shape, {end for _, end in pairs}
+        later = [
+            index
+            for index in graph.layers()
+            if index > one.end and index not in taken and graph.site(index).shape == shape
+            and graph.gradient_norm(index) is not None
+        ]  # fmt: skip
+        pairs += [(one.end, later[0])] if later else []
+    if not pairs:
+        return "no layer that learns comes after a dropped result in its shape"
+    return Prescription(
+        skips=tuple((graph.site(start).name, graph.site(end).name) for start, end in pairs),
+        why="results that nothing takes are added to the layers that come after them",
+    )

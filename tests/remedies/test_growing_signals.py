@@ -1,0 +1,68 @@
+"""Remedies for signals that grow by what no layer's weights tell, and what each must refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from photic.diagnosis.graph import Graph
+from photic.probes.audit import measure
+from photic.remedies.carry_out import carry_out
+from tests import zoo
+from tests.diagnosis import test_growing_signals as sick
+from tests.remedies.test_structure import CATALOGUE, cured, digits, prescribed
+
+
+@pytest.mark.parametrize(
+    ("remedy", "name"),
+    [("unit-gains", "factors"), ("unit-gains", "sums"), ("bounded-powers", "powers"), ("scaled-products", "stacks"), ("small-tables", "facts")],
+)  # fmt: skip
+def test_each_cures_what_it_is_for(remedy: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, batches, loss, optimizer, _ = sick.GROWN[name]
+    given = digits() if batches is sick.digits else batches() + batches()
+    cured(remedy, monkeypatch, lambda: build(True), given, loss, optimizer=optimizer, steps=150)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "build", "batch", "loss"),
+    [
+        ("unit-gains", lambda: sick.Mixed(0.125), lambda: zoo.vectors(0), F.cross_entropy),
+        ("bounded-powers", lambda: zoo.Residual(4), lambda: zoo.vectors(0), F.cross_entropy),
+        ("scaled-products", lambda: sick.Stacked(0), lambda: zoo.vectors(0), F.cross_entropy),
+        (
+            "small-tables",
+            lambda: sick.Facts(40**-0.5),
+            lambda: sick.triples()[0],
+            F.binary_cross_entropy_with_logits,
+        ),
+    ],
+)
+def test_what_they_must_refuse(remedy: str, build: Callable[[], nn.Module], batch: Any, loss: Any) -> None:
+    said = CATALOGUE[remedy].prescribe(Graph.of(measure(zoo.seeded(build), batch(), loss)))
+    assert isinstance(said, str) and said
+
+
+def test_factors_give_every_site_the_size_of_the_input() -> None:
+    model, batch = zoo.seeded(lambda: sick.Mixed(1.0)), zoo.vectors(0)
+    before = measure(model, batch, F.cross_entropy)
+    assert before.inputs is not None
+    carry_out(prescribed("unit-gains", model, batch, F.cross_entropy), model, seed=0)
+    after = measure(model, batch, F.cross_entropy)
+    grown = [
+        run.steps[0].sites[run.outputs[0]].signal.rms for run in (before, after)  # pyright: ignore[reportOptionalMemberAccess]
+    ]  # fmt: skip
+    assert grown[0] > 1e3 and grown[1] < 2.0 * max(before.inputs.rms, 1.0)
+
+
+def test_a_tanh_before_a_module_is_that_of_its_input() -> None:
+    model = sick.powers(bounded=False)
+    bounded = sick.powers(bounded=True)
+    bounded.load_state_dict(model.state_dict())
+    x, y = sick.formula()[0]
+    carry_out(prescribed("bounded-powers", model, (x, y), F.mse_loss), model, seed=0)
+    torch.testing.assert_close(model(x), bounded(x))
