@@ -1,4 +1,4 @@
-"""Written without knowledge of the rules: losses that are flat where training begins, and units that are never above 0."""
+"""Written without knowledge of the rules: losses that start where they are flat, and units never above 0."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from photic.lab.clinic.networks import adam
 
 
 def _boxed(seed: int) -> Batches:
-    """Images 12 by 12 with one bright rectangle away from the corner, and its box (left, top, right, bottom) in cells."""
+    """Images 12 by 12 with one bright rectangle away from the corner, and its box: left, top, right, bottom."""
     draw = samples.generator(seed + 31)
     x, y = 0.2 * torch.randn(512, 1, 12, 12, generator=draw), torch.zeros(512, 4)
     size = torch.randint(2, 4, (512, 2), generator=draw)

@@ -1,4 +1,4 @@
-"""Written without knowledge of the rules: numbers that stop being numbers in pooling, likelihoods, flows and overlaps."""
+"""Written without knowledge of the rules: nan in pooling, likelihoods, flows and overlaps."""
 
 from __future__ import annotations
 
@@ -142,13 +142,13 @@ class Coupling(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.half = size // 2
-        self.net = nn.Sequential(nn.Linear(self.half, 48), nn.ReLU(), nn.Linear(48, 2 * (size - self.half)))
+        self.parted_at = size // 2
+        self.net = nn.Sequential(nn.Linear(self.parted_at, 48), nn.ReLU(), nn.Linear(48, 2 * (size - self.parted_at)))
         nn.init.normal_(self.net[2].weight, std=0.01)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns and the logarithm of the determinant, [batch]."""
-        a, b = x[:, : self.half], x[:, self.half :]
+        a, b = x[:, : self.parted_at], x[:, self.parted_at :]
         s, t = self.net(a).chunk(2, dim=1)
         s = torch.tanh(s)
         return torch.cat([a, b * torch.exp(s) + t], dim=1), s.sum(1)

@@ -1,4 +1,4 @@
-"""Written without knowledge of the rules: levels of quantised and measured inputs, and classes that count for too little."""
+"""Written without knowledge of the rules: inputs levelled to 0, and a class that counts for little."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EightBits(nn.Module):
 
     def __init__(self, *, right: bool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10)])
+        self.first, self.second, self.third = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 10)
         self.right = right
 
     def _scale(self, x: Tensor) -> Tensor:
@@ -33,10 +33,10 @@ class EightBits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits [batch, 10]."""
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate((self.first, self.second, self.third)):
             x = F.relu(x) if index else x
-            weight = layer.weight
-            x = F.linear(_quantised(x, self._scale(x)), _quantised(weight, self._scale(weight)), layer.bias)  # pyright: ignore
+            weight = _quantised(layer.weight, self._scale(layer.weight))
+            x = F.linear(_quantised(x, self._scale(x)), weight, layer.bias)
         return x
 
 

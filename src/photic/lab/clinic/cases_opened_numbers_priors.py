@@ -1,7 +1,8 @@
-"""Written without knowledge of the rules: networks that see nothing of their inputs, or are paid for saying one class."""
+"""Written without knowledge of the rules: networks to which all inputs are one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -41,13 +42,14 @@ class Series(nn.Module):
 
 
 @case(
-    "one-sensor-series", label="class-prior-only", root="norm", steps=250, fixes=("normalise over time", "no norm in front"),
+    "one-sensor-series", label="class-prior-only", root="norm", steps=250,
+    fixes=("normalise over time", "no norm in front"),
     source="pytorch/pytorch#108956; NVIDIA-Merlin/Transformers4Rec#151",
     why="nn.LayerNorm(1) takes the mean of one number from it: every series becomes the norm's bias, 0, at all 48 "
     "places.",
 )  # fmt: skip
-def one_sensor(seed: int, size: tuple[int, ...] = (1,)) -> Setup:
-    return adam(Series(nn.LayerNorm(size)), _tones(seed), rate=3e-3)
+def one_sensor(seed: int, size: Sequence[int] = (1,)) -> Setup:
+    return adam(Series(nn.LayerNorm(list(size))), _tones(seed), rate=3e-3)
 
 
 cured("one-sensor-series", why="A norm over the 48 places.")(partial(one_sensor, size=(48, 1)))

@@ -1,4 +1,4 @@
-"""Written without knowledge of the rules: numbers that stop being numbers in rewards, masks, alignments and optimizers."""
+"""Written without knowledge of the rules: nan in rewards, masks, alignments and optimizers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _spoken(seed: int) -> Batches:
 
 
 class Listener(nn.Module):
-    """Two convolutions over frames and scores of a blank and six letters; the second one's stride shortens time again."""
+    """Two convolutions over frames and scores of a blank and six letters; the second one's stride can vary."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class RowNorm(torch.autograd.Function):
     """Each row with mean 0 and deviation 1, with its own way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
         """Return the normalised rows."""
         centred = x - x.mean(-1, keepdim=True)
         inverse = (centred.pow(2).mean(-1, keepdim=True) + eps).rsqrt()

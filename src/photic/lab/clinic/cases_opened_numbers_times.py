@@ -1,4 +1,4 @@
-"""Written without knowledge of the rules: states that grow at every step, in networks with a memory and in simulations."""
+"""Written without knowledge of the rules: states that grow at every step, of memories and simulations."""
 
 from __future__ import annotations
 
@@ -53,9 +53,11 @@ class IdentityRecurrent(nn.Module):
         self.rnn = nn.RNN(2, 48, nonlinearity="relu", batch_first=True)
         self.head = nn.Linear(48, 10)
         with torch.no_grad():
-            self.rnn.weight_hh_l0.copy_(torch.eye(48) + noise)
-            self.rnn.bias_hh_l0.zero_()
-            self.rnn.bias_ih_l0.zero_()
+            for name, parameter in self.rnn.named_parameters():
+                if "bias" in name:
+                    parameter.zero_()
+                elif "hh" in name:
+                    parameter.copy_(torch.eye(48) + noise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits [batch, 10]."""
@@ -165,6 +167,8 @@ cured("springs-with-friction", why="A friction of -0.2.")(partial(springs, frict
 class Retention(nn.Module):
     """A retentive network, step by step: per head a memory that fades, and keys and values written to it."""
 
+    fade: Tensor
+
     def __init__(self, *, divided: bool) -> None:
         super().__init__()
         self.lift, self.qkv = nn.Linear(samples.KINDS + 1, 32), nn.Linear(32, 96)
@@ -272,7 +276,7 @@ cured("digits-through-a-matrix-product", why="The identity, and a twentieth of t
 
 
 class Tracker(nn.Module):
-    """A filter: a network reads each measurement, and the estimate is corrected by a learned gain times the innovation."""
+    """A filter: a network reads each measurement, and a learned gain times the innovation corrects the estimate."""
 
     def __init__(self, *, reversed_sign: bool) -> None:
         super().__init__()
