@@ -120,7 +120,7 @@ def test_the_matrix_of_a_written_out_recurrence_is_drawn_orthogonal() -> None:
 def test_lines_are_put_into_a_constructor_that_stands_on_one_line() -> None:
     source = "class Net:\n    def __init__(self): self.a = 1; self.b = 2\n\n    def f(self): return self.a\n"
     insertion = Insertion(
-        "class", "Net", lambda variable: ["# why", f"for _ in [{variable}]:", f"    {variable}.b = 3"]
+        "class", "Net", "Net", lambda variable: ["# why", f"for _ in [{variable}]:", f"    {variable}.b = 3"]
     )
     code = cst.parse_module(source).visit(insertion).code
     made: dict[str, Any] = {}

@@ -15,6 +15,12 @@ export function words(value: Num | undefined, digits = 3): string {
   return `${mantissa} × ${power(Number(exponent))}`
 }
 
+/** A number on an axis: as many digits as it has, at most six. */
+export function tick(value: number): string {
+  const [mantissa = '', ...raised] = words(value, 6).split(' × ')
+  return [String(Number(mantissa)), ...raised].join(' × ')
+}
+
 /** A power of ten: 10⁻⁹. */
 export function power(exponent: number): string {
   return `10${[...String(exponent)].map((sign) => RAISED[sign] ?? '').join('')}`

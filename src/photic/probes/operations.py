@@ -149,7 +149,11 @@ def canonical(function: Callable[..., Any]) -> str:
                 plain = plain[1:]
                 break
         return _RENAMED.get(plain, plain)
-    word = word.partition(".")[0].removeprefix("_").rstrip("_")  # exported programs call `linear.default`
+    return named(word.partition(".")[0].removeprefix("_").rstrip("_"))  # exported programs call `linear.default`
+
+
+def named(word: str) -> str:
+    """Return the one word for a function of this name: `div` for `true_divide`."""
     return _RENAMED.get(word, word)
 
 

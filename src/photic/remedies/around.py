@@ -95,10 +95,6 @@ def setup_lines(prescription: Prescription) -> list[str]:
         )
     lines += [f"# {name}: over dim={axis}" for name, axis in p.axes.items()]
     lines += [f"# {name}: torch.nn.functional.cross_entropy in the place of nll_loss" for name in p.logarithms]
-    lines += [
-        f'torch.nn.init.constant_(model.get_parameter("{name}"), {number:.4g})' for name, number in p.constants.items()
-    ]
-    lines += [f'model.get_parameter("{name}").requires_grad_(False)' for name in p.frozen]
     if p.thawed:
         lines += [
             f"for name in {list(p.thawed)!r}:  # then make the optimizer, with one rate for all",

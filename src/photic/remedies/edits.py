@@ -1,4 +1,4 @@
-"""Edits of source code: the call of an activation, lines at the end of a constructor, an import."""
+"""Edits of source code: names that are handed on or looked up, lines at the end of a constructor, an import."""
 
 from __future__ import annotations
 
@@ -8,90 +8,9 @@ from typing import Any
 import libcst as cst
 from libcst import matchers
 from libcst import matchers as m
-from libcst.metadata import PositionProvider
 
-_CLASSES = {
-    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "softsign": "Softsign", "hardtanh": "Hardtanh", "elu": "ELU",
-    "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU", "softplus": "Softplus", "mish": "Mish",
-    "softmax": "Softmax", "log_softmax": "LogSoftmax",
-}  # fmt: skip
-# `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone.
-OF_TORCH = ("tanh", "relu", "sigmoid")
-
-
-class ActivationEdit(cst.CSTTransformer):
-    """Replaces an activation, normalises its argument, or removes the call.
-
-    On the given lines: `torch.sigmoid(x)`, `F.sigmoid(x)`, `sigmoid(x)`, `x.sigmoid()`. With `modules`, every
-    `nn.Sigmoid()` in the file.
-
-    Args:
-        operation: what stands there now.
-        becomes: the operation that takes its place; '' keeps it.
-        lines: line numbers of the calls.
-        modules: whether activations are modules, changed where they are made.
-        normalise: put a layer normalisation without parameters around the argument.
-    """
-
-    METADATA_DEPENDENCIES = (PositionProvider,)
-
-    def __init__(self, operation: str, becomes: str, lines: set[int], modules: bool, *, normalise: bool) -> None:
-        super().__init__()
-        self.operation, self.becomes, self.lines, self.modules, self.normalise = (
-            operation,
-            becomes,
-            lines,
-            modules,
-            normalise,
-        )
-        self.found: set[int] = set()
-        self.imported: set[str] = set()
-        self.made = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether every line held the call, and a module was found where one was expected."""
-        return self.found == self.lines and (self.made > 0 or not self.modules)
-
-    def visit_ImportAlias(self, node: cst.ImportAlias) -> None:
-        """Remember what the module imports: `F` in `F.relu(x)` is no value."""
-        self.imported.add(node.evaluated_alias or node.evaluated_name.split(".")[0])
-
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
-        """Edit one call."""
-        position: Any = self.get_metadata(PositionProvider, original_node)
-        on_line = any(position.start.line <= line <= position.end.line for line in self.lines)
-        name = _called(updated_node.func)
-        if on_line and name == self.operation:
-            self.found.update(line for line in self.lines if position.start.line <= line <= position.end.line)
-            return self._edited(updated_node)
-        if self.modules and name == _CLASSES.get(self.operation, "") and not self.normalise:
-            self.made += 1
-            other = _CLASSES[self.becomes] if self.becomes else "Identity"
-            return updated_node.with_changes(func=_renamed(updated_node.func, other), args=[])
-        return updated_node
-
-    def _edited(self, call: cst.Call) -> cst.BaseExpression:
-        value = call.func.value if isinstance(call.func, cst.Attribute) else None
-        method = value is not None and _root(value) not in self.imported  # z.softmax(dim=1), not F.softmax(z, dim=1)
-        if not self.becomes and not self.normalise:  # hand through
-            return value if method and value is not None else call.args[0].value
-        if self.normalise:
-            argument = value if method and value is not None else call.args[0].value
-            plain = cst.Module([]).code_for_node(argument)
-            normal = cst.parse_expression(f"torch.nn.functional.layer_norm({plain}, ({plain}).shape[-1:])")
-            if method and isinstance(call.func, cst.Attribute):
-                return call.with_changes(func=call.func.with_changes(value=normal))
-            return call.with_changes(args=[call.args[0].with_changes(value=normal), *call.args[1:]])
-        if self.becomes not in OF_TORCH:
-            argument = value if method and value is not None else call.args[0].value
-            function = cst.parse_expression(f"torch.nn.functional.{self.becomes}")
-            return cst.Call(func=function, args=[cst.Arg(argument)])
-        if method:
-            return call.with_changes(func=_renamed(call.func, self.becomes))
-        if isinstance(call.func, cst.Name):
-            return call.with_changes(func=cst.parse_expression(f"torch.{self.becomes}"), args=call.args[:1])
-        return call.with_changes(func=_renamed(call.func, self.becomes), args=call.args[:1])
+from photic.remedies.constructions import CLASSES
+from photic.remedies.source import called, root
 
 
 class ReferenceEdit(cst.CSTTransformer):
@@ -102,7 +21,7 @@ class ReferenceEdit(cst.CSTTransformer):
 
     def __init__(self, operation: str, becomes: str) -> None:
         super().__init__()
-        self.names = {operation: becomes, _CLASSES.get(operation, ""): _CLASSES.get(becomes, "")}
+        self.names = {operation: becomes, CLASSES.get(operation, ""): CLASSES.get(becomes, "")}
         self.made = 0
         self._left: set[cst.CSTNode] = set()
 
@@ -121,10 +40,10 @@ class ReferenceEdit(cst.CSTTransformer):
     def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
         """Rename `torch.sigmoid`, `F.sigmoid`, `nn.Sigmoid`."""
         name = original_node.attr.value
-        if original_node in self._left or not self.names.get(name) or _root(original_node) not in _NAMESPACES:
+        if original_node in self._left or not self.names.get(name) or root(original_node) not in _NAMESPACES:
             return updated_node
         self.made += 1
-        if _root(original_node) == "F":
+        if root(original_node) == "F":
             return cst.parse_expression(f"torch.{self.names[name]}")
         return updated_node.with_changes(attr=cst.Name(self.names[name]))
 
@@ -141,7 +60,7 @@ class KeyEdit(cst.CSTTransformer):
 
     def __init__(self, tree: cst.Module, operation: str, becomes: str) -> None:
         super().__init__()
-        wanted = [{name, _CLASSES.get(name, "")} for name in (operation, becomes)]
+        wanted = [{name, CLASSES.get(name, "")} for name in (operation, becomes)]
         self.old, self.new, self.made = "", "", 0
         for found in matchers.findall(tree, matchers.Dict()):
             assert isinstance(found, cst.Dict)
@@ -156,7 +75,7 @@ class KeyEdit(cst.CSTTransformer):
                 value = entry.value.func if isinstance(entry.value, cst.Call) else entry.value
                 if isinstance(value, (cst.Attribute, cst.Name)):
                     last = value.attr.value if isinstance(value, cst.Attribute) else value.value
-                    if last in names and _root(value) in (*_NAMESPACES, last):
+                    if last in names and root(value) in (*_NAMESPACES, last):
                         return entry.key.value
         return ""
 
@@ -172,37 +91,19 @@ class KeyEdit(cst.CSTTransformer):
         return updated_node.with_changes(value=f"{original_node.quote}{self.new[1:-1]}{original_node.quote}")
 
 
-def _root(value: cst.BaseExpression) -> str:
-    """Return the leftmost name of `a.b.c`; '' of anything else."""
-    while isinstance(value, cst.Attribute):
-        value = value.value
-    return value.value if isinstance(value, cst.Name) else ""
-
-
-def _called(function: cst.BaseExpression) -> str:
-    if isinstance(function, cst.Attribute):
-        return function.attr.value
-    return function.value if isinstance(function, cst.Name) else ""
-
-
-def _renamed(function: cst.BaseExpression, name: str) -> cst.BaseExpression:
-    if isinstance(function, cst.Attribute):
-        return function.with_changes(attr=cst.Name(name))
-    return cst.Name(name)
-
-
 class Insertion(cst.CSTTransformer):
     """Puts lines at the end of a class's `__init__`, or before the last `return` of a function.
 
     Args:
         owner: 'class' or 'function'.
         name: of that class or function.
+        kind: class of the network.
         lines: given the variable that holds the network, returns the lines.
     """
 
-    def __init__(self, owner: str, name: str, lines: Callable[[str], Sequence[str]]) -> None:
+    def __init__(self, owner: str, name: str, kind: str, lines: Callable[[str], Sequence[str]]) -> None:
         super().__init__()
-        self.owner, self.name, self.lines = owner, name, lines
+        self.owner, self.name, self.kind, self.lines = owner, name, kind, lines
         self.inside: list[str] = []
         self.done = False
 
@@ -241,12 +142,24 @@ class Insertion(cst.CSTTransformer):
         returned: Any = last.body[0].value  # pyright: ignore
         if returned is None:
             return node
-        self.done = True
-        if isinstance(returned, cst.Name):
-            return self._with(node, body[:-1], returned.value, last)
+        whole = self._whole(returned)
+        self.done = whole is returned or isinstance(whole, cst.Name)
+        if isinstance(whole, cst.Name):
+            return self._with(node, body[:-1], whole.value, last)
+        if not self.done:
+            return node
         given = cst.parse_statement("model = None")
         assignment: Any = given.with_changes(body=[given.body[0].with_changes(value=returned)])  # pyright: ignore
         return self._with(node, [*body[:-1], assignment], "model", cst.parse_statement("return model"))
+
+    def _whole(self, returned: cst.BaseExpression) -> cst.BaseExpression:
+        """Return the network among what is returned: `model`, `model, batches, loss`, `Setup(model, ...)`."""
+        if isinstance(returned, cst.Tuple) and returned.elements:
+            return returned.elements[0].value
+        given = returned.args[0].value if isinstance(returned, cst.Call) and returned.args else None
+        if isinstance(returned, cst.Call) and isinstance(given, cst.Name) and called(returned.func) != self.kind:
+            return given
+        return returned
 
 
 def _opened(node: cst.FunctionDef) -> cst.FunctionDef:

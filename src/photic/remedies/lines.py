@@ -16,6 +16,11 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
     layers = prescription.layers
     schemes = {layer.scheme for layer in layers}
     lines = [f"# {prescription.why}"]
+    lines += [
+        f'torch.nn.init.constant_({model}.get_parameter("{name}"), {number:.4g})'
+        for name, number in prescription.constants.items()
+    ]
+    lines += [f'{model}.get_parameter("{name}").requires_grad_(False)' for name in prescription.frozen]
     for name, how in prescription.loops:
         given = f'{model}.get_parameter("{name}")'
         if how == "decay":
@@ -95,22 +100,22 @@ def _all_of_their_kind(layers: tuple[LayerInitialisation, ...], run: Run) -> boo
 
 
 def _centred(layers: tuple[LayerInitialisation, ...], model: str) -> list[str]:
-    groups: dict[tuple[float, float], list[str]] = {}
+    groups: dict[tuple[float, float, bool], list[str]] = {}
     for layer in layers:
-        groups.setdefault((layer.scale, layer.shift), []).append(layer.weight.removesuffix(".weight"))
+        groups.setdefault((layer.scale, layer.shift, bool(layer.bias)), []).append(layer.weight.removesuffix(".weight"))
     lines: list[str] = []
-    for (scale, shift), names in groups.items():
+    for (scale, shift, biased), names in groups.items():
         lines += [
             f"for name in {_quoted(names)}:",
             f"    layer = {model}.get_submodule(name)",
             f"    torch.nn.init.normal_(layer.weight, std=({scale:g} / layer.weight[0].numel()) ** 0.5)",
         ]
-        if shift:
+        if biased and shift:
             lines += [
                 "    with torch.no_grad():",
                 f"        layer.bias.copy_({shift:g} * layer.weight.flatten(1).sum(1))",
             ]
-        else:
+        elif biased:
             lines += ["    torch.nn.init.zeros_(layer.bias)"]
     return lines
 

@@ -8,38 +8,86 @@ import itertools
 import os
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper
 from torch import nn
 
 from photic.records.runs import Run
 from photic.remedies.around import setup_lines
-from photic.remedies.edits import OF_TORCH, ActivationEdit, ImportTorch, Insertion, KeyEdit, ReferenceEdit
+from photic.remedies.constructions import CLASSES, made, other_class
+from photic.remedies.edits import ImportTorch, Insertion, KeyEdit, ReferenceEdit
 from photic.remedies.lines import weight_lines
 from photic.remedies.prescription import Prescription
+from photic.remedies.rewrites import OF_TORCH, Rewrite, planned, rewrites_of
+from photic.remedies.source import NoPlace, Source
+
+# What of a prescription is written into the source, and where; with anything else in it, it is given as lines to paste.
+_AT_SITES = {
+    "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
+    "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals",
+}  # fmt: skip
+_AT_THE_END = {"layers", "recurrence", "longest", "fresh", "loops", "constants", "frozen"}
+_WHERE_MADE = {"rate", "settings", "adam", "owned", "batch_first", "gated", "registered", "recomputed"}
 
 
-def write_patch(prescription: Prescription, run: Run, build: Any, model: nn.Module) -> tuple[str, str]:
+def write_patch(
+    prescription: Prescription, run: Run, build: Any, model: nn.Module, optimizer: Any = None
+) -> tuple[str, str]:
     """Return (patch, paste): a unified diff against the working directory, or else the lines to paste.
 
-    Patched are the lines that call the activation, and the `__init__` of the model's class, or the function that
-    builds the model where the class is torch's own. Exactly one of the two is not ''.
+    Patched are the lines that make the sites and those that make the optimizer and layers; initial weights are drawn at the end of
+    the `__init__` of the model's class, or of the function that builds the model where the class is torch's own. All must stand
+    in one file. Exactly one of the two is not ''.
+
+    Args:
+        prescription: what is changed.
+        run: the untreated network.
+        build: builds the model.
+        model: the treated model.
+        optimizer: what makes the optimizer, where that is a function.
     """
-    if setup_lines(prescription):  # no line of the model says it
+    try:
+        return _diff(*_edited(prescription, run, build, model, optimizer)), ""
+    except NoPlace:
         return "", pasted(prescription, run)
-    target = _place(build, model) or _lines_of(prescription, run)
-    if target is not None and not prescription.drawn:
-        target = _lines_of(prescription, run) or target
-    if target is not None:
-        path, owner, name = target
+
+
+def _edited(prescription: Prescription, run: Run, build: Any, model: nn.Module, optimizer: Any) -> tuple[str, str, str]:
+    """Return the source before and after, and its path.
+
+    Raises:
+        NoPlace: where no one file takes all of it.
+    """
+    p = prescription
+    asked = {part.name for part in fields(p) if getattr(p, part.name) != getattr(Prescription(), part.name)}
+    if asked - _AT_SITES - _AT_THE_END - _WHERE_MADE - {"why"} or (p.normalised and p.normalisation == "batch"):
+        raise NoPlace("not a change of the source")
+    rewrites = rewrites_of(p)
+    files = {run.site(name).where.rpartition(":")[0] for name in rewrites if not _made_by_module(p, run, name)}
+    place = _place(build, model)
+    if p.drawn and place is not None:
+        files.add(place[0])
+    if len({os.path.realpath(file) for file in files}) > 1:
+        raise NoPlace("in several files")
+    within = {getattr(inspect.unwrap(one), "__name__", "") for one in (build, optimizer) if callable(one)}
+    makers = [file for file in map(_source_file, (build, optimizer, type(model))) if file is not None]
+    reason: Exception = NoPlace("no source file")
+    likely = [place[0], *makers] if place is not None else makers
+    for path in dict.fromkeys([*files] or likely):
+        if not path or not Path(path).is_file():
+            continue
         before = Path(path).read_text(encoding="utf-8")
-        after = _patched(before, path, owner, name, prescription, run)
-        if after is not None and after != before:
-            return _diff(before, after, path), ""
-    return "", pasted(prescription, run)
+        try:
+            after = _patched(before, place, p, rewrites, run, model, within)
+        except NoPlace as error:
+            reason = error
+            continue
+        if after != before:
+            return before, after, path
+    raise reason
 
 
 def patched(patch: str, folder: str | os.PathLike[str] = ".") -> tuple[Path, str]:
@@ -107,14 +155,6 @@ def _place(build: Any, model: nn.Module) -> tuple[str, str, str] | None:
     return None
 
 
-def _lines_of(prescription: Prescription, run: Run) -> tuple[str, str, str] | None:
-    """Return the one file in which all changed calls stand."""
-    wanted = [*prescription.activations, *prescription.normalised, *prescription.removed]
-    files = {run.site(name).where.rpartition(":")[0] for name in wanted}
-    path = files.pop() if len(files) == 1 else ""
-    return (path, "", "") if path and Path(path).is_file() else None
-
-
 def _source_file(thing: Callable[..., Any] | type) -> str | None:
     try:
         path = inspect.getsourcefile(thing)
@@ -123,54 +163,67 @@ def _source_file(thing: Callable[..., Any] | type) -> str | None:
     return path if path is not None and Path(path).is_file() else None
 
 
-def _patched(text: str, path: str, owner: str, name: str, prescription: Prescription, run: Run) -> str | None:
-    """Return the changed source; None where a part of the prescription has no place in this file."""
-    tree = cst.parse_module(text)
-    wanted = [*prescription.activations, *prescription.normalised, *prescription.removed]
-    if wanted:
-        edit = _activation_edit(prescription, run, path, wanted)
-        if edit is None:
-            return None
-        edited = MetadataWrapper(tree).visit(edit)
-        if not edit.complete:
-            edited = _referred(tree, edit.operation, edit.becomes) if edit.becomes in OF_TORCH else None
-            if edited is None:
-                return None
-        tree = edited
+def _patched(
+    text: str,
+    place: tuple[str, str, str] | None,
+    prescription: Prescription,
+    rewrites: dict[str, Rewrite],
+    run: Run,
+    model: nn.Module,
+    within: set[str],
+) -> str:
+    """Return the changed source; `place` is where weights may be drawn.
+
+    Raises:
+        NoPlace: where a part of the prescription has no place in this file.
+    """
+    source = Source(text)
+    plan = made(source, prescription, run.optimizer, model, within)
+    by_module = {name for name in rewrites if _made_by_module(prescription, run, name)}
+    for operation in {run.site(name).operation for name in by_module}:
+        same = {s.name for s in run.sites if s.operation == operation and s.module_type and "/" not in s.name}
+        if same - by_module:
+            raise NoPlace("a module of the same class must stay")
+    becomes = next(
+        iter({*prescription.activations.values(), *(["cross_entropy"] if prescription.logarithms else [])}), ""
+    )
+    try:
+        for operation in {run.site(name).operation for name in by_module}:
+            plan |= other_class(source, operation, becomes)
+        plan |= planned(source, {name: one for name, one in rewrites.items() if name not in by_module}, run)
+        tree = source.changed(plan, "" if prescription.drawn else prescription.why)
+    except NoPlace as reason:
+        tree = _referred(source.module, prescription, rewrites, run)
+        if tree is None:
+            raise reason
     if prescription.drawn:
-        insertion = Insertion(owner, name, lambda variable: weight_lines(prescription, run, variable))
+        if place is None:
+            raise NoPlace("the model is built by no function or class of a file")
+        _, owner, name = place
+        insertion = Insertion(
+            owner, name, type(model).__name__, lambda variable: weight_lines(prescription, run, variable)
+        )
         tree = tree.visit(insertion)
         if not insertion.done:
-            return None
+            raise NoPlace("no constructor in this file")
     return tree.visit(ImportTorch()).code
 
 
-def _activation_edit(prescription: Prescription, run: Run, path: str, wanted: list[str]) -> ActivationEdit | None:
-    lines: set[int] = set()
-    operations: set[str] = set()
-    modules = False
-    for name in wanted:
-        site = run.site(name)
-        file, _, line = site.where.rpartition(":")
-        operations.add(site.operation)
-        if site.module_type and "/" not in name:
-            modules = True  # nn.Sigmoid(): changed where it is made
-        elif not file or not Path(file).exists() or not os.path.samefile(file, path):  # noqa: PTH121
-            return None
-        else:
-            lines.add(int(line))
-    if len(operations) != 1:
+def _made_by_module(prescription: Prescription, run: Run, name: str) -> bool:
+    """Whether a site is changed where its module is made: `nn.Sigmoid()`."""
+    changed = name in prescription.activations or name in prescription.removed or name in prescription.logarithms
+    site = run.site(name)
+    return changed and bool(site.module_type) and "/" not in name and site.operation in CLASSES
+
+
+def _referred(tree: cst.Module, p: Prescription, rewrites: dict[str, Rewrite], run: Run) -> cst.Module | None:
+    """Return the source with another function where it is handed on or looked up by name; None unless at one place, and all of it."""
+    becomes = {*p.activations.values(), *(["cross_entropy"] if p.logarithms else [])}
+    operations = {run.site(name).operation for name in rewrites}
+    if len(operations) != 1 or len(becomes) != 1 or len(rewrites) != len(p.activations) + len(p.logarithms):
         return None
-    left_alone = [s for s in run.sites if s.operation in operations and s.phase == "model" and s.name not in wanted]
-    if any(modules or int(site.where.rpartition(":")[2] or 0) in lines for site in left_alone):
-        return None  # one line or class serves a site that must stay
-    becomes = next(iter(set(prescription.activations.values())), "")
-    return ActivationEdit(operations.pop(), becomes, lines, modules, normalise=bool(prescription.normalised))
-
-
-def _referred(tree: cst.Module, operation: str, becomes: str) -> cst.Module | None:
-    """Return the source with another activation where it is handed on or looked up by name; None unless at one place."""
-    for edit in (ReferenceEdit(operation, becomes), KeyEdit(tree, operation, becomes)):
+    (operation,), (other,) = operations, becomes
+    for edit in (ReferenceEdit(operation, other), KeyEdit(tree, operation, other)):
         edited = tree.visit(edit)
         if edit.made == 1:
             return edited

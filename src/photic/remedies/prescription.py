@@ -175,5 +175,5 @@ class Prescription:
 
     @property
     def drawn(self) -> bool:
-        """Whether weights are drawn anew by lines that can stand at the end of a constructor."""
-        return bool(self.layers or self.recurrence or self.fresh or self.loops)
+        """Whether weights are drawn or set anew by lines that can stand at the end of a constructor."""
+        return bool(self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.frozen)

@@ -2,7 +2,7 @@
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { el } from '../element'
-import { power, words } from '../words'
+import { power, tick, words } from '../words'
 import { colour, faint, onDress } from './colours'
 
 export interface Line {
@@ -138,8 +138,8 @@ function options(spec: Spec, width: number, tell: (index: number) => void): uPlo
       {
         ...axis,
         label: spec.yLabel,
-        size: 56,
-        ...(spec.logarithmic === true ? { filter: (_: uPlot, splits: number[]) => splits, splits: (_: uPlot, __: number, low: number, high: number) => powers(low, high), values: (_: uPlot, splits: number[]) => splits.map((value) => power(Math.round(Math.log10(value)))) } : { values: (_: uPlot, splits: number[]) => splits.map((value) => words(value, 6)) }),
+        size: (_: uPlot, values: string[] | null) => Math.max(56, 16 + 6 * widest(values ?? [])),
+        ...(spec.logarithmic === true ? { filter: (_: uPlot, splits: number[]) => splits, splits: (_: uPlot, __: number, low: number, high: number) => powers(low, high), values: (_: uPlot, splits: number[]) => splits.map((value) => power(Math.round(Math.log10(value)))) } : { values: (_: uPlot, splits: number[]) => splits.map(tick) }),
       },
     ],
     series: [
@@ -161,7 +161,8 @@ function options(spec: Spec, width: number, tell: (index: number) => void): uPlo
 }
 
 /** How many letters the longest tick has. */
-const longest = (spec: Spec): number => Math.max(1, ...spec.x.map((x) => spec.ticks?.(x).length ?? 0))
+const longest = (spec: Spec): number => widest(spec.x.map((x) => spec.ticks?.(x) ?? ''))
+const widest = (texts: string[]): number => texts.reduce((most, text) => Math.max(most, text.length), 1)
 
 function decades(low: number, high: number): [number, number] {
   if (!(low > 0) || !(high > 0)) return [0.1, 10]

@@ -18,7 +18,7 @@ from photic.lab.clinic.networks import adam, he, normal, sgd, stack
 @case(
     "double-softmax", label="loss-saturation", root="6", steps=300, fixes=("drop the softmax",),
     source="discuss.pytorch.org, thread 43814",
-    why="A softmax in front of a cross entropy that has its own: the loss cannot fall below 1.46. Not yet measured over seeds.",
+    why="A softmax in front of a cross entropy that has its own: the loss cannot fall below 1.46.",
 )  # fmt: skip
 def double_softmax(seed: int, last: Callable[[], nn.Module] = lambda: nn.Softmax(-1)) -> Setup:
     return sgd(nn.Sequential(*stack([64, 64, 64, 10], nn.ReLU), nn.Identity(), last()), samples.digits(seed), rate=0.05)
@@ -27,7 +27,7 @@ def double_softmax(seed: int, last: Callable[[], nn.Module] = lambda: nn.Softmax
 @case(
     "softmax-one-unit", label="loss-saturation", root="3", steps=300, fixes=("sigmoid in its place",),
     source="Stack Overflow 45337371, and six posts like it",
-    why="A softmax over one unit is 1 whatever the unit says; all gradients are exactly 0. Not yet measured over seeds.",
+    why="A softmax over one unit is 1 whatever the unit says; all gradients are exactly 0.",
 )  # fmt: skip
 def softmax_one_unit(seed: int, last: Callable[[], nn.Module] = lambda: nn.Softmax(-1)) -> Setup:
     model = nn.Sequential(*stack([30, 32, 1], nn.ReLU), last())
@@ -37,7 +37,7 @@ def softmax_one_unit(seed: int, last: Callable[[], nn.Module] = lambda: nn.Softm
 @case(
     "softmax-one-unit-regression", label="loss-saturation", root="3", steps=300, fixes=("drop the softmax",),
     source="TheDeepChecker, fault softmax on one output",
-    why="The same in a regression: the output is the constant 1. Not yet measured over seeds.",
+    why="The same in a regression: the output is the constant 1.",
 )  # fmt: skip
 def softmax_regression(seed: int, last: Callable[[], nn.Module] = lambda: nn.Softmax(-1)) -> Setup:
     model = nn.Sequential(*stack([10, 64, 1], nn.ReLU), last())
@@ -47,7 +47,7 @@ def softmax_regression(seed: int, last: Callable[[], nn.Module] = lambda: nn.Sof
 @case(
     "sigmoid-before-logits", label="loss-saturation", root="3", steps=300, fixes=("drop the sigmoid",),
     source="AmazingDD/daisyRec#15, UNet3plus#23",
-    why="A sigmoid in front of a loss that expects logits: it sees 0 to 1 alone, and says yes to all. Not yet measured over seeds.",
+    why="A sigmoid in front of a loss that expects logits: it sees 0 to 1 alone, and says yes to all.",
 )  # fmt: skip
 def sigmoid_before_logits(seed: int, last: Callable[[], nn.Module] = nn.Sigmoid) -> Setup:
     model = nn.Sequential(*stack([30, 32, 1], nn.ReLU), last())
@@ -62,7 +62,7 @@ def squared_softmax(output: Tensor, targets: Tensor) -> Tensor:
 @case(
     "squared-error-of-softmax", label="loss-saturation", root="", steps=300, fixes=("cross entropy", "smaller first weights"),
     source="Stack Overflow 34673164; lecun1998, section 4.4",
-    why="Squared error behind a softmax that is surely wrong has no slope; cross entropy has. Not yet measured over seeds.",
+    why="Squared error behind a softmax that is surely wrong has no slope; cross entropy has.",
 )  # fmt: skip
 def sure_and_wrong(seed: int, loss: LossFunction = squared_softmax) -> Setup:
     return sgd(stack([64, 64, 10], nn.Tanh, normal(200.0)), samples.digits(seed), loss)
@@ -89,7 +89,7 @@ def minimax(output: Tensor, _: Tensor) -> Tensor:
 @case(
     "minimax-generator", label="loss-saturation", root="", steps=300, fixes=("the loss -log D", "Wasserstein loss"),
     source="soumith/ganhacks#36",
-    why="The discriminator is sure; log(1 - D) is flat there, so the generator gets no gradient. Not yet measured over seeds.",
+    why="The discriminator is sure; log(1 - D) is flat there, so the generator gets no gradient.",
 )  # fmt: skip
 def minimax_generator(seed: int, loss: LossFunction = minimax) -> Setup:
     noise = torch.randn(640, 8)
@@ -133,7 +133,7 @@ def with_tensor(output: tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
 @case(
     "term-turned-into-number", label="severed-gradient", root="", steps=300, fixes=("keep the term a tensor",),
     source="guopengf/FL-MRCM#10",
-    why="A term of the loss becomes a float before it is added: its value counts, its gradient does not. Not yet measured over seeds.",
+    why="A term of the loss becomes a float before it is added: its value counts, its gradient does not.",
 )  # fmt: skip
 def number_term(seed: int, loss: Callable[[Any, Any], Tensor] = with_number) -> Setup:
     return adam(Reconstruction(), samples.digits(seed), loss, rate=3e-3)
@@ -159,7 +159,7 @@ class Distances(nn.Module):
 @case(
     "root-at-zero", label="non-finite", root="/sqrt#1", steps=300, fixes=("add a small number inside the root",),
     source="pytorch/pytorch#2421",
-    why="A distance of exactly 0: the forward pass is finite, the root's derivative is not. Not yet measured over seeds.",
+    why="A distance of exactly 0: the forward pass is finite, the root's derivative is not.",
 )  # fmt: skip
 def root_at_zero(seed: int, small: float = 0.0) -> Setup:
     x, y = samples.digit_table()
@@ -184,7 +184,7 @@ class Guarded(nn.Module):
 @case(
     "unused-branch-of-where", label="non-finite", root="/sqrt#1", steps=300, fixes=("guard the input of the root too",),
     source="pytorch/pytorch#68425",
-    why="`where` drops the nan of the branch it does not use going up, but 0 times nan comes back down. Not yet measured over seeds.",
+    why="`where` drops the nan of the branch it does not use going up, but 0 times nan comes back down.",
 )  # fmt: skip
 def unused_branch(seed: int, *, clamped: bool = False) -> Setup:
     return adam(Guarded(clamped=clamped), samples.digits(seed))
@@ -199,7 +199,7 @@ def plain_formula(output: Tensor, targets: Tensor) -> Tensor:
 @case(
     "logarithm-of-zero", label="non-finite", root="", steps=300, fixes=("binary cross entropy from logits", "smaller first weights"),
     source="pytorch/pytorch#16317, the same with a logarithm",
-    why="A sigmoid in float32 is exactly 1 above 17; log(1 - 1) is minus infinity. Not yet measured over seeds.",
+    why="A sigmoid in float32 is exactly 1 above 17; log(1 - 1) is minus infinity.",
 )  # fmt: skip
 def logarithm(seed: int, loss: LossFunction = plain_formula) -> Setup:
     return adam(stack([30, 32, 1], nn.ReLU, normal(100.0)), samples.cancer(seed, column=True), loss, rate=1e-2)
@@ -208,7 +208,7 @@ def logarithm(seed: int, loss: LossFunction = plain_formula) -> Setup:
 @case(
     "hinge-beyond-margin", label="loss-saturation", root="", steps=300, fixes=("logistic loss", "normalised scores"),
     source="generated",
-    why="A loss clamped at 1 is flat where the score is wrong by more than that, which is nearly everywhere. Not yet measured over seeds.",
+    why="A loss clamped at 1 is flat where the score is wrong by more than that, which is nearly everywhere.",
 )  # fmt: skip
 def clamped_hinge(seed: int, *, clamped: bool = True) -> Setup:
     def hinge(output: Tensor, targets: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def _digits(seed: int, make: Make) -> Setup:
 @case(
     "adam-rate-one", label="learning-rate-too-large", root="", steps=200, fixes=("lower-learning-rate",),
     source="TheDeepChecker, fault high learning rate",
-    why="Adam moves every weight by about 1 per step; the weights are about 0.2. Not yet measured over seeds.",
+    why="Adam moves every weight by about 1 per step; the weights are about 0.2.",
 )  # fmt: skip
 def adam_rate(seed: int, rate: float = 1.0) -> Setup:
     return _digits(seed, lambda held: torch.optim.Adam(held, lr=rate))
@@ -35,7 +35,7 @@ def adam_rate(seed: int, rate: float = 1.0) -> Setup:
 @case(
     "descent-rate-ten", label="learning-rate-too-large", root="", steps=200, fixes=("lower-learning-rate",),
     source="cs231n, notes on learning rates",
-    why="Gradient descent with a rate of 10 jumps over the valley at each step. Not yet measured over seeds.",
+    why="Gradient descent with a rate of 10 jumps over the valley at each step.",
 )  # fmt: skip
 def descent_rate(seed: int, rate: float = 10.0) -> Setup:
     return _digits(seed, lambda held: torch.optim.SGD(held, lr=rate))
@@ -44,7 +44,7 @@ def descent_rate(seed: int, rate: float = 10.0) -> Setup:
 @case(
     "momentum-too-strong", label="learning-rate-too-large", root="", steps=200, fixes=("lower-learning-rate", "less momentum"),
     source="AUTOTRAINER, oscillating loss",
-    why="A momentum of 0.99 multiplies a rate of 0.3 by a hundred. Not yet measured over seeds.",
+    why="A momentum of 0.99 multiplies a rate of 0.3 by a hundred.",
 )  # fmt: skip
 def heavy_momentum(seed: int, rate: float = 0.3) -> Setup:
     return _digits(seed, lambda held: torch.optim.SGD(held, lr=rate, momentum=0.99))
@@ -53,7 +53,7 @@ def heavy_momentum(seed: int, rate: float = 0.3) -> Setup:
 @case(
     "line-rate-beyond-curvature", label="diverging", root="", steps=200, fixes=("lower-learning-rate", "scale the input"),
     source="TheDeepChecker, program IPS-5",
-    why="A straight line through points up to 8: the rate exceeds twice the inverse of the curvature, the error grows. Not yet measured over seeds.",
+    why="A straight line through points up to 8: the rate exceeds twice the inverse of the curvature, the error grows.",
 )  # fmt: skip
 def line(seed: int, rate: float = 0.1) -> Setup:
     x = torch.rand(256, 1) * 16 - 8
@@ -64,7 +64,7 @@ def line(seed: int, rate: float = 0.1) -> Setup:
 @case(
     "ascent", label="diverging", root="", steps=200, fixes=("descend: maximize=False",),
     source="TheDeepChecker, fault flipped sign",
-    why="The optimizer climbs: the sign of the step is wrong. Not yet measured over seeds.",
+    why="The optimizer climbs: the sign of the step is wrong.",
 )  # fmt: skip
 def ascent(seed: int, *, maximize: bool = True) -> Setup:
     return _digits(seed, lambda held: torch.optim.SGD(held, lr=0.1, maximize=maximize))
@@ -73,7 +73,7 @@ def ascent(seed: int, *, maximize: bool = True) -> Setup:
 @case(
     "rate-typed-wrong", label="stalled-training", root="", steps=300, fixes=("higher learning rate",),
     source="TheDeepChecker, fault low learning rate",
-    why="A rate of 1e-7: all is well but the steps. Not yet measured over seeds.",
+    why="A rate of 1e-7: all is well but the steps.",
 )  # fmt: skip
 def tiny_rate(seed: int, rate: float = 1e-7) -> Setup:
     return adam(stack([10, 32, 32, 1], nn.ReLU, he), samples.diabetes(seed), F.mse_loss, rate=rate)
@@ -82,7 +82,7 @@ def tiny_rate(seed: int, rate: float = 1e-7) -> Setup:
 @case(
     "decay-too-strong", label="stalled-training", root="", steps=300, fixes=("less weight decay",),
     source="TheDeepChecker, fault over-regularised",
-    why="A weight decay of 1 pulls the weights to 0 faster than the loss can push them out. Not yet measured over seeds.",
+    why="A weight decay of 1 pulls the weights to 0 faster than the loss can push them out.",
 )  # fmt: skip
 def strong_decay(seed: int, decay: float = 1.0) -> Setup:
     return _digits(seed, lambda held: torch.optim.SGD(held, lr=0.1, weight_decay=decay))
@@ -96,7 +96,7 @@ def scaled_loss(factor: float) -> Callable[[Any, Any], Tensor]:
 @case(
     "loss-below-epsilon", label="frozen-by-epsilon", root="", steps=300, fixes=("smaller epsilon", "loss in larger units"),
     source="kingma2015, section 2; wortsman2023",
-    why="A loss in units of 1e-11: the gradients lie below Adam's epsilon, which then sets the steps. Not yet measured over seeds.",
+    why="A loss in units of 1e-11: the gradients lie below Adam's epsilon, which then sets the steps.",
 )  # fmt: skip
 def below_epsilon(seed: int, eps: float = 1e-8) -> Setup:
     model = stack([64, 64, 64, 10], nn.ReLU, he)
@@ -107,7 +107,7 @@ def below_epsilon(seed: int, eps: float = 1e-8) -> Setup:
 @case(
     "epsilon-of-one", label="frozen-by-epsilon", root="", steps=300, fixes=("smaller epsilon",),
     source="kingma2015, section 2",
-    why="An epsilon of 1 is far above all gradients: Adam is gradient descent with a rate of 0.001. Not yet measured over seeds.",
+    why="An epsilon of 1 is far above all gradients: Adam is gradient descent with a rate of 0.001.",
 )  # fmt: skip
 def large_epsilon(seed: int, eps: float = 1.0) -> Setup:
     return _digits(seed, lambda held: torch.optim.Adam(held, lr=1e-3, eps=eps))
@@ -116,7 +116,7 @@ def large_epsilon(seed: int, eps: float = 1.0) -> Setup:
 @case(
     "no-epsilon", label="zero-epsilon", root="0", steps=100, fixes=("an epsilon of 1e-8",),
     source="google-deepmind/optax#1754",
-    why="Some pixels are 0 in every image, so their weights' gradient is exactly 0, and 0/0 is nan. Not yet measured over seeds.",
+    why="Some pixels are 0 in every image, so their weights' gradient is exactly 0, and 0/0 is nan.",
 )  # fmt: skip
 def no_epsilon(seed: int, eps: float = 0.0) -> Setup:
     model = stack([64, 64, 64, 10], nn.ReLU, he)
@@ -134,7 +134,7 @@ class Forgetful(torch.optim.SGD):
 @case(
     "gradients-never-cleared", label="never-zeroed-gradients", root="", steps=300, fixes=("zero_grad once a step",),
     source="paszke2017, gradients are accumulated",
-    why="Each step follows the sum of all gradients so far. Not yet measured over seeds.",
+    why="Each step follows the sum of all gradients so far.",
 )  # fmt: skip
 def never_cleared(seed: int, kind: type[torch.optim.SGD] = Forgetful) -> Setup:
     model = stack([30, 32, 1], nn.ReLU, he)
@@ -145,7 +145,7 @@ def never_cleared(seed: int, kind: type[torch.optim.SGD] = Forgetful) -> Setup:
 @case(
     "optimizer-of-another-model", label="unowned-parameters", root="", steps=200, fixes=("make the optimizer after the model is final",),
     source="huggingface/accelerate#2665",
-    why="The optimizer was made before the model was wrapped, here copied: it moves tensors nobody uses. Not yet measured over seeds.",
+    why="The optimizer was made before the model was wrapped, here copied: it moves tensors nobody uses.",
 )  # fmt: skip
 def stale(seed: int, *, copied: bool = True) -> Setup:
     blocks = [nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU()]
@@ -157,7 +157,7 @@ def stale(seed: int, *, copied: bool = True) -> Setup:
 @case(
     "narrow-layer-left-out", label="unowned-parameters", root="2", steps=300, fixes=("give the optimizer all parameters",),
     source="paszke2017; discuss.pytorch.org, thread 84911",
-    why="The optimizer was given all layers but one by hand; that one, 2 units wide, keeps its random weights. Not yet measured over seeds.",
+    why="The optimizer was given all layers but one by hand; that one, 2 units wide, keeps its random weights.",
 )  # fmt: skip
 def left_out(seed: int, *, complete: bool = False) -> Setup:
     model = stack([64, 64, 2, 64, 10], nn.Tanh, xavier)
@@ -174,7 +174,7 @@ def left_out(seed: int, *, complete: bool = False) -> Setup:
 @case(
     "frozen-head-owned", label="unowned-parameters", root="", steps=200, fixes=("unfreeze the head",),
     source="discuss.pytorch.org, thread 84911",
-    why="All but the normalisation is frozen, and the optimizer holds the frozen head alone: nothing can move. Not yet measured over seeds.",
+    why="All but the normalisation is frozen, and the optimizer holds the frozen head alone: nothing can move.",
 )  # fmt: skip
 def frozen_head(seed: int, *, unfrozen: bool = False) -> Setup:
     head = nn.Linear(64, 10).requires_grad_(unfrozen)
@@ -205,7 +205,7 @@ class GentleClipping(Clipping):
 @case(
     "clipped-to-nothing", label="useless-clipping", root="", steps=300, fixes=("a limit of a few times the usual norm",),
     source="Lightning-AI/pytorch-lightning#9599; pascanu2013, section 3.2",
-    why="A limit of 1e-4 where the norm is about 1, as when scaled gradients are clipped: every step is cut. Not yet measured over seeds.",
+    why="A limit of 1e-4 where the norm is about 1, as when scaled gradients are clipped: every step is cut.",
 )  # fmt: skip
 def clipped(seed: int, kind: type[torch.optim.SGD] = Clipping) -> Setup:
     return _digits(seed, lambda held: kind(held, lr=0.1))
@@ -214,7 +214,7 @@ def clipped(seed: int, kind: type[torch.optim.SGD] = Clipping) -> Setup:
 @case(
     "transformer-rate", label="learning-rate-too-large", root="", steps=200, fixes=("lower-learning-rate", "warm-up"),
     source="huang2020, section 3",
-    why="A rate of 3 with Adam in a small pre-norm transformer. Not yet measured over seeds.",
+    why="A rate of 3 with Adam in a small pre-norm transformer.",
 )  # fmt: skip
 def transformer_rate(seed: int, rate: float = 3.0) -> Setup:
     from photic.lab.clinic.cases_transformer import language_model

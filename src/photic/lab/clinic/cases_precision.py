@@ -29,7 +29,7 @@ class Cast(nn.Module):
 @case(
     "half-tiny-loss", label="gradient-underflow", root="", steps=200, fixes=("scale the loss", "bfloat16"),
     source="micikevicius2018, section 3.2",
-    why="float16 ends at 6e-8; a loss times 2e-6 has gradients below it, which become exactly 0. Not yet measured over seeds.",
+    why="float16 ends at 6e-8; a loss times 2e-6 has gradients below it, which become exactly 0.",
 )  # fmt: skip
 def tiny_loss(seed: int, factor: float = 2e-6) -> Setup:
     def loss(output: Any, targets: Any) -> Tensor:
@@ -42,7 +42,7 @@ def tiny_loss(seed: int, factor: float = 2e-6) -> Setup:
 @case(
     "half-deep-tanh", label="gradient-underflow", root="", steps=200, fixes=("bfloat16", "float32", "xavier"),
     source="micikevicius2018, section 3.2; schoenholz2017",
-    why="Ten tanh layers with small weights: in float32 the gradient is small, in float16 it is 0 on the way. Not yet measured over seeds.",
+    why="Ten tanh layers with small weights: in float32 the gradient is small, in float16 it is 0 on the way.",
 )  # fmt: skip
 def deep_half(seed: int, variance: float = 0.1) -> Setup:
     model = Cast(stack([64, *[64] * 12, 10], nn.Tanh, normal(variance)), torch.float16)
@@ -52,7 +52,7 @@ def deep_half(seed: int, variance: float = 0.1) -> Setup:
 @case(
     "bfloat16-weights", label="rounding-frozen", root="", steps=300, fixes=("float32 weights", "stochastic rounding"),
     source="micikevicius2018, section 3.1",
-    why="bfloat16 keeps 8 bits: a step below 1/256 of a weight rounds to none, and those of rate 3e-5 are. Not yet measured over seeds.",
+    why="bfloat16 keeps 8 bits: a step below 1/256 of a weight rounds to none, and those of rate 3e-5 are.",
 )  # fmt: skip
 def bfloat_weights(seed: int, dtype: torch.dtype = torch.bfloat16) -> Setup:
     network = stack([64, 64, 64, 10], nn.ReLU, he)
@@ -71,7 +71,7 @@ def bfloat_weights(seed: int, dtype: torch.dtype = torch.bfloat16) -> Setup:
 @case(
     "half-overflow", label="non-finite", root="", steps=100, fixes=("bfloat16", "smaller weights"),
     source="huggingface/transformers#5651",
-    why="Weights fit for a wider type: the signal passes 65504, the largest number of float16. Not yet measured over seeds.",
+    why="Weights fit for a wider type: the signal passes 65504, the largest number of float16.",
 )  # fmt: skip
 def half_overflow(seed: int, variance: float = 2000.0) -> Setup:
     model = Cast(stack([64, 64, 64, 64, 10], nn.ReLU, normal(variance)), torch.float16)
@@ -81,7 +81,7 @@ def half_overflow(seed: int, variance: float = 2000.0) -> Setup:
 @case(
     "half-epsilon", label="zero-epsilon", root="network.0", steps=100, fixes=("an epsilon of 1e-4", "float32 weights"),
     source="pytorch/pytorch#8860",
-    why="Adam's epsilon of 1e-8 is 0 in float16, and so are the squares of small gradients: 0/0. Not yet measured over seeds.",
+    why="Adam's epsilon of 1e-8 is 0 in float16, and so are the squares of small gradients: 0/0.",
 )  # fmt: skip
 def half_epsilon(seed: int, eps: float = 1e-8) -> Setup:
     model = Cast(stack([64, 64, 64, 10], nn.ReLU, he), torch.float16)
@@ -92,7 +92,7 @@ def half_epsilon(seed: int, eps: float = 1e-8) -> Setup:
 @case(
     "half-exponentials", label="non-finite", root="network.1", steps=100, fixes=("torch's softmax", "float32"),
     source="huggingface/transformers#14189, with a softmax",
-    why="A softmax written by hand, without subtracting the largest score: in float16 e^12 is infinite. Not yet measured over seeds.",
+    why="A softmax written by hand, without subtracting the largest score: in float16 e^12 is infinite.",
 )  # fmt: skip
 def half_exponentials(seed: int, *, safe: bool = False) -> Setup:
     network = nn.Sequential(nn.Linear(64, 32), HandSoftmax(safe=safe), nn.Linear(32, 10))

@@ -60,7 +60,7 @@ def long_short(forget: float | None, scale: float = 1.0, hidden: int = 32, *, ch
 @case(
     "tanh-recurrence-50", label="vanishing-in-time", root="layer", steps=300, fixes=("orthogonal-recurrence", "chrono LSTM"),
     source="pascanu2013, section 2.1; hochreiter1998",
-    why="The class is shown at the first of 50 steps; torch's recurrence shrinks what it knew at each. Not yet measured over seeds.",
+    why="The class is shown at the first of 50 steps; torch's recurrence shrinks what it knew at each.",
 )  # fmt: skip
 def tanh_recurrence(seed: int, recurrence: float | None = None) -> Setup:
     return adam(plain("tanh", recurrence), samples.recall(seed, length=50), rate=1e-3)
@@ -69,7 +69,7 @@ def tanh_recurrence(seed: int, recurrence: float | None = None) -> Setup:
 @case(
     "relu-recurrence-half", label="vanishing-in-time", root="layer", steps=300, fixes=("identity recurrence", "chrono LSTM"),
     source="le2015, section 3",
-    why="A recurrence of half the identity halves what is known at each of 40 steps. Not yet measured over seeds.",
+    why="A recurrence of half the identity halves what is known at each of 40 steps.",
 )  # fmt: skip
 def relu_recurrence(seed: int, recurrence: float = 0.5) -> Setup:
     return adam(plain("relu", recurrence), samples.recall(seed, length=40), rate=1e-3)
@@ -78,7 +78,7 @@ def relu_recurrence(seed: int, recurrence: float = 0.5) -> Setup:
 @case(
     "forgetful-lstm", label="vanishing-in-time", root="layer", steps=300, fixes=("chrono", "forget bias of 1 or more"),
     source="jozefowicz2015, section 3; gers2000",
-    why="A forget bias of -4: the cell keeps a fiftieth of itself from step to step, over 40 steps. Not yet measured over seeds.",
+    why="A forget bias of -4: the cell keeps a fiftieth of itself from step to step, over 40 steps.",
 )  # fmt: skip
 def forgetful(seed: int, forget: float = -4.0) -> Setup:
     return adam(long_short(forget), samples.recall(seed, length=40), rate=3e-3)
@@ -87,7 +87,7 @@ def forgetful(seed: int, forget: float = -4.0) -> Setup:
 @case(
     "default-lstm-120", label="vanishing-in-time", root="layer", steps=300, fixes=("chrono",),
     source="tallec2018, section 3",
-    why="torch's LSTM starts with forget gates at a half, and the class is shown 120 steps before the end. Not yet measured over seeds.",
+    why="torch's LSTM starts with forget gates at a half, and the class is shown 120 steps before the end.",
 )  # fmt: skip
 def default_lstm(seed: int, chrono: int = 0) -> Setup:
     return adam(long_short(None, chrono=chrono), samples.recall(seed, length=120, rows=320), rate=1e-2)
@@ -96,7 +96,7 @@ def default_lstm(seed: int, chrono: int = 0) -> Setup:
 @case(
     "relu-recurrence-growing", label="exploding-in-time", root="layer", steps=200, fixes=("identity recurrence", "gradient clipping"),
     source="pascanu2013, section 2.1; le2015",
-    why="A recurrence of 1.5 times the identity: over 40 steps signal and gradient grow by 1e7. Not yet measured over seeds.",
+    why="A recurrence of 1.5 times the identity: over 40 steps signal and gradient grow by 1e7.",
 )  # fmt: skip
 def growing(seed: int, recurrence: float = 1.5) -> Setup:
     return adam(plain("relu", recurrence), samples.recall(seed, length=40), rate=1e-3)
@@ -105,7 +105,7 @@ def growing(seed: int, recurrence: float = 1.5) -> Setup:
 @case(
     "tanh-recurrence-chaotic", label="exploding-in-time", root="layer", steps=300, fixes=("orthogonal-recurrence",),
     source="pascanu2013, section 2.3",
-    why="Recurrent weights of eight times the usual deviation: chaos, where the gradient grows backwards in time. Not yet measured over seeds.",
+    why="Recurrent weights of eight times the usual deviation: chaos, where the gradient grows backwards in time.",
 )  # fmt: skip
 def chaotic(seed: int, *, wild: bool = True) -> Setup:
     model = plain("tanh", None, 64)
@@ -121,7 +121,7 @@ def chaotic(seed: int, *, wild: bool = True) -> Setup:
 @case(
     "shut-gates", label="saturated-gates", root="layer", steps=300, fixes=("scale the input", "smaller weights"),
     source="gers2000, on gates; generated",
-    why="LSTM weights 60 times too large: all gates are at 0 or 1, and flat. Not yet measured over seeds.",
+    why="LSTM weights 60 times too large: all gates are at 0 or 1, and flat.",
 )  # fmt: skip
 def shut_gates(seed: int, scale: float = 60.0) -> Setup:
     return adam(long_short(1.0, scale), samples.recall(seed, length=20), rate=3e-3)
@@ -130,7 +130,7 @@ def shut_gates(seed: int, scale: float = 60.0) -> Setup:
 @case(
     "gates-of-raw-input", label="saturated-gates", root="layer", steps=300, fixes=("scale the input",),
     source="generated",
-    why="Inputs 3000 times too large shut or open every gate by chance at each step. Not yet measured over seeds.",
+    why="Inputs 3000 times too large shut or open every gate by chance at each step.",
 )  # fmt: skip
 def raw_input(seed: int, scale: float = 3000.0) -> Setup:
     return adam(long_short(1.0), samples.recall(seed, length=20, scale=scale), rate=3e-3)

@@ -54,7 +54,7 @@ def narrow(seed: int, cut: Cut, width: int = 2) -> Setup:
 @case(
     "detached-code", label="severed-gradient", root="/detach#1", steps=300, fixes=("remove the detach",),
     source="lucidrains/CoCa-pytorch#6; deep_cage#16",
-    why="A detach() between encoder and classifier: the encoder stays random. Not yet measured over seeds.",
+    why="A detach() between encoder and classifier: the encoder stays random.",
 )  # fmt: skip
 def detached(seed: int, cut: Cut = "detach") -> Setup:
     return narrow(seed, cut)
@@ -63,7 +63,7 @@ def detached(seed: int, cut: Cut = "detach") -> Setup:
 @case(
     "encoder-under-no-grad", label="severed-gradient", root="encoder.2", steps=300, fixes=("remove no_grad",),
     source="lucidrains/CoCa-pytorch#6",
-    why="The encoder runs under no_grad, and is not frozen on purpose: its weights still ask for gradients. Not yet measured over seeds.",
+    why="The encoder runs under no_grad, and is not frozen on purpose: its weights still ask for gradients.",
 )  # fmt: skip
 def under_no_grad(seed: int, cut: Cut = "no-grad") -> Setup:
     return narrow(seed, cut)
@@ -72,7 +72,7 @@ def under_no_grad(seed: int, cut: Cut = "no-grad") -> Setup:
 @case(
     "data-of-code", label="severed-gradient", root="", steps=300, fixes=("use the tensor itself",),
     source="paszke2017, on .data",
-    why="`.data` of the code is a tensor without a history. Not yet measured over seeds.",
+    why="`.data` of the code is a tensor without a history.",
 )  # fmt: skip
 def data_attribute(seed: int, cut: Cut = "data") -> Setup:
     return narrow(seed, cut, 3)
@@ -81,7 +81,7 @@ def data_attribute(seed: int, cut: Cut = "data") -> Setup:
 @case(
     "rounded-code", label="severed-nondifferentiable", root="/round#1", steps=300, fixes=("straight-through estimator",),
     source="generated",
-    why="round() passes back a gradient of exactly 0; without a straight-through estimator the encoder rests. Not yet measured over seeds.",
+    why="round() passes back a gradient of exactly 0; without a straight-through estimator the encoder rests.",
 )  # fmt: skip
 def rounded(seed: int, cut: Cut = "round") -> Setup:
     return narrow(seed, cut, 3)
@@ -90,7 +90,7 @@ def rounded(seed: int, cut: Cut = "round") -> Setup:
 @case(
     "sign-of-code", label="severed-nondifferentiable", root="/sign#1", steps=300, fixes=("straight-through estimator", "tanh"),
     source="generated",
-    why="sign() passes back a gradient of exactly 0. Not yet measured over seeds.",
+    why="sign() passes back a gradient of exactly 0.",
 )  # fmt: skip
 def signed(seed: int, cut: Cut = "sign") -> Setup:
     return narrow(seed, cut, 6)
@@ -114,7 +114,7 @@ class Choice(nn.Module):
 @case(
     "argmax-choice", label="severed-nondifferentiable", root="/argmax#1", steps=300, fixes=("softmax", "Gumbel softmax"),
     source="generated",
-    why="argmax gives integers; what chooses them gets no gradient. Not yet measured over seeds.",
+    why="argmax gives integers; what chooses them gets no gradient.",
 )  # fmt: skip
 def argmax_choice(seed: int, *, soft: bool = False) -> Setup:
     return adam(Choice(soft=soft), samples.digits(seed), rate=1e-2)
@@ -138,7 +138,7 @@ class Listed(nn.Module):
 @case(
     "layers-in-plain-list", label="severed-unregistered-module", root="", steps=300, fixes=("nn.ModuleList",),
     source="pytorch/pytorch#666; pytorch-meta-optimizer#11",
-    why="Layers in a plain list are used, and are no parameters of the model: the optimizer never sees them. Not yet measured over seeds.",
+    why="Layers in a plain list are used, and are no parameters of the model: the optimizer never sees them.",
 )  # fmt: skip
 def plain_list(seed: int, keep: Callable[[list[nn.Module]], list[nn.Module] | nn.ModuleList] = list) -> Setup:
     return adam(Listed(keep), samples.digits(seed), rate=1e-2)
@@ -163,7 +163,7 @@ class LowRank(nn.Module):
 @case(
     "low-rank-both-zero", label="zero-times-zero", root="down", steps=300, fixes=("draw one of the two at random",),
     source="generated, after hu2022lora, section 4.1",
-    why="Both factors of a low-rank update start at 0: each one's gradient is a multiple of the other. Not yet measured over seeds.",
+    why="Both factors of a low-rank update start at 0: each one's gradient is a multiple of the other.",
 )  # fmt: skip
 def low_rank(seed: int, first: float = 0.0) -> Setup:
     return adam(LowRank(first, 0.0), samples.digits(seed), rate=1e-2)
@@ -189,7 +189,7 @@ class Gated(nn.Module):
 @case(
     "gate-and-branch-zero", label="zero-times-zero", root="outer", steps=300, fixes=("start one of the two elsewhere",),
     source="bachlechner2021, section 3, and its trap",
-    why="ReZero's gate and the branch's last layer both start at 0: neither gets a gradient, for ever. Not yet measured over seeds.",
+    why="ReZero's gate and the branch's last layer both start at 0: neither gets a gradient, for ever.",
 )  # fmt: skip
 def gate_and_branch(seed: int, *, zero_branch: bool = True) -> Setup:
     return adam(Gated(zero_branch=zero_branch), samples.circles(seed), rate=1e-2)
@@ -219,7 +219,7 @@ class Stream(nn.Module):
 @case(
     "residual-without-norm", label="missing-normalisation", root="", steps=200, fixes=("layer-normalisation", "zero-initialised branches"),
     source="zhang2019, section 2",
-    why="Thirty residual blocks without normalisation: each at least doubles the stream's variance. Not yet measured over seeds.",
+    why="Thirty residual blocks without normalisation: each at least doubles the stream's variance.",
 )  # fmt: skip
 def without_norm(seed: int, *, norm: bool = False) -> Setup:
     return sgd(Stream(64, 10, 30, norm=norm), samples.digits(seed), rate=0.01)
@@ -228,7 +228,7 @@ def without_norm(seed: int, *, norm: bool = False) -> Setup:
 @case(
     "loud-stream", label="idle-layer", root="branches", steps=300, fixes=("scale the stem down", "scale the branches up"),
     source="wang2022deepnet, section 3, turned round",
-    why="A residual stream of size 1e4, branches of size 1: the blocks add nothing, and the stem is all there is. Not yet measured over seeds.",
+    why="A residual stream of size 1e4, branches of size 1: the blocks add nothing, and the stem is all there is.",
 )  # fmt: skip
 def loud_stream(seed: int, loud: float = 1e4) -> Setup:
     return sgd(Stream(2, 2, 3, norm=True, loud=loud), samples.circles(seed), rate=0.03)
@@ -249,7 +249,7 @@ class Faint(nn.Module):
 @case(
     "branch-times-millionth", label="idle-layer", root="hidden.0", steps=300, fixes=("a larger factor",),
     source="generated",
-    why="What the hidden layers say is multiplied by 1e-6: they are there, and change nothing. Not yet measured over seeds.",
+    why="What the hidden layers say is multiplied by 1e-6: they are there, and change nothing.",
 )  # fmt: skip
 def faint(seed: int, share: float = 1e-6) -> Setup:
     return sgd(Faint(share), samples.circles(seed), F.cross_entropy, rate=0.3)

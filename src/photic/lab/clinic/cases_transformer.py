@@ -45,7 +45,7 @@ def language_model(seed: int, *, pre: bool, depth: int) -> tuple[nn.Module, Batc
     "post-norm-16-no-warm-up", label="post-norm-without-warmup", root="", steps=120,
     fixes=("warm-up", "norm before the branch", "lower-learning-rate"),
     source="huang2020, section 3; wang2022deepnet",
-    why="Sixteen post-norm layers, Xavier's start and a rate of 0.003 from the first step on. Not yet measured over seeds.",
+    why="Sixteen post-norm layers, Xavier's start and a rate of 0.003 from the first step on.",
 )  # fmt: skip
 def post_norm(seed: int, *, pre: bool = False) -> Setup:
     model, batches, loss = language_model(seed, pre=pre, depth=16)
@@ -90,7 +90,7 @@ class Reader(nn.Module):
     "sharp-attention-start", label="saturated-attention", root="attention/softmax#1", steps=300,
     fixes=("divide scores by the root of the width", "smaller query and key weights"),
     source="generated, after vaswani2017attention, section 3.2.1",
-    why="Scores in the millions: the softmax picks one key by chance and has no slope. Not yet measured over seeds.",
+    why="Scores in the millions: the softmax picks one key by chance and has no slope.",
 )  # fmt: skip
 def sharp_attention(seed: int, start: float = 1000.0) -> Setup:
     return adam(Reader(start=start), samples.first_token(seed), rate=3e-3)
@@ -114,7 +114,7 @@ class Masked(nn.Module):
 @case(
     "row-masked-out", label="non-finite", root="attention/softmax#1", steps=100, fixes=("let every query see one key", "finite mask value"),
     source="pytorch/pytorch#41508",
-    why="The first query may see no key at all: a softmax over minus infinities alone is nan. Not yet measured over seeds.",
+    why="The first query may see no key at all: a softmax over minus infinities alone is nan.",
 )  # fmt: skip
 def masked_out(seed: int, diagonal: int = -1) -> Setup:
     return adam(Masked(diagonal), samples.digits(seed), rate=3e-3)
@@ -141,7 +141,7 @@ class Pure(nn.Module):
 @case(
     "attention-without-skips", label="rank-collapse", root="", steps=300, fixes=("skips around attention",),
     source="dong2021, theorem 2.1; noci2022",
-    why="Twelve layers of attention alone: all rows become one row, doubly exponentially fast. Not yet measured over seeds.",
+    why="Twelve layers of attention alone: all rows become one row, doubly exponentially fast.",
 )  # fmt: skip
 def without_skips(seed: int, *, skip: bool = False) -> Setup:
     return adam(Pure(12, skip=skip), samples.digits(seed), rate=1e-3)
@@ -166,7 +166,7 @@ class Detached(nn.Module):
 @case(
     "detached-tokens", label="severed-gradient", root="/detach#1", steps=300, fixes=("remove the detach",),
     source="lucidrains/CoCa-pytorch#6",
-    why="The tokens of an image encoder are detached before the head reads them. Not yet measured over seeds.",
+    why="The tokens of an image encoder are detached before the head reads them.",
 )  # fmt: skip
 def detached_tokens(seed: int, *, cut: bool = True) -> Setup:
     return adam(Detached(cut=cut), samples.digits(seed), rate=3e-3)
@@ -204,7 +204,7 @@ def marked_sets(seed: int) -> Batches:
 @case(
     "sharp-pooling", label="saturated-attention", root="/softmax#1", steps=300, fixes=("drop the factor",),
     source="generated",
-    why="Scores multiplied by a million pick one row for good, and seldom the marked one. Not yet measured over seeds.",
+    why="Scores multiplied by a million pick one row for good, and seldom the marked one.",
 )  # fmt: skip
 def sharp_pooling(seed: int, factor: float = 1e6) -> Setup:
     return adam(Scores(factor), marked_sets(seed), rate=1e-2)

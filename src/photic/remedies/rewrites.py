@@ -1,0 +1,286 @@
+"""Rewrites: what a prescription makes of the expressions at its sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import libcst as cst
+
+from photic.probes.operations import place_of
+from photic.records.runs import Run
+from photic.remedies.prescription import Prescription
+from photic.remedies.source import Change, NoPlace, Source, atom, line_of, operands, root, words_of
+
+# `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone.
+OF_TORCH = ("tanh", "relu", "sigmoid")
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What is made of one site's expression.
+
+    Attributes:
+        said: in plain data; two that say the same do the same.
+        change: given the expression.
+        called: the name that it is called by, where that is not the site's operation.
+        operand: name of the site whose result is the argument that is changed; '' changes the whole expression.
+    """
+
+    said: tuple[Any, ...]
+    change: Callable[[Expression], cst.BaseExpression] = field(compare=False)
+    called: str = ""
+    operand: str = ""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A call or an operator, whatever way it is written: `torch.relu(x)`, `x.relu()`, `x + y`.
+
+    Attributes:
+        node: the expression.
+        imported: names that are modules: `F` in `F.relu(x)` is no value.
+        module: whether it calls a module of the network.
+    """
+
+    node: cst.BaseExpression
+    imported: frozenset[str] = frozenset()
+    module: bool = False
+
+    @property
+    def method(self) -> cst.Attribute | None:
+        """`x.relu` in `x.relu()`; None where a function is called."""
+        if self.module or not isinstance(self.node, cst.Call) or not isinstance(self.node.func, cst.Attribute):
+            return None
+        return None if root(self.node.func) in self.imported else self.node.func
+
+    @property
+    def first(self) -> cst.BaseExpression:
+        """The first argument."""
+        if self.method is not None:
+            return self.method.value
+        given = operands(self.node)[isinstance(self.node, cst.Call) and isinstance(self.node.func, cst.Attribute) :]
+        if isinstance(self.node, cst.Attribute):
+            return self.node.value
+        if not given:
+            raise NoPlace("a call without arguments")
+        return given[0]
+
+    def with_first(self, value: cst.BaseExpression) -> cst.BaseExpression:
+        """Return it with another first argument."""
+        if self.method is not None:
+            return self.node.with_changes(func=self.method.with_changes(value=atom(value)))
+        if isinstance(self.node, cst.BinaryOperation):
+            return self.node.with_changes(left=atom(value))
+        assert isinstance(self.node, cst.Call)
+        given = self.node.args
+        return self.node.with_changes(args=[given[0].with_changes(value=value), *given[1:]])
+
+    def with_argument(self, names: tuple[str, ...], place: int | None, value: str) -> cst.BaseExpression:
+        """Return the call with a setting; `place` counts the signal as 0, None where it is given by name alone."""
+        if not isinstance(self.node, cst.Call):
+            raise NoPlace("no call")
+        return with_argument(self.node, names, None if place is None else place - (self.method is not None), value)
+
+    def renamed(self, name: str) -> cst.BaseExpression:
+        """Return the call of another function."""
+        assert isinstance(self.node, cst.Call)
+        if isinstance(self.node.func, cst.Attribute):
+            return self.node.with_changes(func=self.node.func.with_changes(attr=cst.Name(name)))
+        return self.node.with_changes(func=parsed(f"torch.nn.functional.{name}"))
+
+
+def with_argument(call: cst.Call, names: tuple[str, ...], place: int | None, value: str) -> cst.Call:
+    """Return the call with an argument set: where it stands by name or place, else added by the first of its names."""
+    given = list(call.args)
+    for index, arg in enumerate(given):
+        if arg.star:
+            raise NoPlace("its arguments are unpacked")
+        if (arg.keyword is not None and arg.keyword.value in names) or (arg.keyword is None and index == place):
+            given[index] = arg.with_changes(value=parsed(value))
+            return call.with_changes(args=given)
+    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+    return call.with_changes(args=[*given, cst.Arg(parsed(value), keyword=cst.Name(names[0]), equal=equal)])
+
+
+def parsed(text: str) -> cst.BaseExpression:
+    """Return an expression of plain text."""
+    return cst.parse_expression(text)
+
+
+def times(value: cst.BaseExpression, factor: float) -> cst.BaseExpression:
+    """Return `factor * value`."""
+    return cst.BinaryOperation(parsed(f"{factor:.4g}"), cst.Multiply(), atom(value))
+
+
+def rewrites_of(prescription: Prescription) -> dict[str, Rewrite]:
+    """Return what is made of each site; a site that a prescription names twice has no place."""
+    p = prescription
+    found: list[tuple[str, Rewrite]] = [
+        *((name, Rewrite(("activation", to), _other_activation(to))) for name, to in p.activations.items()),
+        *((name, Rewrite(("removed",), lambda e: e.first)) for name in p.removed),
+        *(
+            (name, Rewrite(("normalised", p.normalisation), _normalised(p.normalisation)))
+            for name in (p.normalised if p.normalisation != "batch" else ())
+        ),
+        *((name, Rewrite(("factor", by), _scaled(by))) for name, by in p.factors.items()),
+        *((name, Rewrite(("straight",), _straight)) for name in p.straight),
+        *((name, Rewrite(("epsilon", epsilon), _epsilon(name, epsilon))) for name, epsilon in p.epsilons.items()),
+        *((name, Rewrite(("squeezed", away), _squeezed(away))) for name, away in p.squeezed.items()),
+        *((name, Rewrite(("pathwise",), lambda e: e.renamed("rsample"), called="sample")) for name in p.pathwise),
+        *(
+            (name, Rewrite(("slopes",), lambda e: e.with_argument(("create_graph",), None, "True")))
+            for name in p.slopes
+        ),
+        *((name, Rewrite(("guard", limits), _guarded(*limits))) for name, limits in p.guards.items()),
+        *((name, Rewrite(("denominator", least), _away_from_0(least))) for name, least in p.denominators.items()),
+        *((name, Rewrite(("axis", axis), _over(axis))) for name, axis in p.axes.items()),
+        *((name, Rewrite(("logarithms",), lambda e: e.renamed("cross_entropy"))) for name in p.logarithms),
+        *(
+            (name, Rewrite(("balance", by), lambda e, by=by: times(e.node, by), operand=source))
+            for name, (source, by) in p.balance.items()
+        ),
+        *((comparison, Rewrite(("goal",), _detached, operand=code)) for code, comparison in p.goals),
+    ]
+    if len({name for name, _ in found}) < len(found):
+        raise NoPlace("two changes of one call")
+    return dict(found)
+
+
+def _other_activation(becomes: str) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        assert isinstance(e.node, cst.Call)
+        if becomes not in OF_TORCH:
+            return cst.Call(parsed(f"torch.nn.functional.{becomes}"), [cst.Arg(e.first)])
+        if e.method is not None:
+            return e.renamed(becomes)
+        one = e.node.with_changes(args=e.node.args[:1])
+        return replace_name(one, becomes)
+
+    return change
+
+
+def replace_name(call: cst.Call, becomes: str) -> cst.Call:
+    """Return the call of another name of torch's beside the old one: `nn.Sigmoid` to `nn.Tanh`, `sigmoid` to `torch.tanh`."""
+    if isinstance(call.func, cst.Attribute):
+        return call.with_changes(func=call.func.with_changes(attr=cst.Name(becomes)))
+    return call.with_changes(func=parsed(f"torch.{becomes}"))
+
+
+def _normalised(kind: str) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        plain = cst.Module([]).code_for_node(atom(e.first))
+        return e.with_first(parsed(f"torch.nn.functional.{kind}_norm({plain}, {plain}.shape[-1:])"))
+
+    return change
+
+
+def _scaled(factor: float) -> Callable[[Expression], cst.BaseExpression]:
+    return lambda e: e.with_first(times(e.first, factor))
+
+
+def _straight(e: Expression) -> cst.BaseExpression:
+    """`x + (round(x) - x).detach()`; what is no plain name is named first."""
+    name, before, taken = e.first, e.first, e.first
+    if root(name) == "":
+        taken = cst.Name("soft")
+        plain = name if isinstance(name, (cst.Tuple, cst.GeneratorExp)) else name.with_changes(lpar=[], rpar=[])
+        before = cst.NamedExpr(taken, plain, lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+    difference = cst.BinaryOperation(e.with_first(taken), cst.Subtract(), taken)
+    return cst.BinaryOperation(before, cst.Add(), cst.Call(cst.Attribute(atom(difference), cst.Name("detach"))))
+
+
+def _detached(e: Expression) -> cst.BaseExpression:
+    return cst.Call(cst.Attribute(atom(e.node), cst.Name("detach")))
+
+
+def _epsilon(name: str, epsilon: float) -> Callable[[Expression], cst.BaseExpression]:
+    operation = name.rpartition("/")[2].partition("#")[0]
+    setting = {"clamp": "min", "clamp_min": "min"}.get(operation, "eps")
+
+    def change(e: Expression) -> cst.BaseExpression:
+        if isinstance(e.node, cst.BinaryOperation):
+            for side in ("right", "left"):
+                if isinstance(getattr(e.node, side), (cst.Float, cst.Integer)):
+                    return e.node.with_changes(**{side: parsed(f"{epsilon:.3g}")})
+        if operation in ("add", "") or e.module:
+            raise NoPlace("its epsilon stands elsewhere")
+        return e.with_argument((setting,), place_of(operation, setting), f"{epsilon:.3g}")
+
+    return change
+
+
+def _squeezed(away: bool) -> Callable[[Expression], cst.BaseExpression]:
+    method = cst.Name("squeeze" if away else "unsqueeze")
+    return lambda e: cst.Call(cst.Attribute(atom(e.node), method), [cst.Arg(parsed("-1"))])
+
+
+def _guarded(low: float | None, high: float | None) -> Callable[[Expression], cst.BaseExpression]:
+    limits = ", ".join(f"{side}={value:g}" for side, value in (("min", low), ("max", high)) if value is not None)
+
+    def change(e: Expression) -> cst.BaseExpression:
+        call = parsed(f"x.clamp({limits})")
+        assert isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute)
+        return e.with_first(call.with_changes(func=call.func.with_changes(value=atom(e.first))))
+
+    return change
+
+
+def _away_from_0(least: float) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        if not isinstance(e.node, cst.BinaryOperation) or root(e.node.right) == "":
+            raise NoPlace("what is divided by has no name")
+        below = cst.Module([]).code_for_node(e.node.right)
+        limit = f"torch.where({below} < 0, -{least:g}, {least:g})"
+        return e.node.with_changes(right=parsed(f"torch.where({below}.abs() < {least:g}, {limit}, {below})"))
+
+    return change
+
+
+def _over(axis: int) -> Callable[[Expression], cst.BaseExpression]:
+    return lambda e: e.with_argument(("dim", "axis"), 1, str(axis))
+
+
+def planned(source: Source, rewrites: dict[str, Rewrite], run: Run) -> dict[cst.CSTNode, Change]:
+    """Return what is done to which expression of a file.
+
+    Raises:
+        NoPlace: where a site's expression is not found, or serves a site that must stay as it is.
+    """
+    plan: dict[cst.CSTNode, Change] = {}
+    said: dict[cst.CSTNode, Any] = {}
+    for name, rewrite in rewrites.items():
+        site = run.site(name)
+        (word,) = words_of(site)
+        beside = [one for one in run.sites if one.where == site.where and words_of(one) == (word,)]
+        if any(one.name not in rewrites for one in beside):
+            raise NoPlace(f"one line makes {name} and another site that must stay")
+        nodes = source.at(line_of(site), rewrite.called or word)
+        if rewrite.operand:
+            maker = run.site(rewrite.operand)
+            given = [one for one in (source.operand(node, maker) for node in nodes) if one is not None]
+            nodes = [min(given, key=_length)] if given else []
+        if not nodes:
+            raise NoPlace(f"{name} is not found on its line")
+        for node in nodes:
+            if said.setdefault(node, rewrite.said) != rewrite.said:
+                raise NoPlace("one expression would be changed in two ways")
+            plan[node] = _Changed(rewrite, frozenset(source.imported), word[0] == ".")
+    return plan
+
+
+def _length(node: cst.CSTNode) -> int:
+    return len(cst.Module([]).code_for_node(node))
+
+
+@dataclass(frozen=True)
+class _Changed:
+    rewrite: Rewrite
+    imported: frozenset[str]
+    module: bool
+
+    def __call__(self, node: Any) -> cst.BaseExpression:
+        if not isinstance(node, cst.BaseExpression):
+            raise NoPlace("an assignment in place")
+        return self.rewrite.change(Expression(node, self.imported, self.module))
