@@ -73,6 +73,7 @@ class Prescription:
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
+        turned_masks: sites that take a mask of what is to be left out, and are given its opposite.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
@@ -140,6 +141,7 @@ class Prescription:
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
     fresh: bool = False
+    turned_masks: tuple[str, ...] = ()
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])

@@ -17,6 +17,7 @@ from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.finite import Denominator, Guard, finite
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
+from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
@@ -72,6 +73,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for ranked, number in prescription.ranks:
         ranks = Ranks()
         found[ranked], found[number] = ranks.enter, ranks.leave
+    for name in prescription.turned_masks:
+        found[name] = turned
     for name in prescription.masked_rows:
         found[name] = _no_empty_row
     for name, limits in prescription.guards.items():

@@ -7,11 +7,27 @@ from photic.diagnosis.drawn import one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.one_for_all import SAME, How, OneForAll, one_for_all
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
-_SAME = 1e-12  # of the mean square; float32 rounds at 1e-14
+_MADE: dict[How, str] = {
+    "rounded": "rounds what differs between the examples to one number",
+    "limited": "has limits that hold none of the numbers that enter it: all become the limit",
+    "normalised": "takes the mean of a single number from it, which leaves nothing of it",
+    "attended": "reads the same at every example: the padding, where its mask leaves out the words",
+    "cancelled": "puts together two numbers that cancel: the same was taken twice",
+    "read-out": "hands one row to all examples",
+}
+_ADVICE: dict[How, str] = {
+    "rounded": "Scale before rounding, so that the numbers cover the whole range of the new type, or leave the rounding out.",
+    "limited": "Choose limits that hold the numbers, in their own unit.",
+    "normalised": "Normalise over an axis of several numbers (time, features), or leave the normalisation out.",
+    "attended": "Turn the mask: a key_padding_mask and masked_fill are True where nothing is to be read.",
+    "cancelled": "Look for an index, or a name, that stands twice.",
+    "read-out": "Read out each example by itself: the mean of its own rows alone (index_add over the batch vector).",
+}
 
 
 @rule(sources=("glorot2010", "he2009imbalanced"))
@@ -28,7 +44,9 @@ def class_prior_only(
 
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
-    than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
+    than `still`. Or all examples of a batch are the same where they enter the first layer. Or they enter unlike, and an operation makes one
+    of them whatever the weights are, before the steps and after: a cast or a limit below the layers, a normalisation over one number, an
+    attention to what is padding everywhere, a difference of the same, one row handed to all. Or what the upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
     round.
@@ -41,6 +59,8 @@ def class_prior_only(
     """
     if training is None or training.chance is None:
         return None
+    if not learns(training) and (made := one_for_all(graph)):
+        return _made_one(graph, made, training)
     if one := _one_example(graph):
         return _alike(graph, one, training)
     if not learns(training) and (away := centred_away(graph)):
@@ -86,12 +106,22 @@ def _one_example(graph: Graph) -> str:
     """
     first = next((site for site in graph.run.sites if site.kind == "weight" and site.phase == "model"), None)
     spreads = [] if first is None else [each.reading(first.order).spread for each in (graph.first, graph.last)]
-    same = bool(spreads) and all(spread is not None and spread.examples < _SAME for spread in spreads)
+    same = bool(spreads) and all(spread is not None and spread.examples < SAME for spread in spreads)
     if not same or first is None:
         return ""
+    if any(_unlike(graph, source) for source, _ in graph.feeders.get(first.order, [])):
+        return ""  # it makes them alike itself: its weights, or what enters, are next to nothing beside its bias
     # What is frozen and takes numbers of words is in no way of the gradient, so that no site knows of it.
     silent = [p for p in one_number(graph) if not p.sites or min(p.sites) <= first.order]
     return "" if silent else first.name
+
+
+def _unlike(graph: Graph, source: int) -> bool:
+    """Whether a site, or the batch, is seen to differ between the examples."""
+    if source < 0:
+        return graph.run.columns is not None
+    spread = graph.reading(source).spread
+    return spread is not None and spread.examples > SAME
 
 
 def _alike(graph: Graph, layer: str, training: Training) -> Finding:
@@ -108,6 +138,25 @@ def _alike(graph: Graph, layer: str, training: Training) -> Finding:
         advice="Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
         confidence=0.95,
         sources=("glorot2010",),
+    )
+
+
+def _made_one(graph: Graph, made: OneForAll, training: Training) -> Finding:
+    site, above = graph.site(made.site), graph.site(made.alike)
+    return Finding(
+        problem="class-prior-only",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence(f"share of {above.name} that differs between examples", 0.0, "share"),),
+        reason=(
+            f"{site.name} ({site.operation}) {_MADE[made.how]}. From {above.name} on all examples of a batch are the same, although what "
+            f"enters the network differs: how often the classes come is all there is to learn, and the loss stands at {number(training.last)}."
+        ),
+        advice=_ADVICE[made.how],
+        confidence=0.95,
+        sources=("glorot2010",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers() if layer >= made.alike),
     )
 
 
