@@ -67,6 +67,8 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "shattered-gradient": ("learning-rate-too-large", "stalled-training"),
     "vanishing-in-time": ("stalled-training",),
     "exploding-in-time": (
+        "missing-normalisation",
+        "saturated-activation",
         "exploding-gradient",
         "unscaled-input",
         "learning-rate-too-large",
@@ -97,8 +99,8 @@ _CAUSES_FIRST = (
     "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
     "severed-unregistered-module", "unowned-parameters", "class-prior-only", "zero-times-zero", "gradient-underflow", "dying-output",
     "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
-    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",
-    "missing-normalisation", "weights-too-large", "vanishing-in-time", "exploding-in-time", "vanishing-gradient",
+    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "exploding-in-time", "saturated-activation",
+    "missing-normalisation", "weights-too-large", "vanishing-in-time", "vanishing-gradient",
     "exploding-gradient", "shattered-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
     "diverging", "idle-layer",
 )  # fmt: skip

@@ -87,10 +87,10 @@ def _named(graph: Graph, steps: tuple[Graph, Graph], edge: list[int], seen: set[
     if attending and all(_moves(graph, index) or _attends(graph, index, attending) for index in edge):
         return OneForAll(min(attending), "attended", alike)
     made = [index for index in sorted(edge) if not _moves(graph, index)]
-    ways = [_how(graph, steps, index) for index in made]
-    if not made or (how := ways[0]) is None or None in ways:
+    ways: list[How] = [how for index in made if (how := _how(graph, steps, index)) is not None]
+    if not made or len(ways) < len(made):
         return None
-    site = made[0]
+    site, how = made[0], ways[0]
     if how == "cancelled":  # x + (round(x) - x).detach(), where all is rounded to 0
         below = graph.ancestors([site])
         rounded = [
