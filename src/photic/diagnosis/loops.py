@@ -76,7 +76,9 @@ def weightless(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
             lines[site.module, site.where, site.operation, site.shape].append(site.order)
     found: list[tuple[int, tuple[float, ...]]] = []
     for sites in lines.values():
-        chain = max((_chain(graph, sites[start:]) for start in range(_ON_A_LINE)), key=len) if len(sites) >= FEWEST else []
+        chain = (
+            max((_chain(graph, sites[start:]) for start in range(_ON_A_LINE)), key=len) if len(sites) >= FEWEST else []
+        )
         heard = tuple(norm for index in chain if (norm := graph.gradient_norm(index)) is not None)
         if len(chain) >= FEWEST and len(heard) == len(chain):
             found.append((chain[0], heard))

@@ -61,6 +61,12 @@ def setup_lines(prescription: Prescription) -> list[str]:
     for name, (low, high) in p.guards.items():
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")
+    for name, domain in p.mapped.items():
+        curve = "torch.nn.functional.softplus(x) + 1e-6" if domain == "positive" else "torch.tanh(x) * (1 - 1e-6)"
+        lines.append(f"# {name}: call it on {curve}")
+    lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]
+    lines += [f"# {curve} and {negation}: softplus(-v) in place of -softplus(v)" for curve, negation in p.flipped]
+    lines += [f"# {name}.apply: {least:g} in place of the 0 that it is given" for name, least in p.floors.items()]
     for name, least in p.denominators.items():
         lines += [
             f"# {name}: with `below` what is divided by",

@@ -59,6 +59,7 @@ class Prescription:
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
         differentiated: autograd functions of the user's, by class name, whose forward is differentiated as torch does, in place of their backward.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
+        mapped: site whose first argument is mapped into its domain: `positive` by a softplus, `unit` by a tanh.
         denominators: division site to the least distance from 0 of what is divided by.
         finite: sites whose results and slopes count 0 where they are not finite.
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
@@ -78,6 +79,9 @@ class Prescription:
         blocks: modules whose input is added to their output, where the shapes agree.
         balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
+        flipped: (softplus, negation) sites: -softplus(v) becomes softplus(-v), which has its slope where the other has none.
+        unaligned: CTC losses in which a row that no alignment fits counts 0.
+        floors: autograd functions of the user's, by class name, whose plain number of 0 is this in place of it.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
         batch_first: recurrent modules that take the first axis for the batch.
@@ -129,6 +133,7 @@ class Prescription:
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )
+    mapped: dict[str, Literal["positive", "unit"]] = field(default_factory=dict[str, 'Literal["positive", "unit"]'])
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
@@ -146,6 +151,9 @@ class Prescription:
     blocks: tuple[str, ...] = ()
     balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
+    flipped: tuple[tuple[str, str], ...] = ()
+    unaligned: tuple[str, ...] = ()
+    floors: dict[str, float] = field(default_factory=dict[str, float])
     goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False
     batch_first: tuple[str, ...] = ()

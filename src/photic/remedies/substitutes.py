@@ -14,7 +14,7 @@ from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
-from photic.remedies.finite import Denominator, Guard, finite
+from photic.remedies.finite import Denominator, Guard, Mapped, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
 from photic.remedies.masks import turned
@@ -79,6 +79,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _no_empty_row
     for name, limits in prescription.guards.items():
         found[name] = Guard(*limits)
+    for name, domain in prescription.mapped.items():
+        found[name] = Mapped(domain)
+    for name in prescription.unaligned:
+        found[name] = unaligned
     for name, least in prescription.denominators.items():
         found[name] = Denominator(least)
     for name in prescription.finite:
@@ -95,6 +99,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _of_logarithms
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
+    for curve, negation in prescription.flipped:
+        found[curve], found[negation] = _of_the_negative, _hand_through
     for scores, taken in prescription.choices:
         choice = Choice()
         found[scores], found[taken] = choice.enter, choice.leave
@@ -273,6 +279,10 @@ def _probability(call: Call) -> Any:
 
 def _negative_logarithm(call: Call) -> Any:
     return -call.run()
+
+
+def _of_the_negative(call: Call) -> Any:
+    return call.function(-call.args[0], *call.args[1:], **call.kwargs)
 
 
 def _with_history(call: Call) -> Any:
