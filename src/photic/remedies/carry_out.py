@@ -49,6 +49,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         _keep_state(parameters[name], how, generator)
     for name, number in prescription.constants.items():
         nn.init.constant_(parameters[name], number)
+    for name, factor in prescription.scaled.items():
+        with torch.no_grad():
+            parameters[name].mul_(factor)
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)

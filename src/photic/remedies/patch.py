@@ -29,7 +29,7 @@ _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals",
 }  # fmt: skip
-_AT_THE_END = {"layers", "recurrence", "longest", "fresh", "loops", "constants", "frozen"}
+_AT_THE_END = {"layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {"rate", "settings", "adam", "owned", "batch_first", "gated", "registered", "recomputed"}
 
 

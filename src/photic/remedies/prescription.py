@@ -71,6 +71,7 @@ class Prescription:
         loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
             factors drawn between 0.9 and 0.999.
         constants: parameter to the number that all of it starts at.
+        scaled: parameter to the factor on the values that it starts at.
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
@@ -143,6 +144,7 @@ class Prescription:
     logarithms: tuple[str, ...] = ()
     loops: tuple[tuple[str, str], ...] = ()
     constants: dict[str, float] = field(default_factory=dict[str, float])
+    scaled: dict[str, float] = field(default_factory=dict[str, float])
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
     fresh: bool = False
@@ -186,4 +188,5 @@ class Prescription:
     @property
     def drawn(self) -> bool:
         """Whether weights are drawn or set anew by lines that can stand at the end of a constructor."""
-        return bool(self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.frozen)
+        drawn = self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.scaled or self.frozen
+        return bool(drawn)

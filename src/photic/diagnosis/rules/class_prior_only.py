@@ -49,7 +49,7 @@ def class_prior_only(
     attention to what is padding everywhere, a difference of the same, one row handed to all. Or what the upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
-    round.
+    round; told by the weights that it is given, or by the gradient that outputs of 0 get, where all classes are alike.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
@@ -182,11 +182,19 @@ def _centred(graph: Graph, away: tuple[int, int | None], training: Training) -> 
 
 
 def weights_with_counts(graph: Graph, follow: float = 0.95) -> tuple[int, float] | None:
-    """Return the loss whose class weights grow with the counts of the classes, and the power with which they do."""
-    for site in graph.run.sites:
+    """Return the loss whose class weights grow with the counts of the classes, and the power with which they do.
+
+    The weights are those that it is given, or what the gradient of outputs that are all 0 tells.
+    """
+    losses = [site for site in graph.run.sites if site.phase == "loss"]
+    for site in losses:
         slope, along = site.settings.get("weight_slope"), site.settings.get("weight_correlation")
         if isinstance(slope, float) and isinstance(along, float) and slope >= 0.5 and along >= follow:
             return site.order, slope
+    power, along = graph.run.pull_power, graph.run.pull_correlation
+    if losses and power is not None and along is not None and power >= 0.5 and along >= follow:
+        logarithm = (s.order for s in losses if s.operation in ("cross_entropy", "log_softmax", "nll_loss"))
+        return next(logarithm, losses[0].order), power
     return None
 
 
@@ -199,7 +207,7 @@ def _inverted(graph: Graph, found: tuple[int, float]) -> Finding:
         where=site.where,
         evidence=(Evidence("power of a class's count with which its weight grows", power, "ratio"),),
         reason=(
-            f"The weights of the classes in {site.operation} grow with how often each class comes, about with the power {number(power)} of "
+            f"What the classes weigh in the loss ({site.operation}) grows with how often each class comes, about with the power {number(power)} of "
             "its count: the seldom ones weigh next to nothing besides, and need never be named."
         ),
         advice="Weigh a class by one over its count, or over the root of its count.",
