@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -36,7 +38,7 @@ def test_nothing_is_told_of_equal_weights_of_equal_counts_and_of_numbers() -> No
     assert pull_along_counts(torch.randn(12, 3), torch.ones(12, 3, dtype=torch.long)) is None
 
 
-def focal(share: float, *, softened: float = 2.0):  # noqa: ANN201
+def focal(share: float, *, softened: float = 2.0) -> Callable[[Tensor, Tensor], Tensor]:
     def loss(scores: Tensor, target: Tensor) -> Tensor:
         logarithm = scores.log_softmax(1).gather(1, target[:, None])[:, 0]
         weight = torch.where(target == 1, share, 1.0 - share)

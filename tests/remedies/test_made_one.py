@@ -14,7 +14,19 @@ from photic.diagnosis.graph import Graph
 from photic.remedies.masks import opposite
 from photic.remedies.registry import remedies
 from tests.diagnosis.held import asked, classes
-from tests.diagnosis.made_one import Front, OneNumber, Pooled, Reader, cast, floored, itself, sentences, whole
+from tests.diagnosis.made_one import (
+    Front,
+    OneNumber,
+    Pooled,
+    Reader,
+    Twice,
+    cast,
+    floored,
+    itself,
+    pairs,
+    sentences,
+    whole,
+)
 
 
 def cure(build: Any, batches: Any = None) -> str:
@@ -45,6 +57,12 @@ def test_a_normalisation_over_one_number_is_left_out() -> None:
 @pytest.mark.parametrize("how", ["written", "weighed", "fused"])
 def test_a_mask_the_wrong_way_round_is_turned(how: str) -> None:
     assert cure(lambda: Reader(how, turned=True), sentences) == "turned-mask"
+
+
+def test_an_entry_that_is_read_twice_is_read_once() -> None:
+    assert cure(lambda: Twice(0), pairs) == "other-entry"
+    assert isinstance(prescribed("other-entry", Twice(1), pairs), str)
+    assert isinstance(prescribed("other-entry", Pooled(both=False)), str)
 
 
 def test_they_refuse_what_tells_examples_apart_and_what_they_cannot_change() -> None:

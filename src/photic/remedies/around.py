@@ -106,6 +106,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"for name in {list(p.thawed)!r}:  # then make the optimizer, with one rate for all",
             "    model.get_parameter(name).requires_grad_(True)",
         ]
+    lines += [f"# {name}: the other entry, x[:, 1] in place of x[:, 0]" for name in p.next_entries]
     lines += [f"# {name}: the opposite of its mask (~mask)" for name in p.turned_masks]
     for name in p.masked_rows:
         lines += [

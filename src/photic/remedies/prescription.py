@@ -75,6 +75,7 @@ class Prescription:
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
+        next_entries: sites of `x[:, i]` that are given the next entry of that axis in place of it.
         turned_masks: sites that take a mask of what is to be left out, and are given its opposite.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
@@ -148,6 +149,7 @@ class Prescription:
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
     fresh: bool = False
+    next_entries: tuple[str, ...] = ()
     turned_masks: tuple[str, ...] = ()
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
@@ -188,5 +190,7 @@ class Prescription:
     @property
     def drawn(self) -> bool:
         """Whether weights are drawn or set anew by lines that can stand at the end of a constructor."""
-        drawn = self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.scaled or self.frozen
+        drawn = (
+            self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.scaled or self.frozen
+        )
         return bool(drawn)

@@ -14,6 +14,7 @@ from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
+from photic.remedies.entries import next_entry
 from photic.remedies.finite import Denominator, Guard, Mapped, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
@@ -73,6 +74,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for ranked, number in prescription.ranks:
         ranks = Ranks()
         found[ranked], found[number] = ranks.enter, ranks.leave
+    for name in prescription.next_entries:
+        found[name] = next_entry
     for name in prescription.turned_masks:
         found[name] = turned
     for name in prescription.masked_rows:

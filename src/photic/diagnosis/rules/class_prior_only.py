@@ -57,8 +57,8 @@ def class_prior_only(
     False alarms: every network passes this point, so nothing is said before `fewest` steps. Where another finding says why
     nothing else is learned, that one is reported.
     """
-    if training is None or training.chance is None:
-        return None
+    if training is None or training.chance is None:  # a loss needs no training to be the wrong way round
+        return None if (slope := weights_with_counts(graph, follow)) is None else _inverted(graph, slope)
     if not learns(training) and (made := one_for_all(graph)):
         return _made_one(graph, made, training)
     if one := _one_example(graph):
