@@ -15,7 +15,7 @@ from photic import __version__
 from photic.kernels.moments import moments
 from photic.probes import batches
 from photic.probes.calls import watching
-from photic.probes.class_weights import pull_along_counts
+from photic.probes.class_weights import pull_along_counts, uneven
 from photic.probes.recorder import Recorder
 from photic.probes.shards import freed
 from photic.probes.untouched import untouched
@@ -146,7 +146,7 @@ def _neutral(
     output: Tensor, targets: Any, loss: Callable[[Any, Any], Tensor]
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return the loss of outputs that are all 0, and how much it pulls at each class there; None where the loss does not take them."""
-    classes = isinstance(targets, Tensor) and not targets.is_floating_point() and output.is_floating_point()
+    classes = output.is_floating_point() and uneven(output, targets)
     try:
         with torch.set_grad_enabled(classes):
             nothing = torch.zeros_like(output, requires_grad=classes)
