@@ -73,6 +73,8 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "shattered-gradient": ("learning-rate-too-large", "stalled-training"),
     "vanishing-in-time": ("stalled-training",),
     "exploding-in-time": (
+        "missing-normalisation",
+        "saturated-activation",
         "exploding-gradient",
         "unscaled-input",
         "learning-rate-too-large",
@@ -84,16 +86,27 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "frozen-by-epsilon": ("stalled-training",),
     "learning-rate-too-large": ("diverging", "dead-units", "stalled-training"),
     "learning-rate-too-small": ("class-prior-only",),
+    # where it is critical: all examples are made one
+    "class-prior-only": (
+        "dead-units",
+        "rank-collapse",
+        "idle-layer",
+        "unscaled-input",
+        "loss-saturation",
+        "weights-too-small",
+        "frozen-by-epsilon",
+        *_FADES,
+    ),
     "diverging": ("stalled-training",),
 }
 # A finding of a later line is named after one of an earlier line.
 _CAUSES_FIRST = (
     "zero-epsilon", "non-finite", "cleared-gradients", "broadcast-target", "mixed-examples",
     "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
-    "severed-unregistered-module", "unowned-parameters", "zero-times-zero", "gradient-underflow", "dying-output",
+    "severed-unregistered-module", "unowned-parameters", "class-prior-only", "zero-times-zero", "gradient-underflow", "dying-output",
     "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",
-    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "saturated-activation",
-    "missing-normalisation", "weights-too-large", "vanishing-in-time", "exploding-in-time", "vanishing-gradient",
+    "post-norm-without-warmup", "rank-collapse", "weights-too-small", "dead-units", "exploding-in-time", "saturated-activation",
+    "missing-normalisation", "weights-too-large", "vanishing-in-time", "vanishing-gradient",
     "exploding-gradient", "shattered-gradient", "rounding-frozen", "frozen-by-epsilon", "useless-clipping", "learning-rate-too-large",
     "diverging", "idle-layer",
 )  # fmt: skip
@@ -191,13 +204,20 @@ def _roots(findings: list[Finding], *, later: bool) -> list[Finding]:
     explained: set[str] = set()
     ends = {"non-finite"} if later else set[str]()
     for finding in sorted(findings, key=_rank):
-        if finding.severity != "info" and finding.problem not in ends | explained:
+        whole = finding.problem not in _SYMPTOMS or _one_for_all(finding)
+        if finding.severity != "info" and whole and finding.problem not in ends | explained:
             explained.update(_EXPLAINS.get(finding.problem, ()))
             if finding.problem in _BREAKS:
                 explained.update(ends)
-    if any(f.severity != "info" and f.problem not in (*_SYMPTOMS, *explained) for f in findings):
+    told = sorted((f for f in findings if f.severity != "info" and f.problem not in explained), key=_rank)
+    if any(f.problem not in _SYMPTOMS for f in told) and not _one_for_all(told[0]):
         explained.update(_SYMPTOMS)
     return [finding for finding in findings if finding.problem not in explained]
+
+
+def _one_for_all(finding: Finding) -> bool:
+    """Whether it says that all examples are one: a cause, not a symptom."""
+    return finding.problem == "class-prior-only" and finding.severity == "critical"
 
 
 def _rank(finding: Finding) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from photic.records.runs import EdgeReading, ParameterReading, Run, SiteReading
@@ -73,6 +73,10 @@ class Graph:
     def descendants(self, starts: Iterable[int]) -> set[int]:
         """Return everything that the outputs of `starts` flow into."""
         return self._closure(starts, lambda index: self.consumers.get(index, []))
+
+    def descendants_among(self, starts: Iterable[int], allowed: Collection[int]) -> set[int]:
+        """Return everything among `allowed` that the outputs of `starts` flow into by way of these."""
+        return self._closure(starts, lambda index: [c for c in self.consumers.get(index, []) if c in allowed])
 
     def ancestors(self, starts: Iterable[int]) -> set[int]:
         """Return everything that flows into `starts`."""

@@ -1,12 +1,15 @@
-"""Loops: recurrences that the user wrote out step by step, known by a parameter that is used again and again along one way."""
+"""Loops: recurrences that the user wrote out step by step, known by a parameter, or a line, that is used again and again along one way."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 
 from photic.diagnosis.graph import Graph
 
+_ON_A_LINE = 3  # of one operation: so many begin what may be a chain
+_BODY = 60  # sites of one turn at most
 FEWEST = 8  # uses of one parameter, each on the way to the next
 
 
@@ -59,6 +62,46 @@ def in_time(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
         if (times := graph.reading(site.order).times) is not None and len(times.gradient_norms) >= 4
     ]
     return fused + [(loop.sites[0], loop.times) for loop in loops(graph) if loop.heard]
+
+
+def weightless(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the gradient at each step of every loop whose state meets no parameter on its way, with its first site.
+
+    One line makes the same operation in the same shape again and again, each on what the one before made: a memory that is
+    multiplied by a gate or a decay, a simulation. Layers that one line calls in turn have weights of their own between them.
+    """
+    lines: defaultdict[tuple[str, str, str, tuple[int, ...]], list[int]] = defaultdict(list)
+    for site in graph.run.sites:
+        if site.phase == "model" and site.kind in ("sum", "other", "activation"):
+            lines[site.module, site.where, site.operation, site.shape].append(site.order)
+    found: list[tuple[int, tuple[float, ...]]] = []
+    for sites in lines.values():
+        chain = (
+            max((_chain(graph, sites[start:]) for start in range(_ON_A_LINE)), key=len) if len(sites) >= FEWEST else []
+        )
+        heard = tuple(norm for index in chain if (norm := graph.gradient_norm(index)) is not None)
+        if len(chain) >= FEWEST and len(heard) == len(chain):
+            found.append((chain[0], heard))
+    return found
+
+
+def _chain(graph: Graph, sites: list[int]) -> list[int]:
+    """Return the first of the sites and those of the others that follow from each other."""
+    chain = sites[:1]
+    for index in sites[1:]:
+        if index - chain[-1] <= _BODY and _handed_on(graph, chain[-1], index):
+            chain.append(index)
+    return chain
+
+
+def _handed_on(graph: Graph, before: int, after: int) -> bool:
+    """Whether a site's output reaches a later one, and all that lies on the way uses no parameter."""
+    reaching = {after}
+    for index in range(after, before, -1):  # feeders stand before what they feed
+        if index in reaching:
+            reaching.update(source for source, _ in graph.feeders.get(index, []) if source >= before)
+    between = graph.descendants_among([before], reaching)
+    return before in reaching and not any(graph.parameters.get(index) for index in between | {before, after})
 
 
 def state_cuts(graph: Graph) -> tuple[Loop, list[int]] | None:

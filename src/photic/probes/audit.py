@@ -15,6 +15,7 @@ from photic import __version__
 from photic.kernels.moments import moments
 from photic.probes import batches
 from photic.probes.calls import watching
+from photic.probes.class_weights import pull_along_counts, uneven
 from photic.probes.recorder import Recorder
 from photic.probes.shards import freed
 from photic.probes.untouched import untouched
@@ -97,6 +98,7 @@ def _audit(
     gradients: dict[int, Tensor | None] = {}
     output: Any = None
     neutral: float | None = None
+    pull: tuple[float, float] | None = None
     stateful_loss = untouched(loss) if isinstance(loss, nn.Module) else nullcontext()
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
@@ -112,7 +114,7 @@ def _audit(
                 raise
             stopped = _stopped(recorder, error) + batches.called(model, inputs, output, targets, error)
         if value is not None and loss is not None and isinstance(output, Tensor):
-            neutral = _neutral(output, targets, loss)
+            neutral, pull = _neutral(output, targets, loss)
         if value is not None and value.requires_grad:
             try:
                 gradients = _backward(model, recorder, value)
@@ -131,6 +133,8 @@ def _audit(
         inputs=recorder.inputs,
         columns=recorder.columns,
         neutral_loss=neutral,
+        pull_power=None if pull is None else pull[0],
+        pull_correlation=None if pull is None else pull[1],
         foreign=foreign(model, recorder, optimizer),
         optimizer=optimizer_words(optimizer),
         stopped=stopped,
@@ -138,13 +142,21 @@ def _audit(
     )
 
 
-def _neutral(output: Tensor, targets: Any, loss: Callable[[Any, Any], Tensor]) -> float | None:
-    """Return the loss of outputs that are all 0; None where the loss does not take them."""
+def _neutral(
+    output: Tensor, targets: Any, loss: Callable[[Any, Any], Tensor]
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the loss of outputs that are all 0, and how much it pulls at each class there; None where the loss does not take them."""
+    classes = output.is_floating_point() and uneven(output, targets)
     try:
-        with torch.no_grad():
-            return float(loss(torch.zeros_like(output), targets))
+        with torch.set_grad_enabled(classes):
+            nothing = torch.zeros_like(output, requires_grad=classes)
+            value = loss(nothing, targets)
+            if not classes or not value.requires_grad:
+                return float(value), None
+            (gradient,) = torch.autograd.grad(value, nothing)
+            return float(value.detach()), pull_along_counts(gradient, targets)
     except Exception:  # a loss that looks at more than the numbers
-        return None
+        return None, None
 
 
 def _backward(model: nn.Module, recorder: Recorder, value: Tensor) -> dict[int, Tensor | None]:

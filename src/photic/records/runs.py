@@ -268,6 +268,9 @@ class Run(Shown):
         outputs: indices of the sites that made the model's output.
         constant: loss of who answers the mean of the targets to every example, on the last batches; None unless in a regression.
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
+        pull_power: power of a class's count with which the gradient grows that an example of it gives to such outputs; None where
+            no classes are asked for, or all come about as often.
+        pull_correlation: of the logarithms of the two.
         untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
         moved_answers: share of examples whose answer comes in another's place; None where not tried, or where it cannot be told.
@@ -295,6 +298,8 @@ class Run(Shown):
     inputs: Moments | None = None
     columns: ColumnFacts | None = None
     neutral_loss: float | None = None
+    pull_power: float | None = None
+    pull_correlation: float | None = None
     constant: float | None = None
     untrained: float | None = None
     neighbours: float | None = None

@@ -61,6 +61,12 @@ def setup_lines(prescription: Prescription) -> list[str]:
     for name, (low, high) in p.guards.items():
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")
+    for name, domain in p.mapped.items():
+        curve = "torch.nn.functional.softplus(x) + 1e-6" if domain == "positive" else "torch.tanh(x) * (1 - 1e-6)"
+        lines.append(f"# {name}: call it on {curve}")
+    lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]
+    lines += [f"# {curve} and {negation}: softplus(-v) in place of -softplus(v)" for curve, negation in p.flipped]
+    lines += [f"# {name}.apply: {least:g} in place of the 0 that it is given" for name, least in p.floors.items()]
     for name, least in p.denominators.items():
         lines += [
             f"# {name}: with `below` what is divided by",
@@ -100,6 +106,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"for name in {list(p.thawed)!r}:  # then make the optimizer, with one rate for all",
             "    model.get_parameter(name).requires_grad_(True)",
         ]
+    lines += [f"# {name}: the other entry, x[:, 1] in place of x[:, 0]" for name in p.next_entries]
+    lines += [f"# {name}: the opposite of its mask (~mask)" for name in p.turned_masks]
     for name in p.masked_rows:
         lines += [
             f"# {name}: a row of scores without any finite one",
@@ -117,7 +125,6 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
-    lines += [f"# {name}: ~mask in place of mask" for name in p.turned]
     for stretches, _ in p.continued:
         lines += [f"# {end}: keep what this gives, and go on with it (x = block(x))" for _, end in stretches]
     lines += [

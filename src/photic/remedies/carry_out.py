@@ -18,7 +18,7 @@ from photic.probes.batches import split
 from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
-from photic.remedies.functions import Differentiated
+from photic.remedies.functions import Differentiated, Floored
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
 from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, Substitute, pre_normalised, substitutes_of
@@ -49,6 +49,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         _keep_state(parameters[name], how, generator)
     for name, number in prescription.constants.items():
         nn.init.constant_(parameters[name], number)
+    for name, factor in prescription.scaled.items():
+        with torch.no_grad():
+            parameters[name].mul_(factor)
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)
@@ -74,6 +77,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = Open(model.forward)
     if prescription.differentiated:
         model.__dict__["forward"] = Differentiated(model.forward, prescription.differentiated)
+    if prescription.floors:
+        model.__dict__["forward"] = Floored(model.forward, prescription.floors)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     if substitutes:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from photic.probes.calls import Call
+
+ZERO_INFINITY = 6  # its place among the arguments of torch.ctc_loss
 
 
 class Guard:
@@ -19,6 +22,28 @@ class Guard:
     def __call__(self, call: Call) -> Any:
         """Call the site on clamped numbers."""
         return call.function(call.args[0].clamp(self.low, self.high), *call.args[1:], **call.kwargs)
+
+
+class Mapped:
+    """Maps the first argument into the domain of the call, by a curve that has a slope everywhere."""
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+
+    def __call__(self, call: Call) -> Any:
+        """Call the site on numbers above 0, or between -1 and 1."""
+        x: Tensor = call.args[0]
+        inside = F.softplus(x) + 1e-6 if self.domain == "positive" else torch.tanh(x) * (1.0 - 1e-6)
+        return call.function(inside, *call.args[1:], **call.kwargs)
+
+
+def unaligned(call: Call) -> Any:
+    """A CTC loss in which rows that no alignment fits count 0."""
+    if len(call.args) > ZERO_INFINITY:
+        args = list(call.args)
+        args[ZERO_INFINITY] = True
+        return call.function(*args, **call.kwargs)
+    return call.function(*call.args, **{**call.kwargs, "zero_infinity": True})
 
 
 class Denominator:

@@ -1,8 +1,9 @@
-"""Autograd functions of the user's that are differentiated as torch does, through what their forward computes."""
+"""Autograd functions of the user's, called in another way: differentiated as torch does, or with a number above 0."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,21 +23,45 @@ class Differentiated:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the forward."""
-        own, names = vars(_PARENT).get("apply"), self.names
-
-        def apply(kind: Any, *given: Any) -> Any:
-            if kind.__name__ in names:
-                return _forward(kind, given)
-            return super(_PARENT, kind).apply(*given) if own is None else own.__get__(None, kind)(*given)
-
-        _PARENT.apply = classmethod(apply)
-        try:
+        names = self.names
+        with _applied(lambda kind, given, apply: _forward(kind, given) if kind.__name__ in names else apply(*given)):
             return self.forward(*args, **kwargs)
-        finally:
-            if own is None:
-                del _PARENT.apply
-            else:
-                _PARENT.apply = own
+
+
+class Floored:
+    """A forward inside which the named autograd functions are given a small number where they are given a plain 0."""
+
+    def __init__(self, forward: Callable[..., Any], floors: Mapping[str, float]) -> None:
+        self.forward, self.floors = forward, dict(floors)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the forward."""
+        floors = self.floors
+
+        def floored(kind: Any, given: Sequence[Any], apply: Callable[..., Any]) -> Any:
+            least = floors.get(kind.__name__)
+            return apply(*(least if least and type(one) is float and one == 0.0 else one for one in given))
+
+        with _applied(floored):
+            return self.forward(*args, **kwargs)
+
+
+@contextmanager
+def _applied(instead: Callable[[Any, Sequence[Any], Callable[..., Any]], Any]) -> Iterator[None]:
+    """Call `instead(kind, given, apply)` in place of every function's `apply`."""
+    own = vars(_PARENT).get("apply")
+
+    def apply(kind: Any, *given: Any) -> Any:
+        return instead(kind, given, super(_PARENT, kind).apply if own is None else own.__get__(None, kind))
+
+    _PARENT.apply = classmethod(apply)
+    try:
+        yield
+    finally:
+        if own is None:
+            del _PARENT.apply
+        else:
+            _PARENT.apply = own
 
 
 class _Context:

@@ -20,6 +20,7 @@ def weight_lines(prescription: Prescription, run: Run | None, model: str) -> lis
         f'torch.nn.init.constant_({model}.get_parameter("{name}"), {number:.4g})'
         for name, number in prescription.constants.items()
     ]
+    lines += [f'{model}.get_parameter("{name}").data.mul_({by:.4g})' for name, by in prescription.scaled.items()]
     lines += [f'{model}.get_parameter("{name}").requires_grad_(False)' for name in prescription.frozen]
     for name, how in prescription.loops:
         given = f'{model}.get_parameter("{name}")'

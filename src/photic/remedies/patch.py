@@ -30,7 +30,7 @@ _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals",
 }  # fmt: skip
-_AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "frozen"}
+_AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {
     "rate",
     "settings",

@@ -59,6 +59,7 @@ class Prescription:
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
         differentiated: autograd functions of the user's, by class name, whose forward is differentiated as torch does, in place of their backward.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
+        mapped: site whose first argument is mapped into its domain: `positive` by a softplus, `unit` by a tanh.
         denominators: division site to the least distance from 0 of what is divided by.
         finite: sites whose results and slopes count 0 where they are not finite.
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
@@ -70,14 +71,20 @@ class Prescription:
         loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
             factors drawn between 0.9 and 0.999.
         constants: parameter to the number that all of it starts at.
+        scaled: parameter to the factor on the values that it starts at.
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
+        next_entries: sites of `x[:, i]` that are given the next entry of that axis in place of it.
+        turned_masks: sites that take a mask of what is to be left out, and are given its opposite.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
         squashed: modules whose input goes through a tanh first.
         balance: sum site to (site, factor): the argument of the sum that this site makes is multiplied.
         mirrored: (1 - p, logarithm) sites: log(1 - p) becomes -log p, so that the loss keeps its slope where p is near 0.
+        flipped: (softplus, negation) sites: -softplus(v) becomes softplus(-v), which has its slope where the other has none.
+        unaligned: CTC losses in which a row that no alignment fits counts 0.
+        floors: autograd functions of the user's, by class name, whose plain number of 0 is this in place of it.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
         batch_first: recurrent modules that take the first axis for the batch.
@@ -91,7 +98,6 @@ class Prescription:
             that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
-        turned: sites whose mask is turned round: what was let through is shut out.
         continued: ((site, site), ...) and sites: what a stretch from the first site to the second of each pair makes of a value is given
             in its place to the stretches that follow, and to the sites.
         unshared: modules that stand under several names: each name gets one of its own, drawn anew.
@@ -134,6 +140,7 @@ class Prescription:
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )
+    mapped: dict[str, Literal["positive", "unit"]] = field(default_factory=dict[str, 'Literal["positive", "unit"]'])
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
@@ -143,14 +150,20 @@ class Prescription:
     logarithms: tuple[str, ...] = ()
     loops: tuple[tuple[str, str], ...] = ()
     constants: dict[str, float] = field(default_factory=dict[str, float])
+    scaled: dict[str, float] = field(default_factory=dict[str, float])
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
     fresh: bool = False
+    next_entries: tuple[str, ...] = ()
+    turned_masks: tuple[str, ...] = ()
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     squashed: tuple[str, ...] = ()
     balance: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     mirrored: tuple[tuple[str, str], ...] = ()
+    flipped: tuple[tuple[str, str], ...] = ()
+    unaligned: tuple[str, ...] = ()
+    floors: dict[str, float] = field(default_factory=dict[str, float])
     goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False
     batch_first: tuple[str, ...] = ()
@@ -163,7 +176,6 @@ class Prescription:
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
-    turned: tuple[str, ...] = ()
     continued: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = ()
     unshared: tuple[str, ...] = ()
     widened: int = 0
@@ -187,4 +199,7 @@ class Prescription:
     @property
     def drawn(self) -> bool:
         """Whether weights are drawn or set anew by lines that can stand at the end of a constructor."""
-        return bool(self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.frozen)
+        drawn = (
+            self.layers or self.recurrence or self.fresh or self.loops or self.constants or self.scaled or self.frozen
+        )
+        return bool(drawn)

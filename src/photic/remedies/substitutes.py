@@ -15,13 +15,14 @@ from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
-from photic.remedies.finite import Denominator, Guard, finite
+from photic.remedies.entries import next_entry
+from photic.remedies.finite import Denominator, Guard, Mapped, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
+from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
-from photic.remedies.turned import turned
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softplus": F.softplus,
@@ -74,10 +75,18 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for ranked, number in prescription.ranks:
         ranks = Ranks()
         found[ranked], found[number] = ranks.enter, ranks.leave
+    for name in prescription.next_entries:
+        found[name] = next_entry
+    for name in prescription.turned_masks:
+        found[name] = turned
     for name in prescription.masked_rows:
         found[name] = _no_empty_row
     for name, limits in prescription.guards.items():
         found[name] = Guard(*limits)
+    for name, domain in prescription.mapped.items():
+        found[name] = Mapped(domain)
+    for name in prescription.unaligned:
+        found[name] = unaligned
     for name, least in prescription.denominators.items():
         found[name] = Denominator(least)
     for name in prescription.finite:
@@ -94,13 +103,13 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _of_logarithms
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
+    for curve, negation in prescription.flipped:
+        found[curve], found[negation] = _of_the_negative, _hand_through
     for scores, taken in prescription.choices:
         choice = Choice()
         found[scores], found[taken] = choice.enter, choice.leave
     for name in prescription.comparisons:
         found[name] = soft_comparison
-    for name in prescription.turned:
-        found[name] = turned
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
     for code, comparison in prescription.goals:
@@ -276,6 +285,10 @@ def _probability(call: Call) -> Any:
 
 def _negative_logarithm(call: Call) -> Any:
     return -call.run()
+
+
+def _of_the_negative(call: Call) -> Any:
+    return call.function(-call.args[0], *call.args[1:], **call.kwargs)
 
 
 def _with_history(call: Call) -> Any:

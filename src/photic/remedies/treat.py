@@ -12,6 +12,7 @@ from photic.checkups.check import check, stuck
 from photic.checkups.setup import LossFunction, Setup, endless, seeded
 from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_for_all import one_for_all
 from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.remedies.arms import Score
@@ -175,7 +176,7 @@ def treat(
     hinted = sure & WORTH_A_TRY if not problems else set[str]()
     if silent and not hinted and steps < ENOUGH:
         return nothing(HEALTHY)
-    if problems and problems <= OF_THE_DATA and any(f.severity == "critical" for f in before.findings):
+    if problems and problems <= OF_THE_DATA and _enters_alike(before):
         return nothing("what is wrong lies in the data, which no remedy changes: nothing was tried")
     treated = [f.problem for f in before.findings if f.problem in problems | hinted]
     chosen, unfit = _prescribe(Graph.of(before.run), treated)
@@ -247,6 +248,12 @@ def treat(
     record = TreatmentRecord(before, after, trials, best.name, patch, paste, tuple(notes), runs)
     tell("done", 1.0)
     return Treatment(record, material, search.prescriptions)
+
+
+def _enters_alike(before: Checkup) -> bool:
+    """Whether all examples are one before the network has done anything to them."""
+    critical = any(finding.severity == "critical" for finding in before.findings)
+    return critical and one_for_all(Graph.of(before.run)) is None
 
 
 def _on_own_batches(material: Material, prescription: Prescription, seed: int, steps: int) -> list[float]:

@@ -121,10 +121,20 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     mean = sum(gains) / len(gains)
     if any(c.mean(n) - a.mean(n) < CLEARLY * abs(c.mean(n)) for c, a, n in pairs):
         return "refused", f"no clear improvement: {sign} {size}"
+    if _flat(pairs) and min(gains) >= 0.0 and max(gains) > 0.0 and all(descends(a.losses[:n]) for _, a, n in pairs):
+        return (
+            "accepted",
+            f"the loss as it was is flat; the one in its place falls to {arm.losses[steps - 1]:.3g}; {sign} {size}",
+        )
     error = _standard_error(gains)
     if error > 0.0 and not _sure(pairs, gains) and not all(_faster(pair) for pair in pairs):
         return "refused", f"not sure enough: {sign} {size}, improvement {mean:.2g} +- {error:.2g}"
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
+
+
+def _flat(pairs: Sequence[Pair]) -> bool:
+    """Whether a remedy changes a loss that stands, untreated, where it stood on every batch: it has no slope to say more by."""
+    return all(a.other_loss and c.held_back_at(n) == c.held_back_at(0) for c, a, n in pairs)
 
 
 def wild(losses: Sequence[float], untrained: float) -> str:

@@ -7,11 +7,27 @@ from photic.diagnosis.drawn import one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.one_for_all import SAME, How, OneForAll, one_for_all
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
-_SAME = 1e-12  # of the mean square; float32 rounds at 1e-14
+_MADE: dict[How, str] = {
+    "rounded": "rounds what differs between the examples to one number",
+    "limited": "has limits that hold none of the numbers that enter it: all become the limit",
+    "normalised": "takes the mean of a single number from it, which leaves nothing of it",
+    "attended": "reads the same at every example: the padding, where its mask leaves out the words",
+    "cancelled": "puts together two numbers that cancel: the same was taken twice",
+    "read-out": "hands one row to all examples",
+}
+_ADVICE: dict[How, str] = {
+    "rounded": "Scale before rounding, so that the numbers cover the whole range of the new type, or leave the rounding out.",
+    "limited": "Choose limits that hold the numbers, in their own unit.",
+    "normalised": "Normalise over an axis of several numbers (time, features), or leave the normalisation out.",
+    "attended": "Turn the mask: a key_padding_mask and masked_fill are True where nothing is to be read.",
+    "cancelled": "Look for an index, or a name, that stands twice.",
+    "read-out": "Read out each example by itself: the mean of its own rows alone (index_add over the batch vector).",
+}
 
 
 @rule(sources=("glorot2010", "he2009imbalanced"))
@@ -28,10 +44,12 @@ def class_prior_only(
 
     Signs: in a classification the outputs of all examples are the same but for `alike` of their mean square, at the last step
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
-    than `still`. Or all examples of a batch are the same where they enter the first layer. Or what the upper layers are given is a
+    than `still`. Or all examples of a batch are the same where they enter the first layer. Or they enter unlike, and an operation makes one
+    of them whatever the weights are, before the steps and after: a cast or a limit below the layers, a normalisation over one number, an
+    attention to what is padding everywhere, a difference of the same, one row handed to all. Or what the upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
-    round.
+    round; told by the weights that it is given, or by the gradient that outputs of 0 get, where all classes are alike.
 
     Why it matters: the output's biases learn the prior within some ten steps, the loss falls, and it looks like the beginning
     of learning. It is all that a network learns whose lower layers say nothing, or get nothing.
@@ -39,8 +57,10 @@ def class_prior_only(
     False alarms: every network passes this point, so nothing is said before `fewest` steps. Where another finding says why
     nothing else is learned, that one is reported.
     """
-    if training is None or training.chance is None:
-        return None
+    if training is None or training.chance is None:  # a loss needs no training to be the wrong way round
+        return None if (slope := weights_with_counts(graph, follow)) is None else _inverted(graph, slope)
+    if not learns(training) and (made := one_for_all(graph)):
+        return _made_one(graph, made, training)
     if one := _one_example(graph):
         return _alike(graph, one, training)
     if not learns(training) and (away := centred_away(graph)):
@@ -86,12 +106,22 @@ def _one_example(graph: Graph) -> str:
     """
     first = next((site for site in graph.run.sites if site.kind == "weight" and site.phase == "model"), None)
     spreads = [] if first is None else [each.reading(first.order).spread for each in (graph.first, graph.last)]
-    same = bool(spreads) and all(spread is not None and spread.examples < _SAME for spread in spreads)
+    same = bool(spreads) and all(spread is not None and spread.examples < SAME for spread in spreads)
     if not same or first is None:
         return ""
+    if any(_unlike(graph, source) for source, _ in graph.feeders.get(first.order, [])):
+        return ""  # it makes them alike itself: its weights, or what enters, are next to nothing beside its bias
     # What is frozen and takes numbers of words is in no way of the gradient, so that no site knows of it.
     silent = [p for p in one_number(graph) if not p.sites or min(p.sites) <= first.order]
     return "" if silent else first.name
+
+
+def _unlike(graph: Graph, source: int) -> bool:
+    """Whether a site, or the batch, is seen to differ between the examples."""
+    if source < 0:
+        return graph.run.columns is not None
+    spread = graph.reading(source).spread
+    return spread is not None and spread.examples > SAME
 
 
 def _alike(graph: Graph, layer: str, training: Training) -> Finding:
@@ -108,6 +138,25 @@ def _alike(graph: Graph, layer: str, training: Training) -> Finding:
         advice="Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
         confidence=0.95,
         sources=("glorot2010",),
+    )
+
+
+def _made_one(graph: Graph, made: OneForAll, training: Training) -> Finding:
+    site, above = graph.site(made.site), graph.site(made.alike)
+    return Finding(
+        problem="class-prior-only",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence(f"share of {above.name} that differs between examples", 0.0, "share"),),
+        reason=(
+            f"{site.name} ({site.operation}) {_MADE[made.how]}. From {above.name} on all examples of a batch are the same, although what "
+            f"enters the network differs: how often the classes come is all there is to learn, and the loss stands at {number(training.last)}."
+        ),
+        advice=_ADVICE[made.how],
+        confidence=0.95,
+        sources=("glorot2010",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers() if layer >= made.alike),
     )
 
 
@@ -133,11 +182,19 @@ def _centred(graph: Graph, away: tuple[int, int | None], training: Training) -> 
 
 
 def weights_with_counts(graph: Graph, follow: float = 0.95) -> tuple[int, float] | None:
-    """Return the loss whose class weights grow with the counts of the classes, and the power with which they do."""
-    for site in graph.run.sites:
+    """Return the loss whose class weights grow with the counts of the classes, and the power with which they do.
+
+    The weights are those that it is given, or what the gradient of outputs that are all 0 tells.
+    """
+    losses = [site for site in graph.run.sites if site.phase == "loss"]
+    for site in losses:
         slope, along = site.settings.get("weight_slope"), site.settings.get("weight_correlation")
         if isinstance(slope, float) and isinstance(along, float) and slope >= 0.5 and along >= follow:
             return site.order, slope
+    power, along = graph.run.pull_power, graph.run.pull_correlation
+    if losses and power is not None and along is not None and power >= 0.5 and along >= follow:
+        logarithm = (s.order for s in losses if s.operation in ("cross_entropy", "log_softmax", "nll_loss"))
+        return next(logarithm, losses[0].order), power
     return None
 
 
@@ -150,7 +207,7 @@ def _inverted(graph: Graph, found: tuple[int, float]) -> Finding:
         where=site.where,
         evidence=(Evidence("power of a class's count with which its weight grows", power, "ratio"),),
         reason=(
-            f"The weights of the classes in {site.operation} grow with how often each class comes, about with the power {number(power)} of "
+            f"What the classes weigh in the loss ({site.operation}) grows with how often each class comes, about with the power {number(power)} of "
             "its count: the seldom ones weigh next to nothing besides, and need never be named."
         ),
         advice="Weigh a class by one over its count, or over the root of its count.",

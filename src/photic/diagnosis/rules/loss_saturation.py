@@ -6,6 +6,7 @@ import math
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.highest_loss import at_its_highest
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.score_limits import Limit, limit_of, lowest_loss
@@ -126,12 +127,14 @@ def _bounded(graph: Graph, training: Training | None) -> Finding | None:
 
 
 def _silent(graph: Graph) -> Finding | None:
-    """A loss that is not 0 and gives a gradient of exactly 0 to every output."""
+    """A loss that is not 0, or at its highest, and gives a gradient of exactly 0 to every output."""
     run = graph.run
     found = [graph.reading(index).gradient for index in run.outputs]
     heard = [gradient for gradient in found if gradient is not None]
     halved = any(site.dtype == "float16" for site in run.sites)
-    if not heard or any(g.rms > 0.0 or g.nonfinite for g in heard) or not graph.loss or halved:
+    if not heard or any(g.rms > 0.0 or g.nonfinite for g in heard) or graph.loss is None or halved:
+        return None
+    if graph.loss == 0.0 and at_its_highest(graph) is None:
         return None
     return Finding(
         problem="loss-saturation",

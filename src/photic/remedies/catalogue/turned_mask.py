@@ -1,28 +1,45 @@
-"""A mask that lets nothing through, turned round."""
+"""A mask the other way round."""
 
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_for_all import one_for_all
 from photic.diagnosis.silenced import nothing_made
+from photic.remedies.masks import MASKING
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
-_MASKING = ("mul", "where", "masked_fill", "scaled_dot_product_attention")
 
-
-@remedy(treats=("idle-layer",), changes="function", sources=("vaswani2017attention",), rank=1)
+@remedy(treats=("class-prior-only", "idle-layer"), changes="function", sources=("vaswani2017attention",), rank=0)
 def turned_mask(graph: Graph) -> Prescription | str:
-    """The mask below a site that makes nothing but 0, turned round: what it shut out is let through, and the other way.
+    """A mask that lets through nothing but padding, or nothing at all, is turned round.
 
-    What it changes: the last product with a mask, or choice by one, between trained layers and the site.
+    What it changes: what the mask left out is read, and what it let through is left out: the masks of attentions that read the same at every
+    example, or the last one between trained layers and a site that makes nothing but 0.
 
-    When not to: where the mask is right, and there is nothing to look at.
+    When not to: where what is read is the same for all for another reason: a memory that every example shares.
     """
+    masks = _of_padding(graph) or _of_nothing(graph)
+    if not masks:
+        return "no mask stands before what is the same for all, or 0"
+    return Prescription(
+        turned_masks=tuple(masks), why="what is to be read was left out, and the padding was read: turn the mask"
+    )
+
+
+def _of_padding(graph: Graph) -> list[str]:
+    found = one_for_all(graph)
+    if found is None or found.how != "attended":
+        return []
+    attending = [s.order for s in graph.run.sites if s.operation in ("softmax", "scaled_dot_product_attention")]
+    below = graph.ancestors(attending) | set(attending)
+    return [s.name for s in graph.run.sites if s.order in below and s.operation in MASKING and s.phase == "model"]
+
+
+def _of_nothing(graph: Graph) -> list[str]:
     masks: list[str] = []
     for one in nothing_made(graph):
         below = (graph.ancestors([one.site]) | {one.site}) & (graph.descendants(one.layers) | set(one.layers))
-        found = [index for index in sorted(below) if graph.site(index).operation in _MASKING]
+        found = [index for index in sorted(below) if graph.site(index).operation in (*MASKING, "mul")]
         masks += [graph.site(found[-1]).name] if found else []
-    if not masks:
-        return "no mask stands between trained layers and a site that makes nothing but 0"
-    return Prescription(turned=tuple(masks), why="the mask lets nothing through but what is 0: turn it round")
+    return masks

@@ -1,0 +1,189 @@
+"""One for all: where in the forward the examples of a batch become one, so that nothing above can tell them apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from photic.diagnosis.cuts import FLAT_STEPS
+from photic.diagnosis.graph import Graph
+from photic.records.runs import SiteReading
+
+SAME = 1e-12  # of the mean square; float32 rounds at 1e-14
+_TOLD = (
+    1e-6  # beyond it examples are told apart; what lies between has faded layer by layer, which is a matter of depth
+)
+_CASTS = ("to", "type", "byte", "int", "long", "short", "char", "bool", "half", "type_as")
+_LIMITS = ("clamp", "clamp_min", "clamp_max")
+_PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
+_ATTENTION = ("softmax", "scaled_dot_product_attention")
+_READ_OUT = ("getitem", "expand", "expand_as", "repeat", "select", "index_select", "narrow", "broadcast_to")
+_MOVES = (
+    "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous", "detach",
+    "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
+)  # fmt: skip
+
+How = Literal["rounded", "limited", "normalised", "attended", "cancelled", "read-out"]
+
+
+@dataclass(frozen=True)
+class OneForAll:
+    """Where all examples become one.
+
+    Attributes:
+        site: the operation that makes them so.
+        how: rounded to whole numbers; limited to a range that holds none of them; normalised over a single number; attended: what is
+            read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all.
+        alike: the lowest site above it all of whose rows were seen to be the same.
+    """
+
+    site: int
+    how: How
+    alike: int
+
+
+def one_for_all(graph: Graph) -> OneForAll | None:
+    """Return where the examples become one; None where an output tells them apart, before the steps or after, or none entered unlike.
+
+    What a layer's weights or the flat end of an activation do is no matter of this: training moves them, and they have rules of
+    their own. So an operation below all weights is named, or one that makes one of all whatever the weights are.
+    """
+    outputs, size = graph.run.outputs, _batch(graph)
+    steps = (graph.first, graph.last)
+    if not size or not outputs or not all(_same(step.reading(index)) for step in steps for index in outputs):
+        return None
+    if not any(_spread(step.reading(index)) is not None for step in steps for index in outputs):
+        return None  # zeros alone say nothing: a last layer may start there
+    seen: set[int] = set()
+    edge: list[int] = []
+    waiting = list(outputs)
+    while waiting:
+        index = waiting.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        feeders = [source for source, _ in graph.feeders.get(index, [])]
+        told = [source for source in feeders if _tells(graph, steps, source, size)]
+        if told and not _multiplied_by_one(graph, steps, index, feeders):
+            edge.append(index)
+        seen.update(source for source in told if source >= 0 and graph.site(source).operation in _ATTENTION)
+        for source in feeders:
+            if source < 0 or source in told:
+                continue
+            share = _spread(graph.reading(source))
+            if share is not None and SAME <= share <= _TOLD and graph.site(source).shape[0] == size:
+                return None  # it fades from layer to layer
+            waiting.append(source)
+    return _named(graph, steps, edge, seen)
+
+
+def _named(graph: Graph, steps: tuple[Graph, Graph], edge: list[int], seen: set[int]) -> OneForAll | None:
+    if not edge:
+        return None
+    first = min(edge)
+    alike = min((i for i in seen if i > first and _sure(graph, i)), default=max(seen))
+    attending = [index for index in seen if graph.site(index).operation in _ATTENTION]
+    if attending and all(_moves(graph, index) or _attends(graph, index, attending) for index in edge):
+        return OneForAll(min(attending), "attended", alike)
+    made = [index for index in sorted(edge) if not _moves(graph, index)]
+    ways: list[How] = [how for index in made if (how := _how(graph, steps, index)) is not None]
+    if not made or len(ways) < len(made):
+        return None
+    site, how = made[0], ways[0]
+    if how == "cancelled":  # x + (round(x) - x).detach(), where all is rounded to 0
+        below = graph.ancestors([site])
+        rounded = [
+            index
+            for index in sorted(below)
+            if graph.site(index).operation in FLAT_STEPS and all(_same(step.reading(index)) for step in steps)
+        ]
+        if rounded:
+            return OneForAll(rounded[0], "rounded", alike)
+    return OneForAll(site, how, alike)
+
+
+def _attends(graph: Graph, index: int, attending: list[int]) -> bool:
+    """Whether a site is an attention, or a mean of values under its shares."""
+    if graph.site(index).operation not in _PRODUCTS:
+        return index in attending
+    return any(source in attending for source, _ in graph.feeders.get(index, []))
+
+
+def _how(graph: Graph, steps: tuple[Graph, Graph], index: int) -> How | None:
+    """Return how a site makes one of all; None where its weights or its flat end may do it, or where it is not known."""
+    site = graph.site(index)
+    below = graph.ancestors([index]) | {index}
+    learned = any(p.trainable and not below.isdisjoint(p.sites) for p in graph.run.parameters)
+    if site.operation in _CASTS or site.operation in FLAT_STEPS:
+        return "rounded"
+    if site.operation in _LIMITS:
+        return None if learned else "limited"
+    if site.kind == "normalisation":
+        held = [reading.weight.rms for p, reading in graph.parameters.get(index, []) if p.name.endswith("weight")]
+        return None if any(rms == 0.0 for rms in held) else "normalised"
+    if site.operation in ("sub", "rsub", "add"):
+        return "cancelled" if all(_nothing(step.reading(index)) for step in steps) else None
+    return "read-out" if site.operation in _READ_OUT or site.operation == "mean" else None
+
+
+def _batch(graph: Graph) -> int:
+    """Return how many rows the outputs have; 0 where they disagree, or are fewer than two."""
+    rows = {graph.site(index).shape[0] if graph.site(index).shape else 0 for index in graph.run.outputs}
+    count = rows.pop() if len(rows) == 1 else 0
+    return count if count > 1 else 0
+
+
+def _tells(graph: Graph, steps: tuple[Graph, Graph], index: int, size: int) -> bool:
+    """Whether what a site gives, or the batch, is seen to differ between the examples."""
+    if index < 0:
+        return graph.run.columns is not None
+    shape = graph.site(index).shape
+    if len(shape) < 2 or shape[0] != size:
+        return False
+    if (inner := _carried(graph, index)) is not None:
+        return _tells(graph, steps, inner, size)
+    shares = [_spread(step.reading(index)) for step in steps]
+    return all(share is not None and share > _TOLD for share in shares)
+
+
+def _carried(graph: Graph, index: int) -> int | None:
+    """Return what a site hands on as it is, so that its examples differ as these do; None if it changes what it takes."""
+    site, feeders = graph.site(index), [source for source, _ in graph.feeders.get(index, [])]
+    if not _moves(graph, index) or len(feeders) != 1:
+        return None
+    return feeders[0] if feeders[0] < 0 or graph.site(feeders[0]).shape[:1] == site.shape[:1] else None
+
+
+def _moves(graph: Graph, index: int) -> bool:
+    """Whether a site hands on all numbers that it takes: in another shape, or with an axis of length 1 more."""
+    site, feeders = graph.site(index), [source for source, _ in graph.feeders.get(index, [])]
+    if site.operation != "getitem" or len(feeders) != 1:
+        return site.operation in _MOVES
+    entering = graph.run.inputs if feeders[0] < 0 else graph.reading(feeders[0]).signal
+    return entering is not None and entering.count == math.prod(site.shape)
+
+
+def _multiplied_by_one(graph: Graph, steps: tuple[Graph, Graph], index: int, feeders: list[int]) -> bool:
+    """Whether a product is the same for all because one of its factors is 0 for all."""
+    return graph.site(index).operation in _PRODUCTS and any(
+        all(_nothing(step.reading(source)) for step in steps) for source in feeders if source >= 0
+    )
+
+
+def _sure(graph: Graph, index: int) -> bool:
+    share = _spread(graph.reading(index))
+    return share is not None and share < SAME
+
+
+def _same(reading: SiteReading) -> bool:
+    share = _spread(reading)
+    return _nothing(reading) or (share is not None and share < SAME)
+
+
+def _nothing(reading: SiteReading) -> bool:
+    return reading.signal is not None and reading.signal.rms == 0.0
+
+
+def _spread(reading: SiteReading) -> float | None:
+    return None if reading.spread is None else reading.spread.examples

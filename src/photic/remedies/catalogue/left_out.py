@@ -1,0 +1,33 @@
+"""The operation left out that makes all examples one."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_for_all import one_for_all
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+
+@remedy(treats=("class-prior-only",), changes="function", sources=("glorot2010", "ba2016"), rank=1)
+def left_out(graph: Graph) -> Prescription | str:
+    """The rounding, the limits or the normalisation left out that makes all examples of a batch one.
+
+    What it changes: the numbers pass as they come; of roundings all are left out that give nothing but 0, those of weights too.
+
+    When not to: where the rounding or the limit is wanted: then its scale is wrong (a factor of 255, decibels for a power), and to put
+    that right keeps it.
+    """
+    found = one_for_all(graph)
+    if found is None or found.how not in ("rounded", "limited", "normalised"):
+        return "no rounding, limit or normalisation makes all examples one"
+    site, same = graph.site(found.site), [graph.site(found.site).name]
+    if found.how == "rounded" and site.kind == "activation":
+        same = [one.name for one in graph.run.sites if one.operation == site.operation and _nothing(graph, one.order)]
+    return Prescription(
+        removed=tuple(same), why=f"{site.operation} makes all examples of a batch the same: leave it out"
+    )
+
+
+def _nothing(graph: Graph, index: int) -> bool:
+    signal = graph.reading(index).signal
+    return signal is not None and signal.rms == 0.0

@@ -1,0 +1,40 @@
+"""The argument of a root, a logarithm or an inverse function mapped into its domain."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+_DOMAINS: dict[str, Literal["positive", "unit"]] = {
+    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt"), "positive"),
+    **dict.fromkeys(("acos", "arccos", "asin", "arcsin", "atanh", "arctanh"), "unit"),
+}
+COMMON = 0.1  # of its numbers; of fewer, a limit changes less
+
+
+@remedy(treats=("non-finite",), changes="function", sources=("nix1994",), rank=2)
+def mapped_argument(graph: Graph) -> Prescription | str:
+    """What enters a logarithm or a root through a softplus, what enters an inverse sine, cosine or hyperbolic tangent through a tanh.
+
+    What it changes: every argument; each lies in the domain, and keeps a slope, where a limit would let none of those outside pass.
+
+    When not to: where few numbers lie outside, or by rounding: then a limit is enough (`guarded-argument`).
+    """
+    found = non_finite(graph)
+    if found is None or not found.sites:
+        return "no operation makes a number that is not finite"
+    site = graph.run.site(found.sites[0])
+    signal = graph.reading(site.order).signal
+    if site.operation not in _DOMAINS:
+        return f"`{site.operation}` has no domain to be mapped into"
+    if signal is None or signal.nonfinite < COMMON * signal.count:
+        return "few arguments lie outside of the domain"
+    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
+    return Prescription(
+        mapped=dict.fromkeys(same, _DOMAINS[site.operation]),
+        why=f"most of what enters {site.operation} lies outside of its domain: a curve brings all of it inside",
+    )
