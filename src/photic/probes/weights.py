@@ -30,6 +30,8 @@ def weight_facts(
     if found is None:
         return None
     matrix, bias, receptive, stride_volume = found
+    if matrix.is_complex():
+        matrix = _as_real(matrix)
     if matrix.numel() == 0 or not matrix.is_floating_point():
         return None
     fan_out, fan_in = matrix.shape
@@ -57,6 +59,12 @@ def weight_facts(
         bias_square=0.0 if offset is None else float(offset.square().mean()),
         distinct=_distinct(wide),
     )
+
+
+def _as_real(matrix: Tensor) -> Tensor:
+    """Return what a complex matrix does to real and imaginary parts, twice as many rows and columns."""
+    real, imaginary = matrix.detach().real, matrix.detach().imag
+    return torch.cat([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)], 0)
 
 
 def _distinct(wide: Tensor) -> float:

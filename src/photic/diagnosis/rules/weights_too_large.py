@@ -34,7 +34,7 @@ def weights_too_large(
     activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
     half and below ten times that of chance, is told so as information.
     """
-    found = stretches(graph.first)
+    found = _on_the_way(graph.first)
     large = {index: value for index, value in found.items() if value > 1.0}
     layers, ratio = list(large), typical(large)
     sizes = [graph.reading(index).signal for index in graph.run.outputs]
@@ -77,6 +77,22 @@ def weights_too_large(
         confidence=0.95,
         sources=("he2015", "glorot2010"),
     )
+
+
+def _on_the_way(graph: Graph) -> dict[int, float]:
+    """Return the stretches of the layers that the loudest signal comes through; what a quieter branch beside it does is not heard."""
+    found = stretches(graph)
+    place, way = next(iter(graph.run.outputs), -1), set[int]()
+    while place >= 0:
+        way.add(place)
+        sizes = {source: _size(graph, source) for source, _ in graph.feeders.get(place, [])}
+        place = max(sizes, key=lambda source: sizes[source], default=-1)
+    return {index: value for index, value in found.items() if index in way} or found
+
+
+def _size(graph: Graph, index: int) -> float:
+    signal = graph.reading(index).signal if index >= 0 else None
+    return 0.0 if signal is None else signal.rms
 
 
 def _tables(graph: Graph, training: Training | None, worse: float) -> Finding | None:
