@@ -72,6 +72,14 @@ CASES: dict[str, tuple[tuple[str, ...], str, Callable[[Run], Prescription], str]
         ("h = h.softmax(dim=0)", HEAD_LINE),
         "softmax", lambda r: Prescription(axes={only(r, "softmax"): 1}), "h.softmax(dim=1)",
     ),
+    "a mask of a method": (
+        ("h = h.masked_fill(h > 0, 0.5)", HEAD_LINE),
+        "masked_fill", lambda r: Prescription(turned_masks=(only(r, "masked_fill"),)), "h.masked_fill(~(h > 0), 0.5)",
+    ),
+    "a mask of a function": (
+        ("h = torch.where(x[:, :1] > 0, h, h * 2)", HEAD_LINE),
+        "where", lambda r: Prescription(turned_masks=(only(r, "where"),)), "torch.where(~(x[:, :1] > 0), h, h * 2)",
+    ),
     "data": (
         ("h = self.b(h).data + 0.1 * h", HEAD_LINE),
         "data", lambda r: Prescription(removed=(only(r, "data"),)), "h = self.b(h) + 0.1 * h",

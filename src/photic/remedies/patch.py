@@ -28,7 +28,7 @@ from photic.remedies.source import NoPlace, Source
 # What of a prescription is written into the source, and where; with anything else in it, it is given as lines to paste.
 _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
-    "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals",
+    "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals", "turned_masks", "unaligned",
 }  # fmt: skip
 _AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {

@@ -11,7 +11,7 @@ import libcst as cst
 from photic.probes.operations import place_of
 from photic.records.runs import Run
 from photic.remedies.prescription import Prescription
-from photic.remedies.source import Change, NoPlace, Source, atom, line_of, operands, root, words_of
+from photic.remedies.source import Change, NoPlace, Source, atom, called, line_of, operands, root, words_of
 
 # `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone.
 OF_TORCH = ("tanh", "relu", "sigmoid")
@@ -77,6 +77,21 @@ class Expression:
         given = self.node.args
         return self.node.with_changes(args=[given[0].with_changes(value=value), *given[1:]])
 
+    @property
+    def name(self) -> str:
+        """What is called."""
+        return called(self.node.func) if isinstance(self.node, cst.Call) else ""
+
+    def argument(self, name: str, place: int) -> cst.BaseExpression:
+        """The argument of a name, or at a place that counts the signal as 0."""
+        given = self.node.args if isinstance(self.node, cst.Call) else ()
+        for index, arg in enumerate(given):
+            if (arg.keyword is None and index + (self.method is not None) == place) or (
+                arg.keyword is not None and arg.keyword.value == name
+            ):
+                return arg.value
+        raise NoPlace(f"no argument {name}")
+
     def with_argument(self, names: tuple[str, ...], place: int | None, value: str) -> cst.BaseExpression:
         """Return the call with a setting; `place` counts the signal as 0, None where it is given by name alone."""
         if not isinstance(self.node, cst.Call):
@@ -139,6 +154,11 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
         *((name, Rewrite(("guard", limits), _guarded(*limits))) for name, limits in p.guards.items()),
         *((name, Rewrite(("denominator", least), _away_from_0(least))) for name, least in p.denominators.items()),
         *((name, Rewrite(("axis", axis), _over(axis))) for name, axis in p.axes.items()),
+        *((name, Rewrite(("turned",), _turned)) for name in p.turned_masks),
+        *(
+            (name, Rewrite(("unaligned",), lambda e: e.with_argument(("zero_infinity",), 6, "True")))
+            for name in p.unaligned
+        ),
         *((name, Rewrite(("logarithms",), lambda e: e.renamed("cross_entropy"))) for name in p.logarithms),
         *(
             (name, Rewrite(("balance", by), lambda e, by=by: times(e.node, by), operand=source))
@@ -253,6 +273,15 @@ def _away_from_0(least: float) -> Callable[[Expression], cst.BaseExpression]:
 
 def _over(axis: int) -> Callable[[Expression], cst.BaseExpression]:
     return lambda e: e.with_argument(("dim", "axis"), 1, str(axis))
+
+
+def _turned(e: Expression) -> cst.BaseExpression:
+    """`~mask` in place of `mask`, which such calls take as truth values."""
+    name, place = {"masked_fill": ("mask", 1), "where": ("condition", 0)}.get(e.name, ("", 0))
+    if not name:
+        raise NoPlace("its mask may be numbers")
+    mask = cst.Module([]).code_for_node(atom(e.argument(name, place)))
+    return e.with_argument((name,), place, f"~{mask}")
 
 
 def planned(source: Source, rewrites: dict[str, Rewrite], run: Run) -> dict[cst.CSTNode, Change]:

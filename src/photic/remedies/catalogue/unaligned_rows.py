@@ -8,7 +8,7 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("non-finite",), changes="function", sources=("higham2002",), rank=0)
+@remedy(treats=("non-finite",), changes="function", sources=("graves2006",), rank=0)
 def unaligned_rows(graph: Graph) -> Prescription | str:
     """`zero_infinity=True`: a row with more letters than frames counts 0 in a CTC loss.
 
