@@ -29,8 +29,8 @@ def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
         tokens = _differing(some.to(torch.float64), 1)
     if some.ndim == 3 and some.shape[2] > 1:
         places = _differing(some[:FEW].to(torch.float64), 2)
-    flat = some.reshape(some.shape[0], -1)
-    sampled = flat[:, :: max(1, flat.shape[1] // NUMBERS)].to(torch.float64)
+    flat = some if some.ndim == 2 else some.reshape(some.shape[0], -1)
+    sampled = _every(flat, NUMBERS).to(torch.float64)
     examples = _differing(sampled, 0)
     if examples is None:
         return None
@@ -40,11 +40,17 @@ def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
 
 def _directions(values: Tensor) -> float | None:
     """Return (sum of eigenvalues)^2 / (sum of their squares) of the covariance between features; None where nothing differs."""
-    some = values[:, :: max(1, values.shape[1] // SAMPLED)]
+    some = _every(values, SAMPLED)
     apart = some - some.mean(0)
     products = apart @ apart.T
-    total, squares = float(products.trace()), float(products.square().sum())
-    return total * total / squares if squares > 0.0 else None
+    total, length = float(products.trace()), float(torch.linalg.vector_norm(products))
+    return (total / length) ** 2 if length > 0.0 else None
+
+
+def _every(rows: Tensor, most: int) -> Tensor:
+    """Return about so many columns, evenly apart; all where there are no more."""
+    step = rows.shape[1] // most
+    return rows[:, ::step] if step > 1 else rows
 
 
 def _differing(values: Tensor, axis: int) -> float | None:
