@@ -32,7 +32,8 @@ def read_break(run: Run, model: nn.Module, loss: LossFunction | None, batches: S
             return run
         reading = seen.steps[0]
         if same_sites(run, seen) and _breaks(reading):
-            return dataclasses.replace(run, broke=dataclasses.replace(reading, step=step - len(batches) + 1 + place))
+            broke = dataclasses.replace(reading, step=step - len(batches) + 1 + place)
+            return dataclasses.replace(run, broke=broke, broke_inputs=seen.inputs)
     return run
 
 

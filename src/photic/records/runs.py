@@ -279,6 +279,7 @@ class Run(Shown):
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
         broke: readings of the weights as they were at the start on a batch of the step at which the loss stopped being finite, where
             they break on it too: `step` is its number. None else.
+        broke_inputs: moments of the floating-point numbers of that batch.
         foreign: how many tensors the optimizer holds that are no parameters of the model and that the pass did not use.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
@@ -307,6 +308,7 @@ class Run(Shown):
     mixed: float | None = None
     stretched: tuple[Stretch, ...] = ()
     broke: Step | None = None
+    broke_inputs: Moments | None = None
     foreign: int = 0
     optimizer: str = ""
     stopped: str = ""

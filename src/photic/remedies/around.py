@@ -133,6 +133,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     ]
     if p.widened:
         lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")
+    if p.filled_input:
+        lines.append("inputs = torch.nan_to_num(inputs, 0.0, 0.0, 0.0)  # or leave such examples out")
     if p.standardised_input:
         lines += [
             "mean, deviation = inputs.mean(0), inputs.std(0)  # of the training set",

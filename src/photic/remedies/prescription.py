@@ -104,6 +104,7 @@ class Prescription:
         widened: length of every axis of a parameter that has length 0; 0 leaves them.
         skips: (site, site): what the first gives is added to what the second gives.
         factors: site name to the factor on its first argument: scores before a softmax.
+        filled_input: 0 in the place of numbers of the batch that are not finite, inside the model.
         standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
         precision: weights, and numbers that enter, get this type; '' leaves them.
         registered: modules kept in plain lists and dicts become known to the model and the optimizer.
@@ -181,6 +182,7 @@ class Prescription:
     widened: int = 0
     skips: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
+    filled_input: bool = False
     standardised_input: bool = False
     standardised_target: bool = False
     precision: Literal["", "float32", "bfloat16"] = ""

@@ -29,6 +29,11 @@ def standardise_input(model: nn.Module, batches: Sequence[Any]) -> None:
     model.__dict__["forward"] = _Standardised(model.forward, mean, deviation)
 
 
+def fill_input(model: nn.Module) -> None:
+    """Let the model see 0 in the place of every number of its inputs that is not finite."""
+    model.__dict__["forward"] = _Filled(model.forward)
+
+
 def standardise_output(model: nn.Module, batches: Sequence[Any]) -> float:
     """Let the model's output be mean + deviation * its own, with those of the targets; return the deviation.
 
@@ -112,3 +117,18 @@ class _Scaled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0] * ctx.factor, None
+
+
+class _Filled:
+    """A forward whose inputs hold 0 where they were not finite. Survives deepcopy of the model."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*map(_finite, args), **{name: _finite(value) for name, value in kwargs.items()})
+
+
+def _finite(value: Any) -> Any:
+    real = isinstance(value, Tensor) and value.is_floating_point()
+    return torch.nan_to_num(value, 0.0, 0.0, 0.0) if real else value

@@ -9,7 +9,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
-from photic.records.runs import Run, Step
+from photic.records.runs import Moments, Run, Step
 
 _MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
 
@@ -27,7 +27,8 @@ def non_finite(graph: Graph) -> Finding | None:
 
     Why it matters: one nan in a gradient makes every weight nan at the next step.
 
-    Where certain batches alone do it, the one at which the loss stopped being finite is tried on the untrained network.
+    Where certain batches alone do it, the one at which the loss stopped being finite is tried on the untrained network. Where numbers of
+    the batch are not finite themselves, what takes them is named.
 
     False alarms: minus infinity in a mask before a softmax is meant and stays inside; it is not reported while loss
     and gradients are finite.
@@ -57,6 +58,9 @@ def non_finite(graph: Graph) -> Finding | None:
     backward = origin is None and bool(bad_gradients)
     if backward:
         origin = _backward_origin(graph)
+    takers = [site.order for site in run.sites if any(source < 0 for source, _ in graph.feeders.get(site.order, []))]
+    if run.inputs is not None and run.inputs.nonfinite and (backward or origin in (None, *takers)):
+        return _of_the_batch(graph, run.inputs, takers)
     if origin is None:
         return Finding(
             problem="non-finite",
@@ -103,9 +107,29 @@ def non_finite(graph: Graph) -> Finding | None:
     )
 
 
+def _of_the_batch(graph: Graph, inputs: Moments, takers: list[int]) -> Finding:
+    first = graph.site(takers[0]) if takers else None
+    return Finding(
+        problem="non-finite",
+        severity="critical",
+        sites=tuple(graph.site(index).name for index in takers[:1]),
+        where=first.where if first is not None else "",
+        evidence=(
+            Evidence("numbers of the batch that are not finite", float(inputs.nonfinite), "count"),
+            Evidence("numbers of the batch", float(inputs.count), "count"),
+        ),
+        reason=f"{inputs.nonfinite} of the {inputs.count} numbers that enter the network are nan or infinite, and spread from there.",
+        advice="Look for what made them (a missing value, a column divided by its deviation of 0), fill them in or leave such examples "
+        "out, and assert torch.isfinite(x).all() where batches are made.",
+        confidence=0.95,
+        sources=("micikevicius2018",),
+    )
+
+
 def _at_a_batch(run: Run, broke: Step) -> Finding | None:
     """What the untrained network shows on the batch that broke the training."""
-    found = non_finite(Graph.of(replace(run, steps=(broke,), losses=(), broke=None)))
+    alone = replace(run, steps=(broke,), losses=(), broke=None, inputs=run.broke_inputs or run.inputs)
+    found = non_finite(Graph.of(alone))
     if found is None:
         return None
     return replace(
