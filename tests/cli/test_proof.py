@@ -84,7 +84,7 @@ def test_a_rate_is_written_where_the_optimizer_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(SLOW)
-    assert run(["treat", "net.py:setup", "--steps", "120", "--workers", "1", "--write"]) == 0
+    assert run(["treat", "net.py:setup", "--steps", "48", "--workers", "1", "--write"]) == 0
     assert "note: verified: the patched file" in capsys.readouterr().err.replace("\n", " ")
     assert (tmp_path / "net.py.orig").read_text() == SLOW
     before, after = (text.splitlines() for text in (SLOW, (tmp_path / "net.py").read_text()))
@@ -106,7 +106,7 @@ def test_a_patch_that_does_not_train_is_not_written(
         "torch.optim.SGD(model.parameters(), lr=1e-6, momentum", "make(model.parameters(), lr=1e-6, momentum"
     )
     (tmp_path / "net.py").write_text(hidden)
-    assert run(["treat", "net.py:setup", "--steps", "120", "--workers", "1", "--write"]) == 1
+    assert run(["treat", "net.py:setup", "--steps", "48", "--workers", "1", "--write"]) == 1
     said = capsys.readouterr().err.replace("\n", " ")
     assert "does not reproduce the trial" in said and "the patch was not written" in said
     assert (tmp_path / "net.py").read_text() == hidden and not list(tmp_path.glob("*.orig"))

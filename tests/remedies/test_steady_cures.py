@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.remedies.treat import treat
 from tests.remedies.lost import BATCHES, adam
+from tests.remedies.test_catalogue import CATALOGUE
 
 
 class Unsteady(nn.Module):
@@ -51,7 +53,12 @@ class Growing(nn.Module):
         return self.head(x) * (8.0**self.calls if self.sick else 1.0)
 
 
-def test_what_climbs_with_another_seed_is_no_cure_of_a_gradient_that_explodes() -> None:
+def test_what_climbs_with_another_seed_is_no_cure_of_a_gradient_that_explodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from photic.remedies import treat as module
+
+    chosen = (CATALOGUE["critical"], CATALOGUE["lsuv"])
+    monkeypatch.setattr(module, "remedies_for", lambda problems: chosen)
+    monkeypatch.setattr(module, "remedies", lambda: chosen)
     treatment = treat(Growing, BATCHES, F.cross_entropy, optimizer=adam, steps=60, workers=1)
     assert any(f.problem == "exploding-gradient" for f in treatment.record.before.findings)
     assert any(trial.reason.startswith("with seed 2 the training loss climbs") for trial in treatment.trials)
