@@ -12,17 +12,17 @@ from photic.probes.audit import measure
 from photic.remedies.surgery import unshare
 from tests import zoo
 from tests.diagnosis import test_becoming_alike as sick
-from tests.remedies.test_structure import CATALOGUE, cured, digits
+from tests.remedies.test_structure import CATALOGUE, cured, digits, healed
 
 
 def test_seats_that_begin_alike_are_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     given = (lambda: sick.Seats(0.0)), sick.heaps() + sick.heaps(1), sick.nearest
-    cured("drawn-states", monkeypatch, *given, optimizer=sick.adam, steps=150)
+    assert healed(cured("drawn-states", monkeypatch, *given, optimizer=sick.adam, steps=150))
 
 
 def test_one_layer_under_many_names_becomes_many(monkeypatch: pytest.MonkeyPatch) -> None:
     given = (lambda: sick.Listed("one")), digits(), F.cross_entropy
-    cured("own-copies", monkeypatch, *given, optimizer=sick.adam, steps=150)
+    assert healed(cured("own-copies", monkeypatch, *given, optimizer=sick.adam, steps=150))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
 from tests import zoo
 from tests.diagnosis import test_growing_signals as sick
-from tests.remedies.test_structure import CATALOGUE, cured, digits, prescribed
+from tests.remedies.test_structure import CATALOGUE, cured, digits, healed, prescribed
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from tests.remedies.test_structure import CATALOGUE, cured, digits, prescribed
 def test_each_cures_what_it_is_for(remedy: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build, batches, loss, optimizer, _ = sick.GROWN[name]
     given = digits() if batches is sick.digits else batches() + batches()
-    cured(remedy, monkeypatch, lambda: build(True), given, loss, optimizer=optimizer, steps=150)
+    assert healed(cured(remedy, monkeypatch, lambda: build(True), given, loss, optimizer=optimizer, steps=150))
 
 
 @pytest.mark.parametrize(

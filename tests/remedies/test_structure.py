@@ -58,6 +58,14 @@ def cured(name: str, monkeypatch: pytest.MonkeyPatch, *given: Any, **options: An
     return treatment
 
 
+def healed(treatment: Treatment) -> bool:
+    """Whether something was found before, and nothing of it is left."""
+    before, after = treatment.record.before, treatment.record.after
+    sick = {finding.problem for finding in before.findings if finding.severity != "info"}
+    left = set() if after is None else {finding.problem for finding in after.findings if finding.severity != "info"}
+    return after is not None and bool(sick) and sick.isdisjoint(left)
+
+
 @pytest.mark.parametrize(
     ("case", "remedy"),
     [

@@ -16,7 +16,7 @@ from photic.remedies.carry_out import carry_out
 from photic.remedies.prescription import Prescription
 from photic.remedies.surgery import widen
 from tests.diagnosis import test_unheard_layers as sick
-from tests.remedies.test_structure import CATALOGUE, cured
+from tests.remedies.test_structure import CATALOGUE, cured, healed
 
 
 def adam(model: nn.Module) -> torch.optim.Optimizer:
@@ -47,35 +47,32 @@ class Hinted(nn.Module):
         return self.head(F.relu(self.stem(x[:, 2:])))
 
 
-def refused(name: str, build: Callable[[], nn.Module], batches: Any) -> None:
-    checkup = photic.check(build(), batches, F.cross_entropy, adam)
-    said = CATALOGUE[name].prescribe(Graph.of(checkup.run))
-    assert isinstance(said, str) and said
-
-
 def test_dropped_blocks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    cured(
-        "continued-blocks",
-        monkeypatch,
-        lambda: sick.Blocks(classes=2),
-        rings(),
-        F.cross_entropy,
-        optimizer=adam,
-        steps=150,
-    )
+    build = lambda: sick.Blocks(classes=2)  # noqa: E731
+    assert healed(cured("continued-blocks", monkeypatch, build, rings(), F.cross_entropy, optimizer=adam, steps=150))
 
 
 def test_a_dropped_hint_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    cured("added-results", monkeypatch, Hinted, rings(), F.cross_entropy, optimizer=adam, steps=150)
+    assert healed(cured("added-results", monkeypatch, Hinted, rings(), F.cross_entropy, optimizer=adam, steps=150))
 
 
 def test_a_mask_is_turned_round(monkeypatch: pytest.MonkeyPatch) -> None:
     build, texts = (lambda: sick.Looking(lambda text: text == 0)), sick.texts() + sick.texts(1)
-    cured("turned-mask", monkeypatch, build, texts, F.cross_entropy, optimizer=adam, steps=150)
+    assert healed(cured("turned-mask", monkeypatch, build, texts, F.cross_entropy, optimizer=adam, steps=150))
 
 
 def test_layers_without_a_unit_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    cured("widened-layers", monkeypatch, lambda: sick.Narrow(0, 2), rings(), F.cross_entropy, optimizer=adam, steps=150)
+    assert healed(
+        cured(
+            "widened-layers",
+            monkeypatch,
+            lambda: sick.Narrow(0, 2),
+            rings(),
+            F.cross_entropy,
+            optimizer=adam,
+            steps=150,
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +86,9 @@ def test_layers_without_a_unit_get_some(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_what_they_must_refuse(name: str, build: Callable[[], nn.Module], batches: Callable[[], Any]) -> None:
-    refused(name, build, batches())
+    checkup = photic.check(build(), batches(), F.cross_entropy, adam)
+    said = CATALOGUE[name].prescribe(Graph.of(checkup.run))
+    assert isinstance(said, str) and said
 
 
 def test_dropped_blocks_that_go_on_give_what_kept_ones_give() -> None:

@@ -117,9 +117,8 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
 
 
 def _dropped(graph: Graph, dropped: list[Dropped], *, informs: bool) -> Finding:
-    last = sorted(
-        {max(one.layers) for one in dropped}
-    )  # what gives the results comes first, then what these are made of
+    # What gives the results comes first, then what these are made of.
+    last = sorted({max(one.layers) for one in dropped})
     layers = [*last, *sorted({index for one in dropped for index in one.layers} - set(last))]
     ends = [graph.site(one.end) for one in dropped]
     return Finding(
