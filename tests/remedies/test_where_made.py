@@ -13,6 +13,7 @@ from photic.remedies.carry_out import carry_out
 from photic.remedies.patch import apply_patch, write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.surgery import compute_in, gate_recurrence, register_modules
+from photic.remedies.treat import treat
 from tests.remedies.sources import HEAD_LINE, batch, imported, reloaded, seeded, source_of
 
 
@@ -250,3 +251,21 @@ def test_what_a_scheme_found_is_written_as_numbers(
         square = model.layers[3].weight.detach()
         gram = square @ square.mT / square.square().sum(1).mean()
         torch.testing.assert_close(gram, torch.eye(64), atol=1e-4, rtol=0.0)
+
+
+def test_an_optimizer_that_a_function_of_another_file_makes_is_changed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = imported(source_of("return self.head(torch.relu(h))"), tmp_path)
+    maker = imported(
+        "import torch\n\n\ndef make(model):\n    return torch.optim.SGD(model.parameters(), lr=1e-6)\n", tmp_path
+    )
+    x = torch.randn(512, 6, generator=torch.Generator().manual_seed(0))
+    batches = [(part, part[:, :3].argmax(1)) for part in x.split(32)]
+    found = treat(network.Net, batches, F.cross_entropy, optimizer=maker.make, steps=48, workers=1)
+    assert found.remedy == "tested-learning-rate", found.report()
+    assert (
+        f"+++ b/{Path(maker.make.__code__.co_filename).name}" in found.patch
+        and "-    return torch.optim.SGD" in found.patch
+    )

@@ -238,7 +238,7 @@ def treat(
     cured = treated_setup(material, prescription, seed=seeds[0])
     after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer, ignore=ignore)
     try:
-        patch, paste = write_patch(prescription, before.run, build, cured.model)
+        patch, paste = write_patch(prescription, before.run, build, cured.model, optimizer)
     except Exception as error:  # what was proven is not lost by source code that cannot be edited
         patch, paste = "", pasted(prescription, before.run)
         notes.append(f"no patch could be written ({type(error).__name__}: {error}); the lines to paste say the same")
