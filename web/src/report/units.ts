@@ -29,7 +29,8 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
     drawing.append(svg('line', { x1: x(tick), x2: x(tick), y1: 4, y2: height - 6, class: 'grid' }))
     drawing.append(svg('text', { x: x(tick), y: TOP, 'text-anchor': 'middle' }, tick))
   }
-  for (const value of new Set([bottom, 0, top])) drawing.append(svg('text', { x: 26, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
+  const ticks = new Set([bottom, 0, top].filter((value) => value === 0 || Math.abs(y(value) - y(0)) > 11)) // else it is written over the 0
+  for (const value of ticks) drawing.append(svg('text', { x: 26, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
   const histogram = svg('path', { class: 'histogram' })
   drawing.append(histogram)
   const point = (kind: string, at: number | undefined, value: number): string => `${kind}${x(at ?? 0).toFixed(1)} ${y(value).toFixed(1)}`
