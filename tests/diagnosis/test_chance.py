@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import photic
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.learning import arriving
+from photic.lab.clinic import samples
 from photic.probes.audit import measure
 from tests.zoo import seeded
 
@@ -58,3 +60,26 @@ def test_a_loss_that_comes_down_fast_from_far_above_chance_has_not_been_judged_y
 def test_other_losses_have_none() -> None:
     model, x = seeded(lambda: (nn.Linear(8, 4), torch.randn(10, 8)))
     assert chance(measure(model, (x, x[:, :4]), F.mse_loss)) is None
+
+
+def saturated(seed: int) -> nn.Sequential:
+    """Eight layers of sigmoids between weights of N(0, 0.6), whose first answers lie far above chance."""
+    torch.manual_seed(seed)
+    layers = [part for index in range(8) for part in (nn.Linear(32 if index else 64, 32), nn.Sigmoid())]
+    model = nn.Sequential(*layers, nn.Linear(32, 10))
+    for module in model:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.6)
+            nn.init.zeros_(module.bias)
+    return model
+
+
+def test_a_loss_that_only_falls_to_chance_is_no_sign_that_the_lower_layers_learn() -> None:
+    checkup = photic.check(
+        saturated(28),
+        samples.digits(28),
+        F.cross_entropy,
+        lambda m: torch.optim.SGD(m.parameters(), 0.01, momentum=0.9),
+    )
+    assert checkup.run.losses[0] > 3.0 and checkup.run.losses[-1] < 2.5
+    assert [f.severity for f in checkup.findings if f.problem == "vanishing-gradient"] == ["warning"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -25,7 +26,7 @@ from photic.remedies.standard_loss import StandardLoss
 from photic.remedies.stepping import change_optimizer
 from photic.remedies.treat import treat
 from photic.remedies.treated import treated_setup
-from photic.remedies.trials import judge
+from photic.remedies.trials import ignorant, judge, trains
 from tests.remedies.lost import BATCHES, Layers, adam
 from tests.remedies.test_catalogue import CATALOGUE
 from tests.zoo import seeded
@@ -375,3 +376,11 @@ def test_what_a_loop_does_at_each_turn_is_said_once() -> None:
     (why, line) = pasted(prescription, graph.run).splitlines()
     assert why.startswith("# 24 branches") and line.startswith("# /add#1 (")
     assert line.endswith("multiply what /relu#1 gives to it by 0.0417  # and 23 times more, at each turn")
+
+
+def test_a_loss_that_only_falls_to_that_of_chance_has_learned_nothing() -> None:
+    fallen = course([4.0] * 20 + [2.3] * 80, 2.295, chance=math.log(10.0))
+    assert ignorant(fallen, 100) and not trains(fallen, 100)
+    learned = course([4.0] * 20 + [2.2] * 80, 2.295, chance=math.log(10.0))  # by heart, but it learned
+    assert not ignorant(learned, 100)
+    assert not ignorant(dataclasses.replace(fallen, chance=None), 100)

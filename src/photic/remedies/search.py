@@ -13,7 +13,19 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY, UNSTEADY, Pair, ahead, bottomless, descends, judge, shown, trains, wild
+from photic.remedies.trials import (
+    CLEARLY,
+    UNSTEADY,
+    Pair,
+    ahead,
+    bottomless,
+    descends,
+    ignorant,
+    judge,
+    shown,
+    trains,
+    wild,
+)
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
@@ -116,7 +128,8 @@ class Search:
         control = self.controls[self.seeds[0]].seen
         if bottomless(control.mean(0), control.mean()):
             return False
-        return control.whole and (trains(control, len(control.losses)) or descends(control.losses))
+        steps = len(control.losses)
+        return control.whole and (trains(control, steps) or (descends(control.losses) and not ignorant(control, steps)))
 
     @property
     def slow(self) -> bool:

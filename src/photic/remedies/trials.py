@@ -22,6 +22,7 @@ BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below
 WILD = 10.0  # in the second half of the steps no loss lies so many times above the largest of the untrained ones
 UNSTEADY = "unsteady"
 ASKED_BY_CHECK = {"mixed-examples"}  # what an audit of a trial does not see: only what treats it takes it away
+BELOW = 0.98  # of the loss of chance: what lies above it is not below it, as for the rules (`learning.learns`)
 FATAL = {"non-finite", "diverging"}
 
 Pair = tuple[Course, Course, int]  # control, treated, and the number of steps after which they are compared
@@ -209,12 +210,23 @@ def trains(arm: Course, steps: int) -> bool:
     Where the untrained loss is not finite, the training loss falls.
     """
     before, after = arm.mean(0), arm.mean(steps)
-    part = max(1, steps // 5)
-    if arm.chance is not None and min(after, sum(arm.losses[steps - part : steps]) / part) > arm.chance:
+    if ignorant(arm, steps):
         return False
     if math.isfinite(before):
         return after < before - CLEARLY * abs(before)
     return descends(arm.losses[:steps], by=0.0)
+
+
+def ignorant(arm: Course, steps: int) -> bool:
+    """Whether neither the held-back nor the training loss lies below that of chance, where it is known.
+
+    A loss that began above it and falls to it has lost its first answers, and learned nothing of the inputs.
+    """
+    part = max(1, steps // 5)
+    return (
+        arm.chance is not None
+        and min(arm.mean(steps), sum(arm.losses[steps - part : steps]) / part) > BELOW * arm.chance
+    )
 
 
 def descends(losses: Sequence[float], *, by: float = CLEARLY) -> bool:

@@ -8,7 +8,7 @@ from collections import Counter
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import decayed, learns, rescued
+from photic.diagnosis.learning import arriving, decayed, learns, rescued
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import multiplies
@@ -59,7 +59,7 @@ def vanishing_gradient(
     )  # branches starve with the path that they hang on
     starved = [line.site for line in profile.layers if not line.reached and graph.run.site(line.site).order >= deepest]
     moving = adaptive(graph.run) and _moves(on_path, still_moves)
-    learning = severity == "warning" and training is not None and training.last < 0.8 * training.first
+    learning = severity == "warning" and (learns(training, 0.8) or arriving(training))
     if moving:
         stuck = training is not None and not learns(training, 0.97)
         severity = "warning" if severity == "critical" and stuck and not rescued(graph, arrival) else "info"
