@@ -2,18 +2,23 @@
 
 A set-up is a family (MLP, CNN, residual MLP, transformer, RNN, LSTM, GRU) with a drawn activation, initialisation, depth,
 width, normalisation, optimizer and rate, on scikit-learn's digits. What is sick is decided by training alone: a loss below
-1.0 after 300 steps is healthy, one above 2.0 (chance is 2.30) is sick, what lies between is left out.
+1.0 after 300 steps is healthy, one above 2.0 (chance is 2.30) is sick, what lies between is left out. With `--treat` each is
+given to `photic.treat` as well; what it accepts is trained by a plain loop with weights and an order of batches that no trial used,
+and counts as repaired where that loss ends below 1.0.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import json
+import math
 import multiprocessing
 import random
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import photic
-from photic.checkups.setup import Setup, endless
+from photic.checkups.setup import Setup, endless, seeded
 from photic.checkups.training import train
 from photic.lab.clinic import samples
 
@@ -34,6 +39,8 @@ STARTS: dict[str, Callable[[Tensor], Any] | None] = {
     "N(0, 0.1)": lambda w: nn.init.normal_(w, std=0.1), "N(0, 0.01)": lambda w: nn.init.normal_(w, std=0.01),
     "N(0, 0.6)": lambda w: nn.init.normal_(w, std=0.6),
 }  # fmt: skip
+STEPS = 300
+FRESH = 7  # the seed of weights and batches by which a treatment is judged
 RATES = [("sgd", 0.1), ("sgd", 0.01), ("momentum", 0.01), ("momentum", 0.1), ("adam", 1e-3), ("adam", 3e-3), ("adamw", 1e-3),
          ("adam", 1e-2), ("rmsprop", 1e-3), ("adam", 1e-4)]  # fmt: skip
 
@@ -82,9 +89,9 @@ class Stranger(NamedTuple):
     optimizer: Callable[[nn.Module], torch.optim.Optimizer]
 
 
-def draw(seed: int) -> Stranger:
-    """Return the set-up of that seed."""
-    torch.manual_seed(seed)
+def draw(seed: int, weights: int | None = None) -> Stranger:
+    """Return the set-up of that seed, with its own weights or those of another seed."""
+    torch.manual_seed(seed if weights is None else weights)
     choose = random.Random(seed).choice
     family = choose(["mlp", "mlp", "mlp", "cnn", "residual", "transformer", "recurrent"])
     activation, start = choose(list(ACTIVATIONS)), choose(["default", "he", *STARTS])
@@ -145,18 +152,38 @@ def _maker(name: str, rate: float) -> Callable[[nn.Module], torch.optim.Optimize
     return lambda model: makers[name](model.parameters())
 
 
-def judge(seed: int) -> dict[str, Any]:
-    """Check a set-up, then train it, and return what was found and what became of it."""
+def judge(seed: int, treated: bool = False) -> dict[str, Any]:
+    """Check a set-up, then train it, and treat it if asked; return what was found and what became of it."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     words, model, batches, optimizer = draw(seed)
     checkup = photic.check(model, batches, F.cross_entropy, optimizer, steps=20)
     torch.manual_seed(seed)
-    losses = train(Setup(model, batches, F.cross_entropy, optimizer(model)), endless(batches), 300)
-    end = sum(losses[-10:]) / len(losses[-10:])
+    end = _end(Setup(model, batches, F.cross_entropy, optimizer(model)))
     state = "healthy" if end < 1.0 else "sick" if not end < 2.0 else "between"
     found = [f"{f.problem} ({f.severity})" for f in checkup.findings]
-    return {"seed": seed, "words": words, "state": state, "loss": end, "found": found, "alarm": not checkup.healthy}
+    row = {"seed": seed, "words": words, "state": state, "loss": end, "found": found, "alarm": not checkup.healthy}
+    return row | (_treat(seed) if treated and state != "between" else {})
+
+
+def _end(setup: Setup) -> float:
+    losses = train(setup, endless(setup.batches), STEPS)
+    return sum(losses[-10:]) / len(losses[-10:])
+
+
+def _treat(seed: int) -> dict[str, Any]:
+    """Treat a set-up whose weights are drawn anew for each seed of a trial; return what was accepted and how far it trains."""
+    _, _, batches, optimizer = draw(seed)
+
+    def build() -> nn.Module:
+        return draw(seed, torch.initial_seed()).model
+
+    treatment = photic.treat(build, batches, F.cross_entropy, optimizer=optimizer, steps=STEPS)
+    said = {"remedy": treatment.remedy, "runs": treatment.record.runs, "notes": treatment.record.notes}
+    if not treatment.accepted:
+        return said | {"treated": None}
+    with seeded(FRESH):
+        return said | {"treated": _end(treatment.setup(seed=FRESH))}
 
 
 def main() -> None:
@@ -164,10 +191,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--count", type=int, default=420, help="how many networks")
+    parser.add_argument("--treat", action="store_true", help="treat them too (takes about ten times as long)")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for row in pool.imap(judge, range(options.first, options.first + options.count)):
+    # A process of a pool may have no children, and the trials of a treatment are some.
+    with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for row in pool.map(partial(judge, treated=options.treat), range(options.first, options.first + options.count)):
             rows.append(row)
             if len(rows) % 20 == 0:
                 print(f"{len(rows)} of {options.count}", file=sys.stderr, flush=True)
@@ -180,16 +209,26 @@ def main() -> None:
         "sick": len(sick),
         "missed": len(missed),
     }
+    repaired = [row for row in sick if (row.get("treated") or math.inf) < 1.0]
+    if options.treat:
+        score |= {
+            "repaired": len(repaired),
+            "accepted and not repaired": sum(row["treated"] is not None for row in sick) - len(repaired),
+            "healthy treated": sum(row["treated"] is not None for row in healthy),
+        }
     if options.json:
         print(json.dumps({"score": score, "rows": rows}))
         return
     for title, some in (("false alarm", alarms), ("missed", missed)):
         for row in some:
             print(f"{title}: {row['words']} (seed {row['seed']}, loss {row['loss']:.2f}) {', '.join(row['found'])}")
-    print("| networks | healthy | false alarms | sick | missed |\n|---|---|---|---|---|")
-    print(
-        "| " + " | ".join(str(score[name]) for name in ("networks", "healthy", "false alarms", "sick", "missed")) + " |"
-    )
+    for row in sick if options.treat else []:
+        if row not in repaired:
+            print(
+                f"not repaired: {row['words']} (seed {row['seed']}) {row['remedy']} {row['treated']} {row['notes'][-1]}"
+            )
+    print("| " + " | ".join(score) + " |\n|" + "---|" * len(score))
+    print("| " + " | ".join(map(str, score.values())) + " |")
 
 
 if __name__ == "__main__":
