@@ -45,7 +45,7 @@ class Diffusion(nn.Module):
 @case(
     "heat-on-a-mesh", label="rank-collapse", root="", steps=200, fixes=("start the times at the size of an edge",),
     source="sharp2022, DiffusionNet; its issues on the units of the learned times",
-    why="Times start at 1e4, for a mesh in millimetres, where an edge is 1 long: the heat is even at once, and so are vertices.",
+    why="Times start at 1e4, for a mesh in millimetres, where an edge is 1 long: vertices differ by 4e-7 of what they are, not by 0.4.",
 )  # fmt: skip
 def mesh(seed: int, time: float = 1e4) -> Setup:
     x = samples.digit_table()[0].view(-1, 64, 1)
@@ -94,16 +94,16 @@ def _preferred(output: Tensor, target: Tensor) -> Tensor:
 @case(
     "films-by-who-saw-them", label="rank-collapse", root="", steps=300, fixes=("the mean over all hops", "two or three hops"),
     source="he2020, LightGCN, section 3.1.2; li2018, deeper insights into graph convolutional networks",
-    why="Only the last of 24 hops is read: the factors of all films are one vector by then, and preferences are 0.",
+    why="Only the last of 24 hops is read: the factors of all films have a cosine of 0.99998 by then.",
 )  # fmt: skip
 def films(seed: int, *, every: bool = False) -> Setup:
     draw = samples.generator(41)
-    people, things = torch.randn(60, 4, generator=draw), torch.randn(80, 4, generator=draw)
-    taste = people @ things.T
-    seen = taste > taste.topk(12, dim=1).values[:, -1:]
+    people, things = torch.randn(60, 3, generator=draw), torch.randn(80, 3, generator=draw)
+    taste = people @ F.normalize(things, dim=1).T
+    seen = taste > taste.topk(24, dim=1).values[:, -1:]
     who, liked = seen.nonzero(as_tuple=True)
     rows = torch.randint(len(who), (4096,), generator=draw)
-    other = torch.randint(80, (4096,), generator=draw)
+    other = liked[torch.randint(len(who), (4096,), generator=draw)]
     fair = ~seen[who[rows], other]
     asked = torch.stack([who[rows], liked[rows], other], 1)[fair]
     return adam(Hops(seen, 24, every=every), samples.stream(asked, torch.ones(len(asked)), seed), _preferred, rate=1e-2)
@@ -131,14 +131,14 @@ class EdgeMax(nn.Module):
 @case(
     "points-and-their-neighbours", label="rank-collapse", root="", steps=200, fixes=("the point itself in each edge",),
     source="wang2019, DGCNN, table of edge functions; its issues on get_graph_feature",
-    why="Edges show the neighbour alone, not the point: after five maxima over 12 of 24, all points of a cloud are one point.",
+    why="Edges show the neighbour alone, not the point: after five maxima over 12 of 24 points differ by 0.04, not 0.14.",
 )  # fmt: skip
 def points(seed: int, *, centred: bool = False) -> Setup:
     draw = samples.generator(43)
     cloud = torch.randn(512, 24, 3, generator=draw)
     kind = (cloud[..., 0] > 0).long() + 2 * (cloud[..., 1] * cloud[..., 2] > 0).long()
-    body = [EdgeMax(3 if index == 0 else 24, 24, centred=centred) for index in range(5)]
-    return adam(nn.Sequential(*body, nn.Linear(24, 4)), samples.stream(cloud, kind, seed, size=32), _each, rate=3e-3)
+    body = [EdgeMax(3 if index == 0 else 16, 16, centred=centred) for index in range(5)]
+    return adam(nn.Sequential(*body, nn.Linear(16, 4)), samples.stream(cloud, kind, seed, size=32), _each, rate=3e-3)
 
 
 def _each(output: Tensor, target: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Settled(nn.Module):
 @case(
     "thinks-until-it-settles", label="rank-collapse", root="", steps=300, fixes=("feed the input at every turn",),
     source="bai2019, deep equilibrium models: the input is injected at each iteration",
-    why="The input is the first state alone, and the turn is a contraction: all images settle at the same point.",
+    why="The input is the first state alone, and the turn is a contraction: all images settle at one point, to 8e-7 (0.6 when fed).",
 )  # fmt: skip
 def settled(seed: int, *, fed: bool = False) -> Setup:
     return sgd(Settled(fed=fed), samples.digits(seed), rate=0.1)
@@ -206,7 +206,7 @@ def _randn(before: int, after: int) -> Tensor:
 @case(
     "matrices-drawn-by-hand", label="rank-collapse", root="", steps=300, fixes=("torch.randn, or a start of torch.nn.init",),
     source="Stack Overflow and discuss.pytorch.org: torch.rand where torch.randn was meant",
-    why="torch.rand draws no negative weight: each of eight layers is nearly the mean of the one before, in 64 copies.",
+    why="torch.rand draws no negative weight: each of eight layers is the mean of the one before in 64 copies, stable rank 1.000001.",
 )  # fmt: skip
 def by_hand(seed: int, draw: Callable[[int, int], Tensor] = _rand) -> Setup:
     return sgd(ByHand(draw), samples.digits(seed), rate=0.05)
@@ -243,7 +243,7 @@ class Letter(nn.Module):
 @case(
     "patches-of-three-greys", label="rank-collapse", root="", steps=300, fixes=("concatenate the skip",),
     source="ronneberger2015; a common slip in copies of it: torch.cat([x, x], 1)",
-    why="The way up concatenates its own map with itself, not the skip: 64 pixels are copies of the one cell at the bottom.",
+    why="The way up concatenates its own map with itself, not the skip: 64 pixels are copies of the cell at the bottom, to 5e-8.",
 )  # fmt: skip
 def greys(seed: int, *, kept: bool = False) -> Setup:
     draw = samples.generator(47)
@@ -280,7 +280,7 @@ class Hub(nn.Module):
 @case(
     "molecules-with-a-hub", label="rank-collapse", root="", steps=300, fixes=("add the virtual node to the nodes",),
     source="gilmer2017, section 5.2; ogb's examples with a virtual node, where h_list[layer] + virtual[batch] is meant",
-    why="The nodes are overwritten by the virtual node's vector, not added to it: those of a graph are one vector from then on.",
+    why="The nodes are overwritten by the virtual node's vector, not added to it: those of a graph are one vector from then on, to 8e-8.",
 )  # fmt: skip
 def hub(seed: int, *, added: bool = False) -> Setup:
     x = torch.randn(768, 10, 4, generator=samples.generator(53))
@@ -309,13 +309,13 @@ class LightConv(nn.Module):
 @case(
     "tags-by-light-convolutions", label="rank-collapse", root="", steps=300, fixes=("the skip around each convolution",),
     source="wu2019, lightweight convolutions, with the residual sum left out in a port",
-    why="Taps that are shares can only average: after twelve of them without a skip all 16 tokens of a text are one.",
+    why="Taps that are shares can only average: after ten of them the 16 tokens of a text differ by 0.03, not 0.6.",
 )  # fmt: skip
 def tags(seed: int, *, skip: bool = False) -> Setup:
     text = torch.randint(12, (640, 16), generator=samples.generator(59))
     tag = (text * 5 + 3) % 12 // 2
-    body = [LightConv(32, skip=skip) for _ in range(12)]
-    model = nn.Sequential(nn.Embedding(12, 32), *body, nn.LayerNorm(32), nn.Linear(32, 6))
+    body = [LightConv(24, skip=skip) for _ in range(10)]
+    model = nn.Sequential(nn.Embedding(12, 24), *body, nn.LayerNorm(24), nn.Linear(24, 6))
     return sgd(model, samples.stream(text, tag, seed, size=32), _each, rate=0.1)
 
 
@@ -333,7 +333,7 @@ class Quantised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return images [batch, 64]."""
-        code = self.encode(x).view(-1, 4)
+        code = torch.tanh(self.encode(x)).view(-1, 4)
         entry = torch.cdist(code.detach(), self.book).argmin(1)
         found = self.book[entry]
         if self.training:
@@ -347,11 +347,12 @@ class Quantised(nn.Module):
 @case(
     "four-words-of-a-book", label="rank-collapse", root="", steps=300, fixes=("draw the book at the codes' size", "restart"),
     source="oord2017; dhariwal2020, section 3.2; lucidrains/vector-quantize-pytorch, on dead codes and kmeans_init",
-    why="The book is drawn 20 times as wide as the codes: one entry is nearest to all, and every image gets the same code.",
+    why="The book is drawn 60 times as wide as the codes: one entry is nearest to all; every image has one code, r2 0.00.",
 )  # fmt: skip
-def quantised(seed: int, spread: float = 8.0) -> Setup:
-    x, _ = samples.digit_table()
+def quantised(seed: int, spread: float = 30.0) -> Setup:
+    x = samples.digit_table()[0]
+    x = x - x.mean(0)
     return adam(Quantised(spread), samples.stream(x, x, seed), F.mse_loss, rate=1e-3)
 
 
-cured("four-words-of-a-book", why="Drawn as wide as the codes.")(partial(quantised, spread=0.4))
+cured("four-words-of-a-book", why="Drawn as wide as the codes.")(partial(quantised, spread=0.5))
