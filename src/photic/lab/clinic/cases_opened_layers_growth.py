@@ -44,9 +44,11 @@ def _as_the_paper_does(layer: nn.Linear, first: bool) -> None:
 
 
 @case(
-    "picture-of-coordinates", label="exploding-gradient", root="", steps=300, fixes=("the start of SIREN", "lower omega"),
+    "picture-of-coordinates", label="exploding-gradient", root="", steps=300,
+    fixes=("the start of SIREN", "lower omega"),
     source="sitzmann2020, section 3.2; vsitzmann/siren, issues on the initialisation",
-    why="Sine layers with a factor of 30 keep nn.Linear's own start: the first layer's gradient is 3e4, not 1.6, the head's 0.8.",
+    why="Sine layers with a factor of 30 keep nn.Linear's own start: the first layer's gradient is 3e4, not 1.6, the "
+    "head's 0.8.",
 )  # fmt: skip
 def picture(seed: int, draw: Callable[[nn.Linear, bool], None] = _as_torch_does) -> Setup:
     points = 2.0 * torch.rand(12800, 2, generator=samples.generator(5)) - 1.0
@@ -79,9 +81,11 @@ class EqualConv(nn.Module):
 
 
 @case(
-    "maps-of-equal-rates", label="exploding-gradient", root="", steps=300, fixes=("count the kernel's places in fan-in",),
+    "maps-of-equal-rates", label="exploding-gradient", root="", steps=200,
+    fixes=("count the kernel's places in fan-in",),
     source="karras2018, section 4.1; a common mistake in ports of it",
-    why="Fan-in is taken as the number of channels, without the 9 places: eight convolutions multiply by 3 each; gradients of 600, not 0.03.",
+    why="Fan-in is taken as the number of channels, without the 9 places: eight convolutions multiply by 3 each; "
+    "gradients of 600, not 0.03.",
 )  # fmt: skip
 def equalised(seed: int, fan: Callable[[Tensor], int] = _in_channels) -> Setup:
     body = [EqualConv(1 if index == 0 else 16, 16, fan) for index in range(8)]
@@ -111,9 +115,11 @@ class Written(nn.Module):
 
 
 @case(
-    "matrices-written-by-a-network", label="exploding-gradient", root="", steps=300, fixes=("divide by the root of fan-in",),
+    "matrices-written-by-a-network", label="exploding-gradient", root="", steps=300,
+    fixes=("divide by the root of fan-in",),
     source="chang2020, principled weight initialization for hypernetworks",
-    why="A hypernetwork with a start meant for its own outputs writes six matrices 8 times too large: gradients of 1e4, not 0.01.",
+    why="A hypernetwork with a start meant for its own outputs writes six matrices 8 times too large: gradients of "
+    "1e4, not 0.01.",
 )  # fmt: skip
 def written(seed: int, divide: float = 1.0) -> Setup:
     return sgd(Written(divide), samples.digits(seed), rate=0.05, momentum=0.9)
@@ -144,7 +150,8 @@ def _raised(scores: Tensor) -> Tensor:
 @case(
     "all-eight-experts", label="exploding-gradient", root="", steps=300, fixes=("softmax over the experts",),
     source="common mistake: gates raised and never divided by their sum",
-    why="The gates' exponentials are not divided by their sum: eight experts come in full, ten times over; gradients of 2e11, not 0.4.",
+    why="The gates' exponentials are not divided by their sum: eight experts come in full, ten times over; gradients "
+    "of 2e11, not 0.4.",
 )  # fmt: skip
 def experts(seed: int, share: Callable[[Tensor], Tensor] = _raised) -> Setup:
     model = nn.Sequential(*[ExpertLayer(share) for _ in range(10)], nn.Linear(64, 10))
@@ -186,7 +193,8 @@ class Operator(nn.Module):
 @case(
     "heat-by-fourier-layers", label="exploding-gradient", root="", steps=300, fixes=("the same norm both ways",),
     source="li2021, Fourier neural operator; discuss.pytorch.org on the norms of torch.fft",
-    why="The inverse transform is called with norm='forward' and divides by nothing: four layers multiply by 32 each; gradients of 4e9, not 0.03.",
+    why="The inverse transform is called with norm='forward' and divides by nothing: four layers multiply by 32 "
+    "each; gradients of 4e9, not 0.03.",
 )  # fmt: skip
 def heat(seed: int, norm: str = "forward") -> Setup:
     draw = samples.generator(21)
@@ -229,7 +237,8 @@ class Exits(nn.Module):
 @case(
     "eight-exits", label="exploding-gradient", root="", steps=200, fixes=("scale by one over what is left",),
     source="li2019, improved techniques for training adaptive deep networks, gradient equilibrium",
-    why="The gradient is multiplied, not divided, by the number of exits that are left: 8! on the way to the stem: 3e4, not 0.1.",
+    why="The gradient is multiplied, not divided, by the number of exits that are left: 8! on the way to the stem: "
+    "3e4, not 0.1.",
 )  # fmt: skip
 def exits(seed: int, *, balanced: bool = False) -> Setup:
     kept = [(x, y[:, None].expand(-1, 8).contiguous()) for x, y in samples.digits(seed)()]
@@ -258,9 +267,11 @@ def _real_or_not(output: Tensor, target: Tensor) -> Tensor:
 
 
 @case(
-    "critic-of-shuffled-digits", label="exploding-gradient", root="", steps=300, fixes=("divide by the singular value",),
+    "critic-of-shuffled-digits", label="exploding-gradient", root="", steps=300,
+    fixes=("divide by the singular value",),
     source="miyato2018, with the quotient typed as a product",
-    why="The critic's matrices are multiplied by their largest singular value, 2, not divided: gradients of 4e3, not 0.2.",
+    why="The critic's matrices are multiplied by their largest singular value, 2, not divided: gradients of 4e3, not "
+    "0.2.",
 )  # fmt: skip
 def critic(seed: int, power: float = 1.0) -> Setup:
     x, _ = samples.digit_table()
@@ -307,9 +318,10 @@ class Tones(nn.Module):
 
 
 @case(
-    "pitch-by-dilated-blocks", label="exploding-gradient", root="", steps=300, fixes=("add the skip once",),
+    "pitch-by-dilated-blocks", label="exploding-gradient", root="", steps=200, fixes=("add the skip once",),
     source="common mistake: the skip is added inside the block and again around it",
-    why="A block that has its own skip is added to its input once more: sixteen blocks double it; gradients of 2e4, not 1.",
+    why="A block that has its own skip is added to its input once more: sixteen blocks double it; gradients of 2e4, "
+    "not 1.",
 )  # fmt: skip
 def pitch(seed: int, *, again: bool = True) -> Setup:
     draw = samples.generator(31)
@@ -341,9 +353,11 @@ class PatchMixer(nn.Module):
 
 
 @case(
-    "patches-laid-back", label="exploding-gradient", root="", steps=200, fixes=("divide by how often a pixel is covered",),
+    "patches-laid-back", label="exploding-gradient", root="", steps=150,
+    fixes=("divide by how often a pixel is covered",),
     source="discuss.pytorch.org, on fold and unfold of overlapping patches; the documentation of torch.nn.Fold",
-    why="Fold adds up the nine patches that cover a pixel and nobody divides: eight layers multiply by 3 each; gradients of 1e3, not 0.7.",
+    why="Fold adds up the nine patches that cover a pixel and nobody divides: eight layers multiply by 3 each; "
+    "gradients of 1e3, not 0.7.",
 )  # fmt: skip
 def patches(seed: int, *, counted: bool = False) -> Setup:
     body = [PatchMixer(4, counted=counted) for _ in range(8)]
