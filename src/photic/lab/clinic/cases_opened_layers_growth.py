@@ -214,7 +214,7 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
 
 
 class Exits(nn.Module):
-    """Eight blocks with a classifier behind each; gradients of later exits are meant to be balanced on their way back."""
+    """Eight blocks with a classifier behind each; gradients of later exits are to be balanced going back."""
 
     def __init__(self, *, balanced: bool) -> None:
         super().__init__()
@@ -362,7 +362,8 @@ class PatchMixer(nn.Module):
 def patches(seed: int, *, counted: bool = False) -> Setup:
     body = [PatchMixer(4, counted=counted) for _ in range(8)]
     model = nn.Sequential(nn.Conv2d(1, 4, 1), *body, nn.Flatten(), nn.Linear(256, 10))
-    return sgd(model, samples.digit_images(seed), rate=0.02)
+    kept = [(x[:24], y[:24]) for x, y in samples.digit_images(seed)()]
+    return sgd(model, lambda: iter(kept), rate=0.02)
 
 
 cured("patches-laid-back", why="Divided by the count.")(partial(patches, counted=True))

@@ -310,7 +310,7 @@ class Loop(nn.Module):
 
 
 @case(
-    "a-loop-over-time", label="idle-layer", root="w_state", steps=300, fixes=("make the state before the loop",),
+    "a-loop-over-time", label="idle-layer", root="", steps=300, fixes=("make the state before the loop",),
     source="Stack Overflow and discuss.pytorch.org: hidden state initialised inside the loop",
     why="The state is made 0 inside the loop: the recurrent matrix multiplies zeros, its gradient is 0; accuracy "
     "0.05, not 1.0.",
