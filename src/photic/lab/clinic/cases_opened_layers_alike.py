@@ -45,7 +45,7 @@ class Diffusion(nn.Module):
 
 @case(
     "heat-on-a-mesh", label="rank-collapse", root="", steps=200, fixes=("start the times at the size of an edge",),
-    source="sharp2022, DiffusionNet; its issues on the units of the learned times",
+    source="sharp2022, DiffusionNet, on learned times; common mistake: a mesh in other units",
     why="Times start at 1e4, for a mesh in millimetres, where an edge is 1 long: vertices differ by 4e-7 of what "
     "they are, not by 0.4.",
 )  # fmt: skip
@@ -133,7 +133,7 @@ class EdgeMax(nn.Module):
 
 @case(
     "points-and-their-neighbours", label="rank-collapse", root="", steps=200, fixes=("the point itself in each edge",),
-    source="wang2019, DGCNN, table of edge functions; its issues on get_graph_feature",
+    source="wang2019, DGCNN, on the choice of edge functions",
     why="Edges show the neighbour alone, not the point: after five maxima over 12 of 24 points differ by 0.04, not "
     "0.14.",
 )  # fmt: skip
@@ -211,7 +211,7 @@ def _randn(before: int, after: int) -> Tensor:
 @case(
     "matrices-drawn-by-hand", label="rank-collapse", root="", steps=300,
     fixes=("torch.randn, or a start of torch.nn.init",),
-    source="Stack Overflow and discuss.pytorch.org: torch.rand where torch.randn was meant",
+    source="common mistake: torch.rand where torch.randn was meant",
     why="torch.rand draws no negative weight: each of eight layers is the mean of the one before in 64 copies, "
     "stable rank 1.000001.",
 )  # fmt: skip

@@ -46,7 +46,7 @@ def _as_the_paper_does(layer: nn.Linear, first: bool) -> None:
 @case(
     "picture-of-coordinates", label="exploding-gradient", root="", steps=300,
     fixes=("the start of SIREN", "lower omega"),
-    source="sitzmann2020, section 3.2; vsitzmann/siren, issues on the initialisation",
+    source="sitzmann2020, section 3.2",
     why="Sine layers with a factor of 30 keep nn.Linear's own start: the first layer's gradient is 3e4, not 1.6, the "
     "head's 0.8.",
 )  # fmt: skip
@@ -192,7 +192,7 @@ class Operator(nn.Module):
 
 @case(
     "heat-by-fourier-layers", label="exploding-gradient", root="", steps=300, fixes=("the same norm both ways",),
-    source="li2021, Fourier neural operator; discuss.pytorch.org on the norms of torch.fft",
+    source="li2021, Fourier neural operator; common mistake: norms of torch.fft that do not match",
     why="The inverse transform is called with norm='forward' and divides by nothing: four layers multiply by 32 "
     "each; gradients of 4e9, not 0.03.",
 )  # fmt: skip
@@ -355,9 +355,9 @@ class PatchMixer(nn.Module):
 @case(
     "patches-laid-back", label="exploding-gradient", root="", steps=150,
     fixes=("divide by how often a pixel is covered",),
-    source="discuss.pytorch.org, on fold and unfold of overlapping patches; the documentation of torch.nn.Fold",
+    source="the documentation of torch.nn.Fold, on overlapping blocks and their divisor",
     why="Fold adds up the nine patches that cover a pixel and nobody divides: eight layers multiply by 3 each; "
-    "gradients of 1e3, not 0.7.",
+    "gradients of 1e3, not 0.5.",
 )  # fmt: skip
 def patches(seed: int, *, counted: bool = False) -> Setup:
     body = [PatchMixer(4, counted=counted) for _ in range(8)]

@@ -185,7 +185,7 @@ class Pooled(nn.Module):
 
 @case(
     "the-step-that-counts", label="idle-layer", root="score", steps=300, fixes=("softmax over the steps",),
-    source="discuss.pytorch.org: attention weights are all 1, softmax(dim=-1) of [batch, time, 1]",
+    source="common mistake: attention weights are all 1, softmax(dim=-1) of [batch, time, 1]",
     why="The softmax runs over an axis of one number: each step weighs 1, the scores' gradient is exactly 0; r2 0.1, "
     "not 1.0.",
 )  # fmt: skip
@@ -311,7 +311,7 @@ class Loop(nn.Module):
 
 @case(
     "a-loop-over-time", label="idle-layer", root="", steps=300, fixes=("make the state before the loop",),
-    source="Stack Overflow and discuss.pytorch.org: hidden state initialised inside the loop",
+    source="common mistake: hidden state initialised inside the loop",
     why="The state is made 0 inside the loop: the recurrent matrix multiplies zeros, its gradient is 0; accuracy "
     "0.05, not 1.0.",
 )  # fmt: skip
