@@ -39,7 +39,7 @@ def _mirrored(seed: int, x: Tensor) -> Batches:
 
 @case(
     "symbols-for-digits", label="non-finite", root="", steps=300, fixes=("clamp the noise", "draw it in float32"),
-    source="jang2017; pytorch/pytorch#22442 (gumbel_softmax gives nan)",
+    source="jang2017; pytorch/pytorch#34372 and #22442 (gumbel_softmax gives nan)",
     why="1 - rand in float16 is exactly 1 in one draw of 2,048: log(1) = 0, and the noise is infinite: nan at step 0 or 1.",
 )  # fmt: skip
 def symbols(seed: int, low: float = 0.0) -> Setup:
@@ -168,7 +168,7 @@ class CodingRate(nn.Module):
 
 @case(
     "features-by-coding-rate", label="non-finite", root="", steps=200, fixes=("add the identity",),
-    source="yu2020, equation 2, with the identity left out",
+    source="yu2020 (maximal coding rate reduction), with the identity left out",
     why="Six images a class in 16 dimensions have a singular matrix, whose logdet is -inf or nan, at step 0.",
 )  # fmt: skip
 def coding(seed: int, identity: float = 0.0) -> Setup:
@@ -208,7 +208,7 @@ class Denoiser(nn.Module):
 
 @case(
     "denoiser-to-the-last-step", label="non-finite", root="", steps=300, fixes=("predict the velocity",),
-    source="lin2024 (common diffusion noise schedules are flawed), section 3.2",
+    source="lin2024 (common diffusion noise schedules are flawed)",
     why="The schedule ends at a signal of exactly 0, by which the guessed image is divided: inf at step 0.",
 )  # fmt: skip
 def denoiser(seed: int, *, velocity: bool = False) -> Setup:
@@ -311,7 +311,7 @@ class Curves(nn.Module):
 
 @case(
     "brightness-curves", label="non-finite", root="", steps=300, fixes=("a floor under the logarithm",),
-    source="common mistake; lostanlen2019 on trainable PCEN",
+    source="common mistake; wang2017 on trainable PCEN, which adds an epsilon",
     why="48 % of the pixels are 0: exp(-inf) is a proper 0, but gamma's gradient is 0 times -inf, nan at step 0.",
 )  # fmt: skip
 def curves(seed: int, floor: float = 0.0) -> Setup:
