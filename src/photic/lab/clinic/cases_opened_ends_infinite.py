@@ -40,7 +40,7 @@ def _mirrored(seed: int, x: Tensor) -> Batches:
 @case(
     "symbols-for-digits", label="non-finite", root="", steps=300, fixes=("clamp the noise", "draw it in float32"),
     source="jang2017; pytorch/pytorch#34372 and #22442 (gumbel_softmax gives nan)",
-    why="1 - rand in float16 is exactly 1 in one draw of 2,048: log(1) = 0, and the noise is infinite: nan at step 0 or 1.",
+    why="1 - rand in float16 is exactly 1 in one draw of 2,048: log(1) = 0, infinite noise, nan at step 0 or 1.",
 )  # fmt: skip
 def symbols(seed: int, low: float = 0.0) -> Setup:
     return adam(GumbelCodes(low), _mirrored(seed, samples.digit_table()[0]), F.mse_loss, rate=3e-3)
@@ -65,7 +65,7 @@ class Focal(nn.Module):
 @case(
     "images-by-focal-loss", label="non-finite", root="", steps=300, fixes=("clamp below 1", "a gamma of 1 or more"),
     source="common mistake; lin2017 with gamma 0.5, threads on focal loss and nan",
-    why="With a gamma of 0.5 the weight has an infinite slope at p = 1: the first sure image makes all weights nan, at step 156 to 188.",
+    why="With a gamma of 0.5 the slope is infinite at p = 1: the first sure image, at step 156 to 188, gives nan.",
 )  # fmt: skip
 def focal(seed: int, top: float = 1.0) -> Setup:
     layers = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten()]
@@ -138,7 +138,7 @@ class Disc(nn.Module):
 @case(
     "drum-in-polar-coordinates", label="non-finite", root="", steps=300, fixes=("no point at the centre",),
     source="raissi2019, as first written by many: the singular point of polar coordinates",
-    why="One of 256 collocation points is the centre, where u' / r is 0 / 0: nan at the first batch that holds it, of four.",
+    why="One of 256 collocation points is the centre, where u' / r is 0 / 0: nan at its first batch, of four.",
 )  # fmt: skip
 def drum(seed: int, start: float = 0.0) -> Setup:
     r = torch.linspace(0.0, 1.0, 257)[:-1, None] + start / 256.0
@@ -353,7 +353,7 @@ def _sets(seed: int) -> Batches:
 @case(
     "sets-moved-onto-sets", label="non-finite", root="", steps=300, fixes=("a wider blur", "logarithms"),
     source="cuturi2013; peyre2019, section 4.4 on the log domain",
-    why="At a blur of 0.05 and costs of 23 six points in ten have exp(-460) = 0 to all others: 1 / 0, inf times 0, nan at step 0.",
+    why="At a blur of 0.05 and costs of 23 six points in ten have exp(-460) = 0 to all: 1 / 0, nan at step 0.",
 )  # fmt: skip
 def moved(seed: int, blur: float = 0.05) -> Setup:
     loss: Callable[[Tensor, Tensor], Tensor] = partial(_transport, blur=blur)
