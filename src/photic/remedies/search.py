@@ -13,18 +13,19 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
+from photic.remedies.steadiness import UNSTEADY, falters, wild
 from photic.remedies.trials import (
     CLEARLY,
-    UNSTEADY,
+    MUCH,
     Pair,
     ahead,
     bottomless,
+    deep,
     descends,
     ignorant,
     judge,
     shown,
     trains,
-    wild,
 )
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
@@ -172,7 +173,7 @@ class Search:
             waiting = self._halved(waiting)
         before = len(self.cured)
         for candidate in waiting:
-            if len(self.cured) > before and not self.thorough:
+            if len(self.cured) > before and not self.thorough and not self._goes_deeper(candidate):
                 self._close(candidate, f"{self.cured[-1].remedy.name} cured and came before it")
             elif self.crew.over():
                 self._close(candidate, "the time was over")
@@ -182,6 +183,11 @@ class Search:
                     seen.append(calmer)
                     self._prove(calmer)
         return seen
+
+    def _goes_deeper(self, candidate: Candidate) -> bool:
+        """Whether most of the loss is left by what cured, and little by a candidate already that is not trained to the end yet."""
+        control, course = self.controls[self.seeds[0]].seen, candidate.arm.course
+        return course is not None and deep(control, course) and not any(deep(control, c.arm.seen) for c in self.cured)
 
     def _calmer(self, candidate: Candidate) -> Candidate | None:
         """Return the candidate at a tenth of a learning rate that was found and did not keep the training steady to the end."""
@@ -249,7 +255,11 @@ class Search:
         return kept + left
 
     def _ranked(self, candidates: list[Candidate], steps: int) -> list[Candidate]:
-        """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good."""
+        """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good.
+
+        At the end what leaves more than `MUCH` of the loss is not as good as what leaves less.
+        """
+        ended = steps == self.rungs[-1]
         losses = {id(c): m if math.isfinite(m := c.arm.seen.mean(steps)) else math.inf for c in candidates}
         best = min(losses.values(), default=math.inf)
         other = self._worst(candidates, steps)
@@ -258,7 +268,8 @@ class Search:
         def key(candidate: Candidate) -> tuple[bool, float, int]:
             loss = losses[id(candidate)]
             share = OF_THE_CAUSE if candidate.remedy.rank <= 1 else AS_GOOD
-            return (False, 0.0, candidate.order) if loss <= best + share * room else (True, loss, candidate.order)
+            as_good = loss <= best + share * room and not (ended and 0.0 <= best <= MUCH * other < loss)
+            return (False, 0.0, candidate.order) if as_good else (True, loss, candidate.order)
 
         return sorted(candidates, key=key)
 
@@ -280,6 +291,11 @@ class Search:
             )
             pairs += [pair for members in others if (pair := self._repeated(*members, sure=sure)) is not None]
             trial = self._judged(candidate, pairs)
+            if trial.outcome == "accepted" and (falters(course.losses) or not deep(control, course)):
+                # What is learned slowly, or lost again on the way, may not be learned at all with another seed.
+                self.crew.work(*(Order(arm, self.rungs[-1], judged=True) for _, arm in others))
+                pairs[1:] = [(c, arm.seen, n) for (c, _, n), (_, arm) in zip(pairs[1:], others, strict=False)]
+                trial = self._judged(candidate, pairs)
         if len(pairs) < 1 + len(others) and trial.outcome == "accepted":
             trial = replace(trial, outcome="refused", reason=f"not repeated with every seed; {trial.reason}")
         if trial.outcome == "accepted" and (broken := self._broken(candidate)):

@@ -24,8 +24,8 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy, remedies, remedies_for
 from photic.remedies.search import Search, closed, rungs_of
 from photic.remedies.shelf import Shelf
+from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.treated import treated_setup
-from photic.remedies.trials import UNSTEADY, wild
 
 Progress = Callable[[str, float], None]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from photic.records.treatments import Outcome, Trial
 from photic.remedies.course import Course, alarms
 from photic.remedies.registry import Remedy
+from photic.remedies.steadiness import falls_back, wild
 
 CLEARLY = 0.05  # the treated loss on held-back batches lies at least this share below the control's
 SURELY = 3.0  # and at least this many standard errors of the paired differences
@@ -19,8 +20,6 @@ FAR = 2.0  # and where nothing was found it cures where the loss falls so many t
 MUCH = 0.25  # or only this share of the control's is left; and by at least this share of the untrained loss
 SOME = 0.1  # or by this one, where the control does not train at all
 BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
-WILD = 10.0  # in the second half of the steps no loss lies so many times above the largest of the untrained ones
-UNSTEADY = "unsteady"
 ASKED_BY_CHECK = {"mixed-examples"}  # what an audit of a trial does not see: only what treats it takes it away
 BELOW = 0.98  # of the loss of chance: what lies above it is not below it, as for the rules (`learning.learns`)
 FATAL = {"non-finite", "diverging"}
@@ -104,8 +103,9 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     size += f" against {control.mean(steps):.3g} untreated" if beside else ""
     if steps < len(control.losses):
         size += f" (after {steps} of {len(control.losses)} steps)"
-    if steps == len(arm.losses) and (climbs := wild(arm.losses, arm.mean(0))):
-        return "refused", f"{climbs}; {sign} {size}"
+    for whole in (a for _, a, n in pairs if len(a.losses) >= max(n, len(arm.losses))):
+        if unsteady := wild(whole.losses, whole.mean(0)) or falls_back(whole.losses):
+            return "refused", f"{unsteady}; {sign} {size}"
     if remaining:
         reach = arm.start.profile.reach if arm.start.profile is not None else "the network"
         return "refused", f"{', '.join(remaining)} remains: {reach}; {sign} {size}"
@@ -113,8 +113,8 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
         return "refused", f"it brought {', '.join(brought)}; {sign} {size}"
     if bottomless(control.mean(0), min(loss for loss in (*control.losses, math.inf) if not math.isnan(loss))):
         return _without_bound(arm, steps, f"{sign} {size}")
-    for _, a, n in pairs:
-        if not trains(a, n):
+    for a, n in ((treated, count) for _, treated, first in pairs for count in (first, len(treated.losses))):
+        if a.held_back_at(n) and not trains(a, n):
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
     if not beside:
         return "accepted", f"the untreated training broke off; {sign} {size}"
@@ -138,15 +138,6 @@ def _flat(pairs: Sequence[Pair]) -> bool:
     return all(a.other_loss and c.held_back_at(n) == c.held_back_at(0) for c, a, n in pairs)
 
 
-def wild(losses: Sequence[float], untrained: float) -> str:
-    """Say so where the largest loss of the second half lies far above all of the first steps, however the training ends; else ''."""
-    part = max(1, len(losses) // 20)
-    peak, first = max(losses[len(losses) // 2 :], default=0.0), max(map(abs, losses[:part]), default=0.0)
-    if peak <= WILD * max(first, abs(untrained)):
-        return ""
-    return f"{UNSTEADY}: the training loss climbs to {peak:.3g} in the second half of the steps"
-
-
 def _relief(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[str]) -> tuple[Outcome, str]:
     outcome, reason = _verdict(pairs, (), ())
     if outcome != "accepted" or not FATAL.isdisjoint((*remaining, *brought)) or not _far(pairs[0], FURTHER):
@@ -160,9 +151,7 @@ def _far(pair: Pair, times: float) -> bool:
     `SOME` of it is enough where the control does not train. A loss that begins above chance, or above that of the remedy, counts from there.
     """
     control, arm, steps = pair
-    after, other = arm.mean(steps), control.mean(steps)
-    begin = [control.mean(0), arm.mean(0), math.inf if control.chance is None else control.chance]
-    first = min((loss for loss in begin if math.isfinite(loss)), default=math.nan)
+    after, other, first = arm.mean(steps), control.mean(steps), _beginning(control, arm)
     if not math.isfinite(first) or bottomless(first, after):
         return False
     bounded = control.whole and math.isfinite(other) and not bottomless(first, other)
@@ -170,6 +159,17 @@ def _far(pair: Pair, times: float) -> bool:
     further = first - after >= times * untreated or 0.0 <= after <= MUCH * other
     learns = bounded and untreated >= CLEARLY * abs(first)
     return further and first - after >= (MUCH if learns else SOME) * abs(first)
+
+
+def deep(control: Course, arm: Course) -> bool:
+    """Whether only `MUCH` is left of the loss at the beginning: how far that network trains is no luck of a seed."""
+    return 0.0 <= arm.mean() <= MUCH * _beginning(control, arm)
+
+
+def _beginning(control: Course, arm: Course) -> float:
+    """Return the loss of the untrained weights, untreated or treated, or of chance, whichever is lowest; nan where none is finite."""
+    begin = [control.mean(0), arm.mean(0), math.inf if control.chance is None else control.chance]
+    return min((loss for loss in begin if math.isfinite(loss)), default=math.nan)
 
 
 def _without_bound(arm: Course, steps: int, size: str) -> tuple[Outcome, str]:

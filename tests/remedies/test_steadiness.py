@@ -1,0 +1,68 @@
+"""What is learned stays learned: trainings that climb, fall back, or falter."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from photic.records.findings import Diagnosis
+from photic.remedies.course import Course, HeldBack
+from photic.remedies.steadiness import falls_back, falters, wild
+from photic.remedies.trials import deep, judge
+from tests.remedies.test_catalogue import CATALOGUE
+
+
+def noisy(levels: list[float], each: int = 20, noise: float = 0.05) -> list[float]:
+    """Ten levels of loss of so many steps, with a noise of that size."""
+    draw = torch.Generator().manual_seed(1)
+    return [level + noise * float(torch.randn((), generator=draw)) for level in levels for _ in range(each)]
+
+
+LEARNS = [2.3, 1.8, 1.4, 1.1, 0.9, 0.7, 0.6, 0.5, 0.45, 0.4]
+FALLS_BACK = [2.3, 1.5, 1.1, 1.0, 0.9, 1.0, 1.4, 1.9, 2.1, 2.2]
+FALTERS = [2.3, 1.5, 1.1, 1.0, 0.9, 1.6, 1.4, 1.0, 0.8, 0.7]
+
+
+def test_what_falls_back_to_where_it_began_is_no_cure() -> None:
+    assert falls_back(noisy(FALLS_BACK)).startswith("unsteady: the training loss comes down to 0.9 and ends at 2.2") and falters(
+        noisy(FALLS_BACK)
+    )
+    assert falls_back(noisy(FALTERS)) == "" and falters(noisy(FALTERS))
+    assert falls_back(noisy(LEARNS)) == "" and not falters(noisy(LEARNS))
+
+
+def test_noise_alone_is_no_relapse() -> None:
+    assert not falters(noisy([1.0] * 10, noise=0.5)) and falls_back(noisy([1.0] * 10, noise=0.5)) == ""
+    assert falls_back([1.0, 0.5]) == "" and not falters([1.0, math.nan] * 20)
+
+
+@given(st.lists(st.floats(0.0, 1e6), min_size=0, max_size=120))
+def test_a_loss_that_never_rises_is_steady(losses: list[float]) -> None:
+    down = sorted(losses, reverse=True)
+    assert not falters(down) and falls_back(down) == "" and wild(down, down[0] if down else 1.0) == ""
+
+
+def course(losses: list[float], held_back: float, chance: float | None = None) -> Course:
+    start = Diagnosis(findings=())
+    kept = (HeldBack(0, (2.3,) * 4), HeldBack(len(losses), (held_back,) * 4))
+    return Course(tuple(losses), kept, start, 1, 1.0, 1.0, end=start, chance=chance)
+
+
+@pytest.mark.parametrize(("second", "outcome"), [(LEARNS, "accepted"), (FALLS_BACK, "refused")])
+def test_every_seed_has_to_keep_what_it_learned(second: list[float], outcome: str) -> None:
+    flat = course(noisy([2.3] * 10), 2.3)
+    pairs = [(flat, course(noisy(LEARNS), 0.4), 200), (flat, course(noisy(second), 0.4), 200)]
+    assert judge(CATALOGUE["he"], {"dead-units"}, pairs).outcome == outcome
+
+
+def test_a_loss_is_deep_where_a_quarter_of_the_beginning_is_left() -> None:
+    flat = course(noisy([2.3] * 10), 2.3)
+    assert deep(flat, course(noisy(LEARNS), 0.4)) and not deep(flat, course(noisy(LEARNS), 0.9))
+    assert not deep(flat, course(noisy(LEARNS), 0.4, chance=0.69)) or deep(
+        flat, course(noisy(LEARNS), 0.1, chance=0.69)
+    )
+    assert not deep(flat, course(noisy(LEARNS), math.nan))
