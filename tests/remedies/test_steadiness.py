@@ -28,22 +28,29 @@ FALTERS = [2.3, 1.5, 1.1, 1.0, 0.9, 1.6, 1.4, 1.0, 0.8, 0.7]
 
 
 def test_what_falls_back_to_where_it_began_is_no_cure() -> None:
-    assert falls_back(noisy(FALLS_BACK)).startswith("unsteady: the training loss comes down to 0.9 and ends at 2.2") and falters(
-        noisy(FALLS_BACK)
-    )
-    assert falls_back(noisy(FALTERS)) == "" and falters(noisy(FALTERS))
-    assert falls_back(noisy(LEARNS)) == "" and not falters(noisy(LEARNS))
+    assert falls_back(noisy(FALLS_BACK)).startswith("unsteady: the training loss comes down to 0.9 and ends at 2.2")
+    assert falls_back(noisy(FALTERS)) == "" and falls_back(noisy(LEARNS)) == ""
+    assert falls_back(noisy([1.0] * 10, noise=0.1)) == ""  # nothing gained, nothing lost
 
 
-def test_noise_alone_is_no_relapse() -> None:
-    assert not falters(noisy([1.0] * 10, noise=0.5)) and falls_back(noisy([1.0] * 10, noise=0.5)) == ""
-    assert falls_back([1.0, 0.5]) == "" and not falters([1.0, math.nan] * 20)
+@pytest.mark.parametrize(
+    ("deep", "share", "sick"), [(True, 0.3, True), (True, 0.1, False), (False, 0.1, True), (False, 0.01, False)]
+)
+def test_a_relapse_counts_sooner_where_much_of_the_loss_is_left(deep: bool, share: float, sick: bool) -> None:
+    levels = [2.3, 1.5, 1.0, 1.0 + 1.3 * share, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    assert falters(noisy(levels, noise=0.001), deep=deep) == sick
+    assert not falters(noisy(LEARNS), deep=deep) and falters(noisy(FALTERS), deep=deep)
+
+
+def test_a_course_too_short_or_not_finite_says_nothing() -> None:
+    assert falls_back([1.0, 0.5]) == "" and not falters([1.0, 0.5], deep=False)
+    assert not falters([1.0, math.nan] * 20, deep=False) and falls_back([1.0, math.nan] * 20) == ""
 
 
 @given(st.lists(st.floats(0.0, 1e6), min_size=0, max_size=120))
 def test_a_loss_that_never_rises_is_steady(losses: list[float]) -> None:
     down = sorted(losses, reverse=True)
-    assert not falters(down) and falls_back(down) == "" and wild(down, down[0] if down else 1.0) == ""
+    assert not falters(down, deep=False) and falls_back(down) == "" and wild(down, down[0] if down else 1.0) == ""
 
 
 def course(losses: list[float], held_back: float, chance: float | None = None) -> Course:

@@ -245,6 +245,8 @@ class Search:
         if len(waiting) < 2 or len(self.rungs) < 2:
             return waiting
         ranked = self._ranked(waiting, self.rungs[0])
+        if ranked[0].remedy.rank <= 1 and deep(self.controls[self.seeds[0]].seen, ranked[0].arm.seen):
+            return ranked  # it takes the cause away, and leaves so little so soon
         # The best of each kind of change comes first: what changes less may only be slower at the start.
         kinds = {c.remedy.changes: c for c in reversed(ranked)}.values()
         kept = sorted(ranked, key=lambda c: c not in kinds)[:LEFT]
@@ -291,8 +293,7 @@ class Search:
             )
             pairs += [pair for members in others if (pair := self._repeated(*members, sure=sure)) is not None]
             trial = self._judged(candidate, pairs)
-            if trial.outcome == "accepted" and (falters(course.losses) or not deep(control, course)):
-                # What is learned slowly, or lost again on the way, may not be learned at all with another seed.
+            if trial.outcome == "accepted" and falters(course.losses, deep=deep(control, course)):
                 self.crew.work(*(Order(arm, self.rungs[-1], judged=True) for _, arm in others))
                 pairs[1:] = [(c, arm.seen, n) for (c, _, n), (_, arm) in zip(pairs[1:], others, strict=False)]
                 trial = self._judged(candidate, pairs)

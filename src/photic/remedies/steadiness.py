@@ -10,8 +10,9 @@ UNSTEADY = "unsteady"
 WILD = 10.0  # in the second half of the steps no loss lies so many times above the largest of the untrained ones
 BLOCKS = 10  # the losses are compared in so many blocks of steps
 LOST = 0.75  # a training that has lost more than this share of what it had gained at the end is no cure
+NOISE = 0.05  # of the loss: what gains no more has nothing to lose
 FALTERS = 0.25  # one that lost this share on its way is repeated to the end with the other seeds
-SURELY = 3.0  # standard errors of the difference between two blocks
+SLIGHTLY = 0.05  # and one that does not end deep where it lost this one
 
 
 def wild(losses: Sequence[float], untrained: float) -> str:
@@ -26,30 +27,28 @@ def wild(losses: Sequence[float], untrained: float) -> str:
 def falls_back(losses: Sequence[float]) -> str:
     """Say so where the last tenth of the steps has lost most of what an earlier tenth had gained; else ''."""
     blocks = _blocks(losses)
-    if len(blocks) < BLOCKS or _lost(blocks, len(blocks) - 1) <= LOST:
+    if not blocks or blocks[0] - min(blocks) <= NOISE * abs(blocks[0]) or _lost(blocks, len(blocks) - 1) <= LOST:
         return ""
-    lowest = min(statistics.fmean(block) for block in blocks)
-    return f"{UNSTEADY}: the training loss comes down to {lowest:.3g} and ends at {statistics.fmean(blocks[-1]):.3g}"
+    return f"{UNSTEADY}: the training loss comes down to {min(blocks):.3g} and ends at {blocks[-1]:.3g}"
 
 
-def falters(losses: Sequence[float]) -> bool:
-    """Whether in the second half of the steps a tenth of them lost a good part of what had been gained before it."""
+def falters(losses: Sequence[float], *, deep: bool) -> bool:
+    """Whether a tenth of the steps lost again a share of what had been gained before it: a small one where the loss ends deep.
+
+    What ends deep may have jumped on its way. What has come half way, and stood or rose at times, may not get there with another seed.
+    """
     blocks = _blocks(losses)
-    return any(_lost(blocks, place) > FALTERS for place in range(len(blocks) // 2, len(blocks)))
+    return any(_lost(blocks, place) > (FALTERS if deep else SLIGHTLY) for place in range(1, len(blocks)))
 
 
-def _blocks(losses: Sequence[float]) -> list[Sequence[float]]:
+def _blocks(losses: Sequence[float]) -> list[float]:
     size = len(losses) // BLOCKS
     start = len(losses) - size * BLOCKS
-    return [losses[start + size * k : start + size * (k + 1)] for k in range(BLOCKS)] if size > 1 else []
+    return [statistics.fmean(losses[start + size * k : start + size * (k + 1)]) for k in range(BLOCKS)] if size else []
 
 
-def _lost(blocks: Sequence[Sequence[float]], place: int) -> float:
-    """Return the share of the gain, from the first block to the lowest before `place`, that is lost again there; 0 where that is not sure."""
-    means = [statistics.fmean(block) for block in blocks]
-    if not all(map(math.isfinite, means)) or place == 0:
-        return 0.0
-    lowest = min(range(place), key=means.__getitem__)
-    gained, back = means[0] - means[lowest], means[place] - means[lowest]
-    error = math.hypot(*(statistics.stdev(blocks[k]) / math.sqrt(len(blocks[k])) for k in (lowest, place)))
-    return back / gained if gained > 0.0 and back > SURELY * error else 0.0
+def _lost(means: Sequence[float], place: int) -> float:
+    """Return the share of the gain, from the first block to the lowest before `place`, that is lost again there."""
+    lowest = min(means[:place])
+    gained = means[0] - lowest
+    return (means[place] - lowest) / gained if gained > 0.0 and all(map(math.isfinite, means)) else 0.0

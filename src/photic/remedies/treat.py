@@ -128,7 +128,7 @@ def treat(
 
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
     trained for an eighth of the steps, the best three for a third, the best to the end; what seems to cure there is
-    repeated with every seed before it is accepted (to the end where it leaves much of the loss), and begun with three more
+    repeated with every seed before it is accepted (to the end where it lost on its way what it had gained), and begun with three more
     where the untreated training breaks off.
     Where nothing cures by itself, what helped is tried in pairs, and at last what treats other problems: the cause may be
     another. That is done too where no rule says why the loss does not fall, in the first steps or, with 100 or more, in
