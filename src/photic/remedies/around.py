@@ -72,6 +72,16 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"# {name}: with `below` what is divided by",
             f"below = torch.where(below.abs() < {least:g}, torch.where(below < 0, -{least:g}, {least:g}), below)",
         ]
+    for name, share in p.quotients.items():
+        lines += [
+            f"# {name}: with `below` what is divided by",
+            f"least = {share:g} * below.detach().square().mean().sqrt()",
+            "below = torch.where(below.abs() < least, torch.where(below < 0, -least, least), below)",
+        ]
+    lines += [
+        f"# {name}: call it on matrix + {share:g} * torch.eye(len(matrix)), times the mean of its diagonal where that is above 1"
+        for name, share in p.ridges.items()
+    ]
     for name in p.finite:
         lines += [
             f"# {name}: with `x` what enters and `value` what it gives",

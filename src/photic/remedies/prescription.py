@@ -61,6 +61,8 @@ class Prescription:
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         mapped: site whose first argument is mapped into its domain: `positive` by a softplus, `unit` by a tanh.
         denominators: division site to the least distance from 0 of what is divided by.
+        quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
+        ridges: site that takes a square matrix to what is added to its diagonal, beside a mean diagonal of 1.
         finite: sites whose results and slopes count 0 where they are not finite.
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
             its gradient is handed over. A second one of the loss has it handed over at its result.
@@ -143,6 +145,8 @@ class Prescription:
     )
     mapped: dict[str, Literal["positive", "unit"]] = field(default_factory=dict[str, 'Literal["positive", "unit"]'])
     denominators: dict[str, float] = field(default_factory=dict[str, float])
+    quotients: dict[str, float] = field(default_factory=dict[str, float])
+    ridges: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
     handed: tuple[tuple[str, str], ...] = ()

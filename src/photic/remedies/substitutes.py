@@ -16,7 +16,7 @@ from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
 from photic.remedies.entries import next_entry
-from photic.remedies.finite import Denominator, Guard, Mapped, finite, unaligned
+from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
 from photic.remedies.masks import turned
@@ -89,6 +89,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = unaligned
     for name, least in prescription.denominators.items():
         found[name] = Denominator(least)
+    for name, share in prescription.quotients.items():
+        found[name] = Denominator(share, relative=True)
+    for name, share in prescription.ridges.items():
+        found[name] = Ridge(share)
     for name in prescription.finite:
         found[name] = finite
     for leaves, returns in prescription.bridged:
