@@ -82,6 +82,12 @@ def setup_lines(prescription: Prescription) -> list[str]:
         f"# {name}: call it on matrix + {share:g} * torch.eye(len(matrix)), times the mean of its diagonal where that is above 1"
         for name, share in p.ridges.items()
     ]
+    lines += [f"# {name}: go on with the signal itself, without the factor on it" for name in p.unscaled]
+    for name, limit in p.limited.items():
+        lines += [
+            f"# {name}: with `value` what it gives, where that has a gradient",
+            f"value.register_hook(lambda g: g * ({limit:.3g} / g.norm().clamp_min(1e-30)).clamp(max=1.0))",
+        ]
     for name in p.finite:
         lines += [
             f"# {name}: with `x` what enters and `value` what it gives",

@@ -100,6 +100,8 @@ class Prescription:
             that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
+        unscaled: products, of which the signal is handed through in place of it.
+        limited: site to the largest norm of the gradient that comes back to what it makes.
         continued: ((site, site), ...) and sites: what a stretch from the first site to the second of each pair makes of a value is given
             in its place to the stretches that follow, and to the sites.
         unshared: modules that stand under several names: each name gets one of its own, drawn anew.
@@ -181,6 +183,8 @@ class Prescription:
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
+    unscaled: tuple[str, ...] = ()
+    limited: dict[str, float] = field(default_factory=dict[str, float])
     continued: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = ()
     unshared: tuple[str, ...] = ()
     widened: int = 0

@@ -16,9 +16,11 @@ from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
 from photic.remedies.entries import next_entry
+from photic.remedies.factors import unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
+from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
@@ -93,6 +95,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = Denominator(share, relative=True)
     for name, share in prescription.ridges.items():
         found[name] = Ridge(share)
+    for name in prescription.unscaled:
+        found[name] = unscaled
+    for name, limit in prescription.limited.items():
+        found[name] = LimitedGradient(limit)
     for name in prescription.finite:
         found[name] = finite
     for leaves, returns in prescription.bridged:

@@ -29,5 +29,5 @@ def bounded_quotient(graph: Graph) -> Prescription | str:
     same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
     return Prescription(
         quotients=dict.fromkeys(same, SHARE),
-        why=f"what is divided by is 0 at places: let none be smaller than the typical one",
+        why="what is divided by is 0 at places: let none be smaller than the typical one",
     )
