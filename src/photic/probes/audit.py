@@ -16,6 +16,7 @@ from photic.kernels.moments import moments
 from photic.probes import batches
 from photic.probes.calls import watching
 from photic.probes.class_weights import pull_along_counts, uneven
+from photic.probes.divided import told
 from photic.probes.recorder import Recorder
 from photic.probes.shards import freed
 from photic.probes.untouched import untouched
@@ -115,6 +116,8 @@ def _audit(
             stopped = _stopped(recorder, error) + batches.called(model, inputs, output, targets, error)
         if value is not None and loss is not None and isinstance(output, Tensor):
             neutral, pull = _neutral(output, targets, loss)
+        for forward in recorder.forwards:
+            forward.asked = None if forward.divided is None else told(forward.divided, targets)
         if value is not None and value.requires_grad:
             try:
                 gradients = _backward(model, recorder, value)

@@ -15,6 +15,7 @@ from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
 from photic.probes.class_weights import weights_along_counts
 from photic.probes.custom import inside_custom_function, inside_sample
+from photic.probes.divided import divisor
 from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
@@ -29,11 +30,7 @@ from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
 from photic.probes.written import Written
 from photic.records.moments import Moments, combined
-from photic.records.runs import (
-    ColumnFacts,
-    EdgeReading,
-    SiteReading,
-)
+from photic.records.runs import ColumnFacts, EdgeReading, SiteReading
 from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
@@ -241,6 +238,7 @@ class Recorder:
                 spread=spread_facts(first, kind) if call.phase == "model" else None,
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,
+                divided=divisor(call, before.carried_gradient),
             )
         )
         if before.tensors:
@@ -388,6 +386,7 @@ class Recorder:
                     shares=forward.shares,
                     gates=forward.gates,
                     given=forward.given,
+                    asked=forward.asked,
                     alignment=self.squashing.alignments.get(target),
                 )
             )

@@ -161,6 +161,7 @@ class SiteReading:
         given: in the loss, numbers that enter it and that no site made: targets.
         alignment: cosine between signal and gradient, for outputs of the model and what enters their squashing; above 0
             a step makes the output smaller.
+        asked: for divisions of the batch by a few numbers of each example, the share of the targets' variance that is linear in these.
     """
 
     signal: Moments | None
@@ -174,6 +175,7 @@ class SiteReading:
     gates: GateFacts | None = None
     given: Moments | None = None
     alignment: float | None = None
+    asked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

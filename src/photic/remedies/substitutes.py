@@ -15,7 +15,7 @@ from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
-from photic.remedies.entries import next_entry
+from photic.remedies.entries import mean_entry, next_entry
 from photic.remedies.factors import unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
@@ -79,6 +79,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[ranked], found[number] = ranks.enter, ranks.leave
     for name in prescription.next_entries:
         found[name] = next_entry
+    for name in prescription.pooled:
+        found[name] = mean_entry
     for name in prescription.turned_masks:
         found[name] = turned
     for name in prescription.masked_rows:

@@ -279,9 +279,10 @@ def _of_the_operation(
 
 
 def _enters_alike(before: Checkup) -> bool:
-    """Whether all examples are one before the network has done anything to them."""
-    critical = any(finding.severity == "critical" for finding in before.findings)
-    return critical and one_for_all(Graph.of(before.run)) is None
+    """Whether all examples are one before the network has done anything to them: a layer is named, and no operation below it."""
+    critical = [finding for finding in before.findings if finding.severity == "critical"]
+    kinds = {before.run.site(name).kind for finding in critical for name in finding.sites[:1]}
+    return kinds == {"weight"} and one_for_all(Graph.of(before.run)) is None
 
 
 def _on_own_batches(material: Material, prescription: Prescription, seed: int, steps: int) -> list[float]:
