@@ -15,6 +15,7 @@ _TOLD = (
     1e-6  # beyond it examples are told apart; what lies between has faded layer by layer, which is a matter of depth
 )
 _CASTS = ("to", "type", "byte", "int", "long", "short", "char", "bool", "half", "type_as")
+_QUOTIENTS = ("floor_divide", "floordiv")
 _LIMITS = ("clamp", "clamp_min", "clamp_max")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
@@ -24,7 +25,7 @@ _MOVES = (
     "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
 )  # fmt: skip
 
-How = Literal["rounded", "limited", "normalised", "attended", "cancelled", "read-out"]
+How = Literal["rounded", "limited", "masked", "normalised", "attended", "cancelled", "read-out"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class OneForAll:
 
     Attributes:
         site: the operation that makes them so.
-        how: rounded to whole numbers; limited to a range that holds none of them; normalised over a single number; attended: what is
-            read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all.
+        how: rounded to whole numbers; limited to a range that holds none of them; masked, all of them; normalised over a single number; attended:
+            what is read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all.
         alike: the lowest site above it all of whose rows were seen to be the same.
     """
 
@@ -115,8 +116,10 @@ def _how(graph: Graph, steps: tuple[Graph, Graph], index: int) -> How | None:
     site = graph.site(index)
     below = graph.ancestors([index]) | {index}
     learned = any(p.trainable and not below.isdisjoint(p.sites) for p in graph.run.parameters)
-    if site.operation in _CASTS or site.operation in FLAT_STEPS:
+    if site.operation in _CASTS or site.operation in FLAT_STEPS or site.operation in _QUOTIENTS:
         return "rounded"
+    if site.operation == "masked_fill":
+        return None if learned else "masked"
     if site.operation in _LIMITS:
         return None if learned else "limited"
     if site.kind == "normalisation":
@@ -137,9 +140,9 @@ def _batch(graph: Graph) -> int:
 def _tells(graph: Graph, steps: tuple[Graph, Graph], index: int, size: int) -> bool:
     """Whether what a site gives, or the batch, is seen to differ between the examples."""
     if index < 0:
-        return graph.run.columns is not None
+        return graph.run.columns is not None or graph.run.whole_differ
     shape = graph.site(index).shape
-    if len(shape) < 2 or shape[0] != size:
+    if not shape or shape[0] != size or (len(shape) < 2 and _spread(graph.reading(index)) is None):
         return False
     if (inner := _carried(graph, index)) is not None:
         return _tells(graph, steps, inner, size)

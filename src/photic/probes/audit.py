@@ -104,7 +104,7 @@ def _audit(
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
         try:
-            with watching(model, recorder.visit, recorder.cross, recorder.follows) as watcher:
+            with watching(model, recorder.visit, recorder.cross, recorder.follows, recorder.whole.concerns) as watcher:
                 output = batches.call(model, inputs)
                 recorder.mark_outputs(output)
                 watcher.phase = "loss"
@@ -135,6 +135,7 @@ def _audit(
         outputs=recorder.outputs,
         inputs=recorder.inputs,
         columns=recorder.columns,
+        whole_differ=recorder.whole.differ,
         neutral_loss=neutral,
         pull_power=None if pull is None else pull[0],
         pull_correlation=None if pull is None else pull[1],

@@ -22,12 +22,13 @@ from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
 from photic.probes.own_values import OwnValues
 from photic.probes.shares import share_facts
-from photic.probes.spread import column_facts, spread_facts
+from photic.probes.spread import column_facts
 from photic.probes.squashing import Squashing
 from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
+from photic.probes.whole import Whole
 from photic.probes.written import Written
 from photic.records.moments import Moments, combined
 from photic.records.runs import ColumnFacts, EdgeReading, SiteReading
@@ -66,7 +67,7 @@ class Recorder:
         self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
-        self.own, self.written = OwnValues(), Written()
+        self.own, self.written, self.whole = OwnValues(), Written(), Whole()
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
         self.hidden: dict[int, str] = {}  # parameters used inside a custom function, by id, with the module
@@ -80,6 +81,7 @@ class Recorder:
             self.columns = column_facts(entering[0]) if entering else None
         for tensor in entering:
             self._remember(tensor, INPUT)
+        self.whole.enter(batch)
 
     def mark_outputs(self, output: Any) -> None:
         """Remember which sites made the model's output."""
@@ -235,7 +237,7 @@ class Recorder:
                     call.operation, settings, before.signal, first, axis=_unit_axis(axis, first), dead=dead
                 ),
                 axis,
-                spread=spread_facts(first, kind) if call.phase == "model" else None,
+                spread=self.whole.spread(call, first, kind),
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,
                 divided=divisor(call, before.carried_gradient),
@@ -270,16 +272,8 @@ class Recorder:
             return
         if isinstance(result, bool) or not before.feeders:
             return
-        site = Site(
-            call.name,
-            "item",
-            call.where,
-            "other",
-            len(self.forwards),
-            call.module_path,
-            phase="loss",
-            differentiable=False,
-        )
+        place = len(self.forwards)
+        site = Site(call.name, "item", call.where, "other", place, call.module_path, phase="loss", differentiable=False)
         self.forwards.append(Forward(site, before.feeders, None, None, None, None))
 
     def _given(self, before: Before) -> Moments | None:
@@ -325,9 +319,9 @@ class Recorder:
         known = self._known(tensor)
         if known is not None:
             return known
-        if tensor.requires_grad and not isinstance(tensor, nn.Parameter):
-            return INPUT
-        return None
+        own = isinstance(tensor, nn.Parameter)
+        entered = call is not None and self.whole.concerns(call.operation, tensor)
+        return INPUT if entered or (tensor.requires_grad and not own) else None
 
     def _discover(self, tensor: Tensor, scope: str, where: str) -> int:
         """Make a site of something that no torch call announced: a custom autograd function, a compiled part."""

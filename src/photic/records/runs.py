@@ -286,6 +286,7 @@ class Run(Shown):
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
         columns: of the first such tensor; None without one, or with fewer than two examples.
+        whole_differ: whether whole numbers enter the model that are others for another example.
         stopped: '' or the error that ended the forward pass early (a partial run).
         facts: versions and circumstances: `{"torch": "2.13.0", "mode": "train"}`.
     """
@@ -312,6 +313,7 @@ class Run(Shown):
     broke: Step | None = None
     broke_inputs: Moments | None = None
     foreign: int = 0
+    whole_differ: bool = False
     optimizer: str = ""
     stopped: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -82,6 +82,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         f"# {name}: call it on matrix + {share:g} * torch.eye(len(matrix)), times the mean of its diagonal where that is above 1"
         for name, share in p.ridges.items()
     ]
+    lines += [f"# {name}: x / y in place of x // y" for name in p.divided]
     lines += [f"# {name}: go on with the signal itself, without the factor on it" for name in p.unscaled]
     for name, limit in p.limited.items():
         lines += [

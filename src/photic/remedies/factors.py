@@ -1,4 +1,4 @@
-"""Factors: a product that hands through the signal that it multiplies."""
+"""Factors: a product that hands through the signal that it multiplies, a whole quotient that is a true one."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def unscaled(call: Call) -> Any:
         return learned[0]
     value: Tensor = call.run()
     return next((one for one in given if one.shape == value.shape), value)
+
+
+def divided(call: Call) -> Any:
+    """Return `x / y` where the call is `x // y`."""
+    one, other = call.args[0], call.args[1]
+    return other / one if call.reflected else one / other

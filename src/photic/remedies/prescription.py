@@ -61,6 +61,7 @@ class Prescription:
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         mapped: site whose first argument is mapped into its domain: `positive` by a softplus, `unit` by a tanh.
         denominators: division site to the least distance from 0 of what is divided by.
+        divided: whole quotients, `x // y`, that are true ones, `x / y`.
         quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
         ridges: site that takes a square matrix to what is added to its diagonal, beside a mean diagonal of 1.
         finite: sites whose results and slopes count 0 where they are not finite.
@@ -148,6 +149,7 @@ class Prescription:
     )
     mapped: dict[str, Literal["positive", "unit"]] = field(default_factory=dict[str, 'Literal["positive", "unit"]'])
     denominators: dict[str, float] = field(default_factory=dict[str, float])
+    divided: tuple[str, ...] = ()
     quotients: dict[str, float] = field(default_factory=dict[str, float])
     ridges: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()

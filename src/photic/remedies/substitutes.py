@@ -16,7 +16,7 @@ from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
 from photic.remedies.entries import mean_entry, next_entry
-from photic.remedies.factors import unscaled
+from photic.remedies.factors import divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
@@ -97,6 +97,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = Denominator(share, relative=True)
     for name, share in prescription.ridges.items():
         found[name] = Ridge(share)
+    for name in prescription.divided:
+        found[name] = divided
     for name in prescription.unscaled:
         found[name] = unscaled
     for name, limit in prescription.limited.items():

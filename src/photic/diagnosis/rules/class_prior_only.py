@@ -16,6 +16,7 @@ from photic.records.findings import Evidence, Finding
 _MADE: dict[How, str] = {
     "rounded": "rounds what differs between the examples to one number",
     "limited": "has limits that hold none of the numbers that enter it: all become the limit",
+    "masked": "leaves out everything: its mask is true at every place",
     "normalised": "takes the mean of a single number from it, which leaves nothing of it",
     "attended": "reads the same at every example: the padding, where its mask leaves out the words",
     "cancelled": "puts together two numbers that cancel: the same was taken twice",
@@ -24,6 +25,7 @@ _MADE: dict[How, str] = {
 _ADVICE: dict[How, str] = {
     "rounded": "Scale before rounding, so that the numbers cover the whole range of the new type, or leave the rounding out.",
     "limited": "Choose limits that hold the numbers, in their own unit.",
+    "masked": "Look at what the mask is made of: a share of 15 in place of 0.15, a comparison the wrong way round.",
     "normalised": "Normalise over an axis of several numbers (time, features), or leave the normalisation out.",
     "attended": "Turn the mask: a key_padding_mask and masked_fill are True where nothing is to be read.",
     "cancelled": "Look for an index, or a name, that stands twice.",
