@@ -65,6 +65,23 @@ def in_time(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
     return fused + [(loop.sites[0], loop.times) for loop in loops(graph) if loop.heard]
 
 
+def own_backwards(graph: Graph, growth: float) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the gradient at each time that a function of the user's hands back so many times larger than it got it, with its site.
+
+    It grows against time, in each half by a good part of it all: what stands large at one place alone comes from a place that is read.
+    """
+    found: list[tuple[int, tuple[float, ...]]] = []
+    for site in graph.run.sites:
+        reading = graph.reading(site.order)
+        norms, gain = reading.handed_back, reading.gain
+        if not norms or gain is None or not gain > growth or not norms[-1] > 0.0:
+            continue
+        middle = norms[len(norms) // 2]
+        if norms[0] > growth * norms[-1] and min(norms[0] / middle, middle / norms[-1]) > growth**0.25:
+            found.append((site.order, norms))
+    return found
+
+
 def lines(graph: Graph) -> list[list[int]]:
     """Return the sites that one line of the model makes by one operation in one shape, `FEWEST` times or more, in order of execution."""
     found: defaultdict[tuple[str, str, str, tuple[int, ...]], list[int]] = defaultdict(list)

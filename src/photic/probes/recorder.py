@@ -19,6 +19,7 @@ from photic.probes.divided import divisor
 from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
+from photic.probes.handed_back import HandedBack
 from photic.probes.operations import kind_of, settings_of
 from photic.probes.own_values import OwnValues
 from photic.probes.shares import share_facts
@@ -56,7 +57,8 @@ class Recorder:
         fault: Callable[[Exception], None] | None = None,
     ) -> None:
         self.squashing = Squashing(hear)
-        self.graph = GradientGraph(self.squashing.hear, fault)
+        self.handed_back = HandedBack(self.squashing.hear)
+        self.graph = GradientGraph(self.handed_back.hear, fault)
         self.see = see
         self.fault = fault
         self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
@@ -331,6 +333,7 @@ class Recorder:
         operation = operation.removesuffix("0").removesuffix("Backward")
         self._naming[f"{scope}/{operation}"] += 1
         feeders = self.graph.add_site(index, [tensor])
+        self.handed_back.expect(index, feeders, tensor)
         axis = self._channel_axis("", feeders, tensor)
         site = Site(
             name=f"{scope}/{operation}#{self._naming[f'{scope}/{operation}']}",
@@ -381,6 +384,7 @@ class Recorder:
                     gates=forward.gates,
                     given=forward.given,
                     asked=forward.asked,
+                    handed_back=self.handed_back.norms.get(target, ()),
                     alignment=self.squashing.alignments.get(target),
                 )
             )

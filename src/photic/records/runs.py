@@ -162,6 +162,8 @@ class SiteReading:
         alignment: cosine between signal and gradient, for outputs of the model and what enters their squashing; above 0
             a step makes the output smaller.
         asked: for divisions of the batch by a few numbers of each example, the share of the targets' variance that is linear in these.
+        handed_back: for autograd functions of the user's on [batch, time, width], the norm of the gradient that arrives at what they take,
+            at each time.
     """
 
     signal: Moments | None
@@ -176,6 +178,7 @@ class SiteReading:
     given: Moments | None = None
     alignment: float | None = None
     asked: float | None = None
+    handed_back: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.growing_states import growing_states
-from photic.diagnosis.loops import in_time, weightless
+from photic.diagnosis.loops import in_time, own_backwards, weightless
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
@@ -39,6 +39,8 @@ def exploding_in_time(
             for index, norms in weightless(graph)
             if norms[-1] > 0.0 and norms[0] > growth * norms[-1]
         ]
+    own = own_backwards(graph, growth) if not growing else []
+    growing = growing or [(index, norms[0] / norms[-1], len(norms)) for index, norms in own]
     if not growing:
         return _of_the_state(graph, training, growth, critical, worse)
     index, ratio, steps = max(growing, key=lambda item: item[1])
@@ -57,7 +59,13 @@ def exploding_in_time(
         reason=(
             f"On its way back through {steps} time steps of {site.name or 'the layer'} the gradient grows {number(ratio)} times, "
             f"{number(each)} per step: "
-            + ("the recurrent weights are too large." if by_weights else "each multiplies the state by more than 1.")
+            + (
+                "the recurrent weights are too large."
+                if by_weights
+                else "its own backward multiplies it by more than 1 at each."
+                if own
+                else "each multiplies the state by more than 1."
+            )
         ),
         advice='Make the recurrent weights orthogonal (`photic.initialise(model, "orthogonal_recurrence")`), clip the '
         "gradient's norm, or use a gated layer."

@@ -22,7 +22,7 @@ def all_places(graph: Graph) -> Prescription | str:
         return "no place is read that is the same for all examples"
     sources = [source for source, _ in graph.feeders.get(found.site, []) if source >= 0]
     whole, part = graph.site(sources[0]).shape if len(sources) == 1 else (), graph.site(found.site).shape
-    if len(whole) != len(part) + 1 or len(part) < 2 or whole[0] != part[0]:
+    if len(part) < 2 or len(whole) != len(part) + 1 or whole[:1] != part[:1]:
         return "what is read is no place of a sequence"
     return Prescription(
         pooled=(graph.site(found.site).name,),
