@@ -50,7 +50,7 @@ def one_for_all(graph: Graph) -> OneForAll | None:
     What a layer's weights or the flat end of an activation do is no matter of this: training moves them, and they have rules of
     their own. So an operation below all weights is named, or one that makes one of all whatever the weights are.
     """
-    outputs, size = graph.run.outputs, _batch(graph)
+    outputs, size = [_unmoved(graph, index) for index in graph.run.outputs], _batch(graph)
     steps = (graph.first, graph.last)
     if not size or not outputs or not all(_same(step.reading(index)) for step in steps for index in outputs):
         return None
@@ -156,6 +156,13 @@ def _carried(graph: Graph, index: int) -> int | None:
     if not _moves(graph, index) or len(feeders) != 1:
         return None
     return feeders[0] if feeders[0] < 0 or graph.site(feeders[0]).shape[:1] == site.shape[:1] else None
+
+
+def _unmoved(graph: Graph, index: int) -> int:
+    """Return the site that made what this one hands on in another shape."""
+    while (inner := _carried(graph, index)) is not None and inner >= 0:
+        index = inner
+    return index
 
 
 def _moves(graph: Graph, index: int) -> bool:

@@ -18,7 +18,10 @@ def exploding_in_time(
     """The gradient at the first input of a recurrent layer is more than `growth` times that at the last one.
 
     Signs: |dL/dx_1| above 1000 times |dL/dx_T| in a fused RNN, LSTM or GRU, or the same of a loop that was written out, with weights
-    that each step uses, or without: a memory times a gate above 1, a sign turned in a simulation.
+    that each step uses, or without: a memory times a gate above 1, a sign turned in a simulation. Or a function with a backward of the
+    user's hands back so much more than it got, and more from time to time. Or the state of a loop grows `growth` times on its way up,
+    by the root of that in the second half, and the first loss is `worse` times that of outputs which are all 0: the same factors
+    multiply the gradient on its way back, also where flat curves take some of it away.
 
     Why it matters: a step that suits the late inputs is far too long for what the early ones ask for; the loss jumps,
     or becomes nan.
