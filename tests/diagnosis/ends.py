@@ -80,7 +80,7 @@ def rooted(top: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 def apart() -> Iterator[Any]:
     y = torch.randint(4, (1280,), generator=draws(2))
-    x = 6.0 * F.one_hot(y, 8).float() + 0.1 * torch.randn(1280, 8, generator=draws(3))
+    x = 2.0 * F.one_hot(y, 8).float() + 0.5 * torch.randn(1280, 8, generator=draws(3))
     return stream(x, y)()
 
 
@@ -121,7 +121,7 @@ class Chaos(nn.Module):
         self.rate, self.free = layers(2, 1), free
 
     def forward(self, x: Tensor) -> Tensor:
-        rate, seen = 3.6 + 0.4 * torch.tanh(self.rate(x[:, :2])[:, 0]), x[:, 2:]
+        rate, seen = 3.3 + 0.7 * torch.sigmoid(self.rate(x[:, :2])[:, 0] + 1.5), x[:, 2:]
         n, told = seen[:, 0], []
         for turn in range(24):
             n = rate * n * (1.0 - n)
@@ -132,7 +132,7 @@ class Chaos(nn.Module):
 
 def turns() -> Iterator[Any]:
     place = torch.randn(1280, 2, generator=draws(6))
-    rate = 3.6 + 0.3 * torch.tanh(2.0 * place[:, 0])
+    rate = 3.35 + 0.6 * torch.sigmoid(3.0 * place[:, 0])
     series = [0.2 + 0.6 * torch.rand(1280, generator=draws(7))]
     for _ in range(24):
         series.append(rate * series[-1] * (1.0 - series[-1]))

@@ -84,7 +84,7 @@ def _named(graph: Graph, steps: tuple[Graph, Graph], edge: list[int], seen: set[
         return None
     first = min(edge)
     alike = min((i for i in seen if i > first and _sure(graph, i)), default=max(seen))
-    attending = [index for index in seen if graph.site(index).operation in _ATTENTION]
+    attending = [i for i in seen if graph.site(i).operation in _ATTENTION and graph.site(i).shape[-1:] != (1,)]
     if attending and all(_moves(graph, index) or _attends(graph, index, attending) for index in edge):
         return OneForAll(min(attending), "attended", alike)
     made = [index for index in sorted(edge) if not _moves(graph, index)]
