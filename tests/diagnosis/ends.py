@@ -328,3 +328,25 @@ def themes() -> Iterator[Any]:
         torch.rand(1280, 8, generator=draws(19)) < 0.6, own, torch.randint(6, (1280, 8), generator=draws(20))
     )
     return stream(text, y)()
+
+
+class Coded(nn.Module):
+    """Four numbers beside noise, of which the example is told again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.code, self.decoder = nn.Linear(8, 4), layers(4, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.code(x)
+        return self.decoder(code + torch.randn_like(code)), code
+
+
+def penalised(share: float) -> Callable[[tuple[Tensor, Tensor], Tensor], Tensor]:
+    return lambda outputs, x: F.mse_loss(outputs[0], x) + share * outputs[1].pow(2).sum(1).mean()
+
+
+def of_two() -> Iterator[Any]:
+    x = torch.randn(1280, 2, generator=draws(21)) @ torch.randn(2, 8, generator=draws(22))
+    return stream(x / x.std(), x / x.std())()

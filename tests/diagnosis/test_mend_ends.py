@@ -97,3 +97,21 @@ def test_a_mask_of_everything_leaves_nothing_of_words() -> None:
 def test_a_rounding_is_named_in_a_regression_too() -> None:
     assert found(ends.Rows(scaled=True), ends.rows) == ["class-prior-only"]
     assert found(ends.Rows(scaled=False), ends.rows) == []
+
+
+def test_a_code_is_held_at_nothing_by_its_penalty() -> None:
+    checkup = asked(ends.Coded(), ends.of_two, ends.penalised(5.0), rate=3e-2)
+    assert alarms(checkup) == ["class-prior-only"]
+    assert "penalty" in checkup.findings[0].reason
+
+
+@pytest.mark.parametrize(("share", "rate"), [(0.01, 3e-2), (5.0, 1e-5)])
+def test_it_is_not_by_a_small_one_nor_before_it_has_come_down(share: float, rate: float) -> None:
+    assert "class-prior-only" not in alarms(asked(ends.Coded(), ends.of_two, ends.penalised(share), rate=rate))
+
+
+def test_nor_is_a_code_that_has_not_grown_yet() -> None:
+    model = ends.Coded()
+    for parameter in model.code.parameters():
+        nn.init.normal_(parameter, std=1e-3)
+    assert "class-prior-only" not in alarms(asked(model, ends.of_two, ends.penalised(0.01), rate=1e-5))

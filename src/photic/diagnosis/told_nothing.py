@@ -14,6 +14,9 @@ _FAINT = (
     1e-2  # of a sum: a part of a ten-thousandth of its power tells less than a ten-thousandth of a bit by each number
 )
 _ASKED = 0.5  # of the variance of what is asked for
+_BITS = 0.1  # that a code tells of an example, all its numbers together
+_PULL = 0.5  # of the answers' gradient; where a penalty holds a code they are equal
+_PENALTIES = ("pow", "square", "mul")  # their slope is 0 where the code is
 _RADIANS = 2.0 * math.pi
 
 
@@ -80,6 +83,56 @@ def drowned_input(graph: Graph) -> Drowned | None:
         if max(shares) < _FAINT and not _passes(graph, {site.order}):
             return Drowned(site.order, part, max(shares))
     return None
+
+
+@dataclass(frozen=True)
+class HeldAtNothing:
+    """A code beside noise in a sum, which a penalty in the loss holds so small that nothing is told by it.
+
+    Attributes:
+        site: the sum.
+        code: what makes the code.
+        bits: what all numbers of one example can tell at most, each half the binary logarithm of 1 + its power over that of the sum.
+        pull: the penalty's gradient at the code over that of the answers.
+    """
+
+    site: int
+    code: int
+    bits: float
+    pull: float
+
+
+def held_at_nothing(graph: Graph) -> HeldAtNothing | None:
+    """Return such a sum at the last step, if it is the only way from the batch to the answers; None without one.
+
+    A code that is small because it has not grown yet feels next to nothing of a penalty that vanishes with it.
+    """
+    last = graph.last
+    for site in graph.run.sites:
+        if site.operation not in ("add", "sub") or site.phase != "model":
+            continue
+        for code in {source for source, _ in graph.feeders.get(site.order, []) if source >= 0}:
+            penalties = [after for after in graph.consumers.get(code, []) if _vanishes(graph, after)]
+            if not penalties or not _learned(graph, code):
+                continue
+            share, numbers = _share(last, code, site.order), math.prod(site.shape[1:])
+            bits = 0.5 * numbers * math.log2(1.0 + share * share)
+            answers = _contribution(last, code, site.order)
+            pull = math.hypot(*(_contribution(last, code, after) for after in penalties)) / max(answers, 1e-300)
+            told = set(graph.run.outputs) - graph.ancestors([site.order]) - {code}
+            past = _reached(graph, graph.consumers.get(INPUT, []), {site.order})
+            if bits < _BITS and pull >= _PULL and answers > 0.0 and told and told.isdisjoint(past):
+                return HeldAtNothing(site.order, code, bits, pull)
+    return None
+
+
+def _vanishes(graph: Graph, index: int) -> bool:
+    return graph.site(index).phase == "loss" and graph.site(index).operation in _PENALTIES
+
+
+def _contribution(graph: Graph, source: int, target: int) -> float:
+    found = [reading.gradient_norm for feeder, reading in graph.feeders.get(target, []) if feeder == source]
+    return math.hypot(*(norm for norm in found if norm is not None))
 
 
 def asked_away(graph: Graph) -> tuple[int, float] | None:

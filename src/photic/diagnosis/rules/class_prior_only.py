@@ -9,7 +9,14 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.one_for_all import SAME, How, OneForAll, one_for_all
 from photic.diagnosis.registry import rule
-from photic.diagnosis.told_nothing import Drowned, asked_away, drowned_input, whole_turns
+from photic.diagnosis.told_nothing import (
+    Drowned,
+    HeldAtNothing,
+    asked_away,
+    drowned_input,
+    held_at_nothing,
+    whole_turns,
+)
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
@@ -33,7 +40,7 @@ _ADVICE: dict[How, str] = {
 }
 
 
-@rule(sources=("glorot2010", "he2009imbalanced"))
+@rule(sources=("glorot2010", "he2009imbalanced", "kingma2014", "bowman2016"))
 def class_prior_only(
     graph: Graph,
     training: Training | None,
@@ -51,7 +58,8 @@ def class_prior_only(
     of them whatever the weights are, before the steps and after: a cast or a limit below the layers, a normalisation over one number, an
     attention to what is padding everywhere, a difference of the same, one row handed to all. Or the layers are told nothing, or not what is
     asked for, and the loss does not fall below that of chance or of the targets' mean: sines take whole turns; what comes of the batch is
-    a hundredth of a sum that it goes into; each example is divided by its own size, and this is most of what is asked for. Or what the
+    a hundredth of a sum that it goes into; each example is divided by its own size, and this is most of what is asked for; a
+    penalty holds a code beside noise so small that it tells less than a tenth of a bit, and pulls half as hard as the answers. Or what the
     upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
@@ -69,6 +77,8 @@ def class_prior_only(
     known = training.chance is not None or training.constant is not None
     if known and not learns(training) and (found := _nothing_told(graph, training)):
         return found
+    if not learns(training) and (held := held_at_nothing(graph)):
+        return _held(graph, held, training)
     if training.chance is None:
         return None if slope is None else _inverted(graph, slope)
     if one := _one_example(graph):
@@ -159,6 +169,28 @@ def _drowned(graph: Graph, drowned: Drowned, training: Training) -> Finding:
         confidence=0.9,
         sources=("glorot2010",),
         victims=tuple(graph.site(layer).name for layer in graph.layers()),
+    )
+
+
+def _held(graph: Graph, held: HeldAtNothing, training: Training) -> Finding:
+    site, code = graph.site(held.site), graph.site(held.code)
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=(code.name, site.name),
+        where=code.where,
+        evidence=(
+            Evidence("what the code of an example can tell", held.bits, "bits"),
+            Evidence("pull of the penalty beside that of the answers", held.pull, "ratio"),
+        ),
+        reason=(
+            f"The code that {code.name} makes tells {number(held.bits)} bits of an example beside the noise at {site.name}, and the penalty on it "
+            f"pulls {number(held.pull)} times as hard as the answers do: it is held at nothing, and the loss stands at {number(training.last)}."
+        ),
+        advice="Weigh the penalty as the error is weighed: a mean over the pixels beside a sum over the code is a penalty as many times too "
+        "large; let its weight grow from 0 over the first steps.",
+        confidence=0.8,
+        sources=("kingma2014", "bowman2016"),
     )
 
 
