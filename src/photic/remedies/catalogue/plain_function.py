@@ -29,6 +29,6 @@ def plain_function(graph: Graph) -> Prescription | str:
         )
     way = silent_way(graph)
     if way is None or way.by_place:
-        return "no autograd function passes nothing back, or far too much"
+        return "no autograd function passes nothing back"
     name = graph.site(way.taker).operation
     return Prescription(differentiated=(name,), why=f"the backward of {name} returns None for what it takes")
