@@ -9,6 +9,7 @@ from itertools import pairwise
 from photic.diagnosis.graph import Graph
 
 _ON_A_LINE = 3  # of one operation: so many begin what may be a chain
+_IN_A_TURN = 4  # operations of one kind that one line makes at each turn, at most
 _BODY = 60  # sites of one turn at most
 FEWEST = 8  # uses of one parameter, each on the way to the next
 
@@ -64,25 +65,52 @@ def in_time(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
     return fused + [(loop.sites[0], loop.times) for loop in loops(graph) if loop.heard]
 
 
-def weightless(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
-    """Return the gradient at each step of every loop whose state meets no parameter on its way, with its first site.
+def own_backwards(graph: Graph, growth: float) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the gradient at each time that a function of the user's hands back so many times larger than it got it, with its site.
+
+    It grows against time, in each half by a good part of it all: what stands large at one place alone comes from a place that is read.
+    """
+    found: list[tuple[int, tuple[float, ...]]] = []
+    for site in graph.run.sites:
+        reading = graph.reading(site.order)
+        norms, gain = reading.handed_back, reading.gain
+        if not norms or gain is None or not gain > growth or not norms[-1] > 0.0:
+            continue
+        middle = norms[len(norms) // 2]
+        if norms[0] > growth * norms[-1] and min(norms[0] / middle, middle / norms[-1]) > growth**0.25:
+            found.append((site.order, norms))
+    return found
+
+
+def lines(graph: Graph) -> list[list[int]]:
+    """Return the sites that one line of the model makes by one operation in one shape, `FEWEST` times or more, in order of execution."""
+    found: defaultdict[tuple[str, str, str, tuple[int, ...]], list[int]] = defaultdict(list)
+    for site in graph.run.sites:
+        if site.phase == "model" and site.kind in ("sum", "other", "activation"):
+            found[site.module, site.where, site.operation, site.shape].append(site.order)
+    return [sites for sites in found.values() if len(sites) >= FEWEST]
+
+
+def turns(sites: list[int]) -> list[list[int]]:
+    """Return the sites of a line, and every second, third or fourth of them: one line may make several at each turn of a loop."""
+    parts = [sites[start::each] for each in range(1, _IN_A_TURN + 1) for start in range(each)]
+    return [part for part in parts if len(part) >= FEWEST]
+
+
+def chains(graph: Graph) -> list[tuple[int, ...]]:
+    """Return the sites of every loop whose state meets no parameter on its way and hears at each turn.
 
     One line makes the same operation in the same shape again and again, each on what the one before made: a memory that is
     multiplied by a gate or a decay, a simulation. Layers that one line calls in turn have weights of their own between them.
     """
-    lines: defaultdict[tuple[str, str, str, tuple[int, ...]], list[int]] = defaultdict(list)
-    for site in graph.run.sites:
-        if site.phase == "model" and site.kind in ("sum", "other", "activation"):
-            lines[site.module, site.where, site.operation, site.shape].append(site.order)
-    found: list[tuple[int, tuple[float, ...]]] = []
-    for sites in lines.values():
-        chain = (
-            max((_chain(graph, sites[start:]) for start in range(_ON_A_LINE)), key=len) if len(sites) >= FEWEST else []
-        )
-        heard = tuple(norm for index in chain if (norm := graph.gradient_norm(index)) is not None)
-        if len(chain) >= FEWEST and len(heard) == len(chain):
-            found.append((chain[0], heard))
-    return found
+    found = [max((_chain(graph, sites[start:]) for start in range(_ON_A_LINE)), key=len) for sites in lines(graph)]
+    heard = [chain for chain in found if all(graph.gradient_norm(index) is not None for index in chain)]
+    return [tuple(chain) for chain in heard if len(chain) >= FEWEST]
+
+
+def weightless(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the gradient at each step of every such loop, with its first site."""
+    return [(chain[0], tuple(graph.gradient_norm(index) or 0.0 for index in chain)) for chain in chains(graph)]
 
 
 def _chain(graph: Graph, sites: list[int]) -> list[int]:

@@ -15,6 +15,7 @@ _TOLD = (
     1e-6  # beyond it examples are told apart; what lies between has faded layer by layer, which is a matter of depth
 )
 _CASTS = ("to", "type", "byte", "int", "long", "short", "char", "bool", "half", "type_as")
+_QUOTIENTS = ("floor_divide", "floordiv")
 _LIMITS = ("clamp", "clamp_min", "clamp_max")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
@@ -24,7 +25,7 @@ _MOVES = (
     "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
 )  # fmt: skip
 
-How = Literal["rounded", "limited", "normalised", "attended", "cancelled", "read-out"]
+How = Literal["rounded", "limited", "masked", "normalised", "attended", "cancelled", "read-out"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class OneForAll:
 
     Attributes:
         site: the operation that makes them so.
-        how: rounded to whole numbers; limited to a range that holds none of them; normalised over a single number; attended: what is
-            read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all.
+        how: rounded to whole numbers; limited to a range that holds none of them; masked, all of them; normalised over a single number; attended:
+            what is read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all.
         alike: the lowest site above it all of whose rows were seen to be the same.
     """
 
@@ -49,7 +50,7 @@ def one_for_all(graph: Graph) -> OneForAll | None:
     What a layer's weights or the flat end of an activation do is no matter of this: training moves them, and they have rules of
     their own. So an operation below all weights is named, or one that makes one of all whatever the weights are.
     """
-    outputs, size = graph.run.outputs, _batch(graph)
+    outputs, size = [_unmoved(graph, index) for index in graph.run.outputs], _batch(graph)
     steps = (graph.first, graph.last)
     if not size or not outputs or not all(_same(step.reading(index)) for step in steps for index in outputs):
         return None
@@ -83,7 +84,7 @@ def _named(graph: Graph, steps: tuple[Graph, Graph], edge: list[int], seen: set[
         return None
     first = min(edge)
     alike = min((i for i in seen if i > first and _sure(graph, i)), default=max(seen))
-    attending = [index for index in seen if graph.site(index).operation in _ATTENTION]
+    attending = [i for i in seen if graph.site(i).operation in _ATTENTION and graph.site(i).shape[-1:] != (1,)]
     if attending and all(_moves(graph, index) or _attends(graph, index, attending) for index in edge):
         return OneForAll(min(attending), "attended", alike)
     made = [index for index in sorted(edge) if not _moves(graph, index)]
@@ -115,8 +116,10 @@ def _how(graph: Graph, steps: tuple[Graph, Graph], index: int) -> How | None:
     site = graph.site(index)
     below = graph.ancestors([index]) | {index}
     learned = any(p.trainable and not below.isdisjoint(p.sites) for p in graph.run.parameters)
-    if site.operation in _CASTS or site.operation in FLAT_STEPS:
+    if site.operation in _CASTS or site.operation in FLAT_STEPS or site.operation in _QUOTIENTS:
         return "rounded"
+    if site.operation == "masked_fill":
+        return None if learned else "masked"
     if site.operation in _LIMITS:
         return None if learned else "limited"
     if site.kind == "normalisation":
@@ -137,9 +140,9 @@ def _batch(graph: Graph) -> int:
 def _tells(graph: Graph, steps: tuple[Graph, Graph], index: int, size: int) -> bool:
     """Whether what a site gives, or the batch, is seen to differ between the examples."""
     if index < 0:
-        return graph.run.columns is not None
+        return graph.run.columns is not None or graph.run.whole_differ
     shape = graph.site(index).shape
-    if len(shape) < 2 or shape[0] != size:
+    if not shape or shape[0] != size or (len(shape) < 2 and _spread(graph.reading(index)) is None):
         return False
     if (inner := _carried(graph, index)) is not None:
         return _tells(graph, steps, inner, size)
@@ -153,6 +156,13 @@ def _carried(graph: Graph, index: int) -> int | None:
     if not _moves(graph, index) or len(feeders) != 1:
         return None
     return feeders[0] if feeders[0] < 0 or graph.site(feeders[0]).shape[:1] == site.shape[:1] else None
+
+
+def _unmoved(graph: Graph, index: int) -> int:
+    """Return the site that made what this one hands on in another shape."""
+    while (inner := _carried(graph, index)) is not None and inner >= 0:
+        index = inner
+    return index
 
 
 def _moves(graph: Graph, index: int) -> bool:

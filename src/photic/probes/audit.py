@@ -16,6 +16,7 @@ from photic.kernels.moments import moments
 from photic.probes import batches
 from photic.probes.calls import watching
 from photic.probes.class_weights import pull_along_counts, uneven
+from photic.probes.divided import told
 from photic.probes.recorder import Recorder
 from photic.probes.shards import freed
 from photic.probes.untouched import untouched
@@ -103,7 +104,7 @@ def _audit(
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
         try:
-            with watching(model, recorder.visit, recorder.cross, recorder.follows) as watcher:
+            with watching(model, recorder.visit, recorder.cross, recorder.follows, recorder.whole.concerns) as watcher:
                 output = batches.call(model, inputs)
                 recorder.mark_outputs(output)
                 watcher.phase = "loss"
@@ -115,6 +116,8 @@ def _audit(
             stopped = _stopped(recorder, error) + batches.called(model, inputs, output, targets, error)
         if value is not None and loss is not None and isinstance(output, Tensor):
             neutral, pull = _neutral(output, targets, loss)
+        for forward in recorder.forwards:
+            forward.asked = None if forward.divided is None else told(forward.divided, targets)
         if value is not None and value.requires_grad:
             try:
                 gradients = _backward(model, recorder, value)
@@ -132,6 +135,7 @@ def _audit(
         outputs=recorder.outputs,
         inputs=recorder.inputs,
         columns=recorder.columns,
+        whole_differ=recorder.whole.differ,
         neutral_loss=neutral,
         pull_power=None if pull is None else pull[0],
         pull_correlation=None if pull is None else pull[1],

@@ -135,6 +135,7 @@ class Watcher(TorchFunctionMode):
         self._around = ExitStack()
         self.fault = fault
         self.follows = follows
+        self.concerns: Callable[[str, Tensor], bool] = lambda _operation, _tensor: False
         self.visitor = visitor
         self.running = running
         self.naming = _Naming()
@@ -228,7 +229,9 @@ class Watcher(TorchFunctionMode):
             or (func.__name__ == "__get__" and operation not in _TENSOR_ATTRIBUTES)
             or get_ident() != self.thread
             or inside_transform()
-            or not any(map(self.follows, tensors_in((args, kwargs))))
+            or not any(
+                self.follows(tensor) or self.concerns(operation, tensor) for tensor in tensors_in((args, kwargs))
+            )
         ):
             return None
         module = self.running.stack[-1] if self.running.stack else None
@@ -273,15 +276,18 @@ def watching(
     visitor: Visitor,
     crossed: Callable[[Any, str], None] | None = None,
     follows: Callable[[Tensor], bool] = is_real,
+    concerns: Callable[[str, Tensor], bool] | None = None,
 ) -> Iterator[Watcher]:
     """Hand every call inside the block to `visitor`, which must return `call.run()` or a substitute.
 
     Composite functions of `torch.nn.functional` are opened: their inner operations are the calls.
     `crossed` is told what enters and what leaves each module, and the path of the module on whose side it stands.
-    `follows` tells of which tensors a call is handed over if it has one among its arguments.
+    `follows` tells of which tensors a call is handed over if it has one among its arguments; `concerns` of which further ones it is, by
+    the operation.
     Set `.phase = "loss"` on the yielded object once the model has returned.
     """
     watcher = made(model, visitor, crossed, follows)
+    watcher.concerns = concerns or watcher.concerns
     with following(watcher.running), _opened_composites(), watcher:
         yield watcher
 

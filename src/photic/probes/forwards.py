@@ -29,6 +29,8 @@ class Forward:
     shares: ShareFacts | None = None
     gates: GateFacts | None = None
     given: Moments | None = None
+    divided: Tensor | None = None  # what each example is divided by
+    asked: float | None = None
 
     def time_facts(self) -> TimeFacts | None:
         """Return the facts of a recurrent layer with the gradients that came since."""

@@ -15,25 +15,24 @@ from photic.kernels.moments import moments
 from photic.probes.calls import Call, tensors_in
 from photic.probes.class_weights import weights_along_counts
 from photic.probes.custom import inside_custom_function, inside_sample
+from photic.probes.divided import divisor
 from photic.probes.forwards import Before, Forward
 from photic.probes.gates import gate_facts
 from photic.probes.gradient_graph import GradientGraph
+from photic.probes.handed_back import HandedBack
 from photic.probes.operations import kind_of, settings_of
 from photic.probes.own_values import OwnValues
 from photic.probes.shares import share_facts
-from photic.probes.spread import column_facts, spread_facts
+from photic.probes.spread import column_facts
 from photic.probes.squashing import Squashing
 from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
 from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
+from photic.probes.whole import Whole
 from photic.probes.written import Written
 from photic.records.moments import Moments, combined
-from photic.records.runs import (
-    ColumnFacts,
-    EdgeReading,
-    SiteReading,
-)
+from photic.records.runs import ColumnFacts, EdgeReading, SiteReading
 from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
@@ -58,7 +57,8 @@ class Recorder:
         fault: Callable[[Exception], None] | None = None,
     ) -> None:
         self.squashing = Squashing(hear)
-        self.graph = GradientGraph(self.squashing.hear, fault)
+        self.handed_back = HandedBack(self.squashing.hear)
+        self.graph = GradientGraph(self.handed_back.hear, fault)
         self.see = see
         self.fault = fault
         self.in_place = in_place  # within the user's own step: not even an input is given a gradient of its own
@@ -69,7 +69,7 @@ class Recorder:
         self.columns: ColumnFacts | None = None
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
-        self.own, self.written = OwnValues(), Written()
+        self.own, self.written, self.whole = OwnValues(), Written(), Whole()
         self._values: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._parameter_sites: defaultdict[int, set[int]] = defaultdict(set)
         self.hidden: dict[int, str] = {}  # parameters used inside a custom function, by id, with the module
@@ -83,6 +83,7 @@ class Recorder:
             self.columns = column_facts(entering[0]) if entering else None
         for tensor in entering:
             self._remember(tensor, INPUT)
+        self.whole.enter(batch)
 
     def mark_outputs(self, output: Any) -> None:
         """Remember which sites made the model's output."""
@@ -238,9 +239,10 @@ class Recorder:
                     call.operation, settings, before.signal, first, axis=_unit_axis(axis, first), dead=dead
                 ),
                 axis,
-                spread=spread_facts(first, kind) if call.phase == "model" else None,
+                spread=self.whole.spread(call, first, kind),
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,
+                divided=divisor(call, before.carried_gradient),
             )
         )
         if before.tensors:
@@ -272,16 +274,8 @@ class Recorder:
             return
         if isinstance(result, bool) or not before.feeders:
             return
-        site = Site(
-            call.name,
-            "item",
-            call.where,
-            "other",
-            len(self.forwards),
-            call.module_path,
-            phase="loss",
-            differentiable=False,
-        )
+        place = len(self.forwards)
+        site = Site(call.name, "item", call.where, "other", place, call.module_path, phase="loss", differentiable=False)
         self.forwards.append(Forward(site, before.feeders, None, None, None, None))
 
     def _given(self, before: Before) -> Moments | None:
@@ -327,9 +321,9 @@ class Recorder:
         known = self._known(tensor)
         if known is not None:
             return known
-        if tensor.requires_grad and not isinstance(tensor, nn.Parameter):
-            return INPUT
-        return None
+        own = isinstance(tensor, nn.Parameter)
+        entered = call is not None and self.whole.concerns(call.operation, tensor)
+        return INPUT if entered or (tensor.requires_grad and not own) else None
 
     def _discover(self, tensor: Tensor, scope: str, where: str) -> int:
         """Make a site of something that no torch call announced: a custom autograd function, a compiled part."""
@@ -339,6 +333,7 @@ class Recorder:
         operation = operation.removesuffix("0").removesuffix("Backward")
         self._naming[f"{scope}/{operation}"] += 1
         feeders = self.graph.add_site(index, [tensor])
+        self.handed_back.expect(index, feeders, tensor)
         axis = self._channel_axis("", feeders, tensor)
         site = Site(
             name=f"{scope}/{operation}#{self._naming[f'{scope}/{operation}']}",
@@ -388,6 +383,8 @@ class Recorder:
                     shares=forward.shares,
                     gates=forward.gates,
                     given=forward.given,
+                    asked=forward.asked,
+                    handed_back=self.handed_back.norms.get(target, ()),
                     alignment=self.squashing.alignments.get(target),
                 )
             )

@@ -161,6 +161,9 @@ class SiteReading:
         given: in the loss, numbers that enter it and that no site made: targets.
         alignment: cosine between signal and gradient, for outputs of the model and what enters their squashing; above 0
             a step makes the output smaller.
+        asked: for divisions of the batch by a few numbers of each example, the share of the targets' variance that is linear in these.
+        handed_back: for autograd functions of the user's on [batch, time, width], the norm of the gradient that arrives at what they take,
+            at each time.
     """
 
     signal: Moments | None
@@ -174,6 +177,8 @@ class SiteReading:
     gates: GateFacts | None = None
     given: Moments | None = None
     alignment: float | None = None
+    asked: float | None = None
+    handed_back: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +289,7 @@ class Run(Shown):
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
         columns: of the first such tensor; None without one, or with fewer than two examples.
+        whole_differ: whether whole numbers enter the model that are others for another example.
         stopped: '' or the error that ended the forward pass early (a partial run).
         facts: versions and circumstances: `{"torch": "2.13.0", "mode": "train"}`.
     """
@@ -310,6 +316,7 @@ class Run(Shown):
     broke: Step | None = None
     broke_inputs: Moments | None = None
     foreign: int = 0
+    whole_differ: bool = False
     optimizer: str = ""
     stopped: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -72,6 +72,23 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"# {name}: with `below` what is divided by",
             f"below = torch.where(below.abs() < {least:g}, torch.where(below < 0, -{least:g}, {least:g}), below)",
         ]
+    for name, share in p.quotients.items():
+        lines += [
+            f"# {name}: with `below` what is divided by",
+            f"least = {share:g} * below.detach().square().mean().sqrt()",
+            "below = torch.where(below.abs() < least, torch.where(below < 0, -least, least), below)",
+        ]
+    lines += [
+        f"# {name}: call it on matrix + {share:g} * torch.eye(len(matrix)), times the mean of its diagonal where that is above 1"
+        for name, share in p.ridges.items()
+    ]
+    lines += [f"# {name}: x / y in place of x // y" for name in p.divided]
+    lines += [f"# {name}: go on with the signal itself, without the factor on it" for name in p.unscaled]
+    for name, limit in p.limited.items():
+        lines += [
+            f"# {name}: with `value` what it gives, where that has a gradient",
+            f"value.register_hook(lambda g: g * ({limit:.3g} / g.norm().clamp_min(1e-30)).clamp(max=1.0))",
+        ]
     for name in p.finite:
         lines += [
             f"# {name}: with `x` what enters and `value` what it gives",
@@ -107,6 +124,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "    model.get_parameter(name).requires_grad_(True)",
         ]
     lines += [f"# {name}: the other entry, x[:, 1] in place of x[:, 0]" for name in p.next_entries]
+    lines += [f"# {name}: the mean over the places, x.mean(1) in place of x[:, i]" for name in p.pooled]
     lines += [f"# {name}: the opposite of its mask (~mask)" for name in p.turned_masks]
     for name in p.masked_rows:
         lines += [

@@ -16,6 +16,7 @@ from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forg
 from photic.probes.batches import call as call_model
 from photic.probes.batches import split
 from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
+from photic.probes.whole import Whole
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.functions import Differentiated, Floored
@@ -155,7 +156,9 @@ class _SubstitutedForward:
         for substitute in self.substitutes.values():
             if isinstance(substitute, BatchNormalise):
                 substitute.training = self.model.training
-        with _substituting(self.model, self.substitutes):
+        whole = Whole()
+        whole.enter((args, kwargs))
+        with _substituting(self.model, self.substitutes, whole.concerns):
             return self.forward(*args, **kwargs)
 
 
@@ -172,7 +175,9 @@ class _SubstitutedLoss:
 
 
 @contextmanager
-def _substituting(model: nn.Module, substitutes: Mapping[str, Substitute]) -> Iterator[Watcher]:
+def _substituting(
+    model: nn.Module, substitutes: Mapping[str, Substitute], concerns: Callable[[str, Tensor], bool] | None = None
+) -> Iterator[Watcher]:
     """Substitute calls by the names that an audit gives them: it follows numbers, and whole numbers and masks made of them."""
     made: dict[int, Tensor] = {}  # kept while the block lasts, so that no id is given again
 
@@ -182,5 +187,5 @@ def _substituting(model: nn.Module, substitutes: Mapping[str, Substitute]) -> It
         made.update((id(one), one) for one in tensors_in(value) if not is_real(one))
         return value
 
-    with watching(model, visit, follows=lambda tensor: is_real(tensor) or id(tensor) in made) as watcher:
+    with watching(model, visit, None, lambda tensor: is_real(tensor) or id(tensor) in made, concerns) as watcher:
         yield watcher

@@ -1,4 +1,4 @@
-"""Entries: a call that takes one entry of an axis is given the next one."""
+"""Entries: a call that takes one entry of an axis is given the next one, or the mean of all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ from photic.probes.calls import Call
 
 def next_entry(call: Call) -> Any:
     """Return `x[:, i + 1]` where the call is `x[:, i]`, the first again after the last; another call as it is."""
+    taken = _taken(call)
+    if taken is None:
+        return call.run()
+    x, places, axis = taken
+    places[axis] = (places[axis] + 1) % x.shape[axis]
+    return call.function(x, tuple(places))
+
+
+def mean_entry(call: Call) -> Any:
+    """Return `x.mean(1)` where the call is `x[:, i]`; another call as it is."""
+    taken = _taken(call)
+    return call.run() if taken is None else taken[0].mean(taken[2])
+
+
+def _taken(call: Call) -> tuple[Tensor, list[Any], int] | None:
+    """Return the tensor, the index and the axis of which the call takes one entry; None where it takes something else."""
     x, index = call.args[0], call.args[1] if len(call.args) > 1 else None
     places: list[Any] = list(index) if isinstance(index, tuple) else [index]  # pyright: ignore[reportUnknownArgumentType]
     taken = [axis for axis, place in enumerate(places) if isinstance(place, int) and not isinstance(place, bool)]
     whole = all(isinstance(place, int) or place == slice(None) for place in places)
-    if not isinstance(x, Tensor) or len(taken) != 1 or not whole:
-        return call.run()
-    places[taken[0]] = (places[taken[0]] + 1) % x.shape[taken[0]]
-    return call.function(x, tuple(places))
+    return (x, places, taken[0]) if isinstance(x, Tensor) and len(taken) == 1 and whole else None

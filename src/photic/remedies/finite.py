@@ -47,10 +47,10 @@ def unaligned(call: Call) -> Any:
 
 
 class Denominator:
-    """Keeps what is divided by at least so far from 0, with its sign."""
+    """Keeps what is divided by at least so far from 0, with its sign; with `relative`, a share of its root mean square."""
 
-    def __init__(self, least: float) -> None:
-        self.least = least
+    def __init__(self, least: float, *, relative: bool = False) -> None:
+        self.least, self.relative = least, relative
 
     def __call__(self, call: Call) -> Any:
         """Call the division."""
@@ -58,9 +58,24 @@ class Denominator:
         place = 0 if len(args) == 1 or call.reflected else 1
         below = args[place]
         if isinstance(below, Tensor):
-            away = torch.where(below < 0.0, -self.least, self.least).to(below.dtype)
-            args[place] = torch.where(below.abs() < self.least, away, below)
+            least = self.least * (float(below.detach().square().mean().sqrt()) if self.relative else 1.0)
+            away = torch.where(below < 0.0, -least, least).to(below.dtype)
+            args[place] = torch.where(below.abs() < least, away, below)
         return call.function(*args, **call.kwargs)
+
+
+class Ridge:
+    """Adds so much to the diagonal of a matrix, times the mean of its diagonal where that is above 1."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, call: Call) -> Any:
+        """Call the site on a matrix that is not singular."""
+        matrix: Tensor = call.args[0]
+        size = matrix.detach().diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1.0)[..., None, None]
+        eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+        return call.function(matrix + self.share * size * eye, *call.args[1:], **call.kwargs)
 
 
 def finite(call: Call) -> Any:

@@ -61,6 +61,9 @@ class Prescription:
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         mapped: site whose first argument is mapped into its domain: `positive` by a softplus, `unit` by a tanh.
         denominators: division site to the least distance from 0 of what is divided by.
+        divided: whole quotients, `x // y`, that are true ones, `x / y`.
+        quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
+        ridges: site that takes a square matrix to what is added to its diagonal, beside a mean diagonal of 1.
         finite: sites whose results and slopes count 0 where they are not finite.
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
             its gradient is handed over. A second one of the loss has it handed over at its result.
@@ -76,6 +79,7 @@ class Prescription:
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
         next_entries: sites of `x[:, i]` that are given the next entry of that axis in place of it.
+        pooled: sites of `x[:, i]` that give the mean over that axis in place of it.
         turned_masks: sites that take a mask of what is to be left out, and are given its opposite.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
         blocks: modules whose input is added to their output, where the shapes agree.
@@ -98,6 +102,8 @@ class Prescription:
             that, `default` draws all as torch does; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
+        unscaled: products, of which the signal is handed through in place of it.
+        limited: site to the largest norm of the gradient that comes back to what it makes.
         continued: ((site, site), ...) and sites: what a stretch from the first site to the second of each pair makes of a value is given
             in its place to the stretches that follow, and to the sites.
         unshared: modules that stand under several names: each name gets one of its own, drawn anew.
@@ -143,6 +149,9 @@ class Prescription:
     )
     mapped: dict[str, Literal["positive", "unit"]] = field(default_factory=dict[str, 'Literal["positive", "unit"]'])
     denominators: dict[str, float] = field(default_factory=dict[str, float])
+    divided: tuple[str, ...] = ()
+    quotients: dict[str, float] = field(default_factory=dict[str, float])
+    ridges: dict[str, float] = field(default_factory=dict[str, float])
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
     handed: tuple[tuple[str, str], ...] = ()
@@ -156,6 +165,7 @@ class Prescription:
     thawed: tuple[str, ...] = ()
     fresh: bool = False
     next_entries: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ()
     turned_masks: tuple[str, ...] = ()
     masked_rows: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
@@ -177,6 +187,8 @@ class Prescription:
     longest: int = 0
     scheme: str = ""
     straight: tuple[str, ...] = ()
+    unscaled: tuple[str, ...] = ()
+    limited: dict[str, float] = field(default_factory=dict[str, float])
     continued: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = ()
     unshared: tuple[str, ...] = ()
     widened: int = 0

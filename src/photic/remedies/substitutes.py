@@ -15,10 +15,12 @@ from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
-from photic.remedies.entries import next_entry
-from photic.remedies.finite import Denominator, Guard, Mapped, finite, unaligned
+from photic.remedies.entries import mean_entry, next_entry
+from photic.remedies.factors import divided, unscaled
+from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed
+from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
@@ -77,6 +79,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[ranked], found[number] = ranks.enter, ranks.leave
     for name in prescription.next_entries:
         found[name] = next_entry
+    for name in prescription.pooled:
+        found[name] = mean_entry
     for name in prescription.turned_masks:
         found[name] = turned
     for name in prescription.masked_rows:
@@ -89,6 +93,16 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = unaligned
     for name, least in prescription.denominators.items():
         found[name] = Denominator(least)
+    for name, share in prescription.quotients.items():
+        found[name] = Denominator(share, relative=True)
+    for name, share in prescription.ridges.items():
+        found[name] = Ridge(share)
+    for name in prescription.divided:
+        found[name] = divided
+    for name in prescription.unscaled:
+        found[name] = unscaled
+    for name, limit in prescription.limited.items():
+        found[name] = LimitedGradient(limit)
     for name in prescription.finite:
         found[name] = finite
     for leaves, returns in prescription.bridged:

@@ -17,7 +17,8 @@ from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.remedies.arms import Score
 from photic.remedies.course import Course, alarms
-from photic.remedies.crew import Crew, at_once
+from photic.remedies.crew import Crew, Order, at_once
+from photic.remedies.late_break import LateBreak, late_break
 from photic.remedies.material import Material
 from photic.remedies.patch import pasted, write_patch
 from photic.remedies.prescription import Prescription
@@ -28,6 +29,7 @@ from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.treated import treated_setup
 
 Progress = Callable[[str, float], None]
+Prescribed = list[tuple[Remedy, Prescription]]
 
 OF_THE_DATA = {"class-prior-only"}
 TIMED = 3  # steps that say how long an arm will train
@@ -213,6 +215,12 @@ def treat(
             return wild(losses, losses[0])
 
         search = Search(crew, problems, seeds, thorough, unsteady)
+        broke = None if problems else _broke_late(search)
+        if broke is not None:
+            crew.apart += broke.step + 1
+            notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
+            problems |= {broke.finding.problem}
+            chosen, others, unfit = _of_the_operation(broke.graph, chosen, others, unfit)
         search.run(chosen, others)
     trials = (
         _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
@@ -227,7 +235,7 @@ def treat(
     if not problems and search.learns:
         how = f"in spite of {', '.join(sorted(hinted))}" if hinted else f"if little in {steps} steps"
         notes.append(f"the network learns as it is, {how}; it learns far better when treated")
-    elif silent:
+    elif silent and broke is None:
         notes.append(f"nothing was found in {len(before.run.losses)} steps, but in {steps} the loss does not fall")
     notes.append(f"{crew.trained} training steps in all, {runs:.1f} runs of {steps}")
     if best is None:
@@ -251,10 +259,31 @@ def treat(
     return Treatment(record, material, search.prescriptions)
 
 
+def _broke_late(search: Search) -> LateBreak | None:
+    """Train the untreated network to the end, and return what broke it off; None where it did not break off, or nothing says why."""
+    control = search.control(search.seeds[0])
+    search.crew.work(Order(control, search.rungs[-1], judged=True))
+    if control.course is None or control.course.whole:
+        return None
+    return late_break(search.crew.material, control.course, seed=control.seed)
+
+
+def _of_the_operation(
+    graph: Graph, chosen: Prescribed, others: Prescribed, unfit: list[Trial]
+) -> tuple[Prescribed, Prescribed, list[Trial]]:
+    """Return what treats the operation that made the first number which is not finite, then all else."""
+    found, closed_now = _prescribe(graph, ["non-finite"])
+    own = [(remedy, prescription) for remedy, prescription in found if remedy.treats == ("non-finite",)]
+    names = {remedy.name for remedy, _ in own}
+    rest = [(remedy, prescription) for remedy, prescription in (*chosen, *others) if remedy.name not in names]
+    return own, rest, [*unfit, *(trial for trial in closed_now if trial.remedy not in {one.remedy for one in unfit})]
+
+
 def _enters_alike(before: Checkup) -> bool:
-    """Whether all examples are one before the network has done anything to them."""
-    critical = any(finding.severity == "critical" for finding in before.findings)
-    return critical and one_for_all(Graph.of(before.run)) is None
+    """Whether all examples are one before the network has done anything to them: a layer is named, and no operation below it."""
+    critical = [finding for finding in before.findings if finding.severity == "critical"]
+    kinds = {before.run.site(name).kind for finding in critical for name in finding.sites[:1]}
+    return kinds == {"weight"} and one_for_all(Graph.of(before.run)) is None
 
 
 def _on_own_batches(material: Material, prescription: Prescription, seed: int, steps: int) -> list[float]:

@@ -9,12 +9,21 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.one_for_all import SAME, How, OneForAll, one_for_all
 from photic.diagnosis.registry import rule
-from photic.diagnosis.words import number, percent
+from photic.diagnosis.told_nothing import (
+    Drowned,
+    HeldAtNothing,
+    asked_away,
+    drowned_input,
+    held_at_nothing,
+    whole_turns,
+)
+from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
 _MADE: dict[How, str] = {
     "rounded": "rounds what differs between the examples to one number",
     "limited": "has limits that hold none of the numbers that enter it: all become the limit",
+    "masked": "leaves out everything: its mask is true at every place",
     "normalised": "takes the mean of a single number from it, which leaves nothing of it",
     "attended": "reads the same at every example: the padding, where its mask leaves out the words",
     "cancelled": "puts together two numbers that cancel: the same was taken twice",
@@ -23,6 +32,7 @@ _MADE: dict[How, str] = {
 _ADVICE: dict[How, str] = {
     "rounded": "Scale before rounding, so that the numbers cover the whole range of the new type, or leave the rounding out.",
     "limited": "Choose limits that hold the numbers, in their own unit.",
+    "masked": "Look at what the mask is made of: a share of 15 in place of 0.15, a comparison the wrong way round.",
     "normalised": "Normalise over an axis of several numbers (time, features), or leave the normalisation out.",
     "attended": "Turn the mask: a key_padding_mask and masked_fill are True where nothing is to be read.",
     "cancelled": "Look for an index, or a name, that stands twice.",
@@ -30,7 +40,7 @@ _ADVICE: dict[How, str] = {
 }
 
 
-@rule(sources=("glorot2010", "he2009imbalanced"))
+@rule(sources=("glorot2010", "he2009imbalanced", "kingma2014", "bowman2016"))
 def class_prior_only(
     graph: Graph,
     training: Training | None,
@@ -46,7 +56,11 @@ def class_prior_only(
     that was read; the loss does not lie above that of chance, and over the second half of the steps it falls by less
     than `still`. Or all examples of a batch are the same where they enter the first layer. Or they enter unlike, and an operation makes one
     of them whatever the weights are, before the steps and after: a cast or a limit below the layers, a normalisation over one number, an
-    attention to what is padding everywhere, a difference of the same, one row handed to all. Or what the upper layers are given is a
+    attention to what is padding everywhere, a difference of the same, one row handed to all. Or the layers are told nothing, or not what is
+    asked for, and the loss does not fall below that of chance or of the targets' mean: sines take whole turns; what comes of the batch is
+    a hundredth of a sum that it goes into; each example is divided by its own size, and this is most of what is asked for; a
+    penalty holds a code beside noise so small that it tells less than a tenth of a bit, and pulls half as hard as the answers. Or what the
+    upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
     round; told by the weights that it is given, or by the gradient that outputs of 0 get, where all classes are alike.
@@ -57,15 +71,21 @@ def class_prior_only(
     False alarms: every network passes this point, so nothing is said before `fewest` steps. Where another finding says why
     nothing else is learned, that one is reported.
     """
-    if training is None or training.chance is None:  # a loss needs no training to be the wrong way round
-        return None if (slope := weights_with_counts(graph, follow)) is None else _inverted(graph, slope)
-    if not learns(training) and (made := one_for_all(graph)):
-        return _made_one(graph, made, training)
+    slope = weights_with_counts(graph, follow)
+    if training is None:  # a loss needs no training to be the wrong way round
+        return None if slope is None else _inverted(graph, slope)
+    known = training.chance is not None or training.constant is not None
+    if known and not learns(training) and (found := _nothing_told(graph, training)):
+        return found
+    if not learns(training) and (held := held_at_nothing(graph)):
+        return _held(graph, held, training)
+    if training.chance is None:
+        return None if slope is None else _inverted(graph, slope)
     if one := _one_example(graph):
         return _alike(graph, one, training)
     if not learns(training) and (away := centred_away(graph)):
         return _centred(graph, away[0], training)
-    if (slope := weights_with_counts(graph, follow)) is not None:
+    if slope is not None:
         return _inverted(graph, slope)
     if training.steps < fewest:
         return None
@@ -97,6 +117,104 @@ def class_prior_only(
         confidence=0.7,
         sources=("glorot2010",),
     )
+
+
+def _nothing_told(graph: Graph, training: Training) -> Finding | None:
+    """Return the finding where the layers are told nothing of the batch, or not what is asked for."""
+    if made := one_for_all(graph):
+        return _made_one(graph, made, training)
+    if one := _one_example(graph):
+        return _alike(graph, one, training)
+    if waves := whole_turns(graph):
+        return _turned(graph, waves, training)
+    if drowned := drowned_input(graph):
+        return _drowned(graph, drowned, training)
+    if asked := asked_away(graph):
+        return _asked(graph, asked, training)
+    return None
+
+
+def _turned(graph: Graph, waves: list[tuple[int, float]], training: Training) -> Finding:
+    sites, most = [graph.site(index) for index, _ in waves], max(turns for _, turns in waves)
+    return Finding(
+        problem="class-prior-only",
+        severity="critical",
+        sites=tuple(site.name for site in sites),
+        where=sites[0].where,
+        evidence=(Evidence("turns of the largest argument", most, "turns"),),
+        reason=(
+            f"The arguments of {listed([site.name for site in sites])} are whole turns, up to {number(most)}: each gives one number but for "
+            f"rounding, whatever enters the network. {_all_there_is(training)}"
+        ),
+        advice="Divide by the period: an hour by 24, a weekday by 7, so that the whole range is one turn.",
+        confidence=0.95,
+        sources=("glorot2010",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers()),
+    )
+
+
+def _drowned(graph: Graph, drowned: Drowned, training: Training) -> Finding:
+    site, part = graph.site(drowned.site), graph.site(drowned.part)
+    return Finding(
+        problem="class-prior-only",
+        severity="critical",
+        sites=(part.name, site.name),
+        where=part.where,
+        evidence=(Evidence("size of what comes of the batch beside the sum", drowned.share, "ratio"),),
+        reason=(
+            f"{part.name} is all that comes of the batch, and {number(drowned.share)} of the sum at {site.name} that it goes into: beside what is "
+            f"added to it nothing is heard of it. {_all_there_is(training)}"
+        ),
+        advice="Look at the factor on it: a schedule that multiplies up what is taken away in place of what is kept, a unit that is too large.",
+        confidence=0.9,
+        sources=("glorot2010",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers()),
+    )
+
+
+def _held(graph: Graph, held: HeldAtNothing, training: Training) -> Finding:
+    site, code = graph.site(held.site), graph.site(held.code)
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=(code.name, site.name),
+        where=code.where,
+        evidence=(
+            Evidence("what the code of an example can tell", held.bits, "bits"),
+            Evidence("pull of the penalty beside that of the answers", held.pull, "ratio"),
+        ),
+        reason=(
+            f"The code that {code.name} makes tells {number(held.bits)} bits of an example beside the noise at {site.name}, and the penalty on it "
+            f"pulls {number(held.pull)} times as hard as the answers do: it is held at nothing, and the loss stands at {number(training.last)}."
+        ),
+        advice="Weigh the penalty as the error is weighed: a mean over the pixels beside a sum over the code is a penalty as many times too "
+        "large; let its weight grow from 0 over the first steps.",
+        confidence=0.8,
+        sources=("kingma2014", "bowman2016"),
+    )
+
+
+def _asked(graph: Graph, asked: tuple[int, float], training: Training) -> Finding:
+    site = graph.site(asked[0])
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence("share of the targets' variance that is linear in what is divided by", asked[1], "share"),),
+        reason=(
+            f"{site.name} divides each example by numbers of its own, and these tell {percent(asked[1])} of what is asked for; nothing else that "
+            f"reaches the output knows them. {_all_there_is(training)}"
+        ),
+        advice="Leave the scaling out, scale all examples alike, or hand the layers what was divided by as well.",
+        confidence=0.85,
+        sources=("glorot2010",),
+    )
+
+
+def _all_there_is(training: Training) -> str:
+    what = "The mean of the targets" if training.chance is None else "How often the classes come"
+    return f"{what} is all there is to learn, and the loss stands at {number(training.last)}."
 
 
 def _one_example(graph: Graph) -> str:
@@ -131,10 +249,7 @@ def _alike(graph: Graph, layer: str, training: Training) -> Finding:
         sites=(layer,),
         where=graph.run.site(layer).where,
         evidence=(Evidence("share of the first layer's output that differs between examples", 0.0, "share"),),
-        reason=(
-            f"All examples of a batch are the same where they enter {layer}: how often the classes come is all there is to learn, and "
-            f"the loss stands at {number(training.last)}."
-        ),
+        reason=(f"All examples of a batch are the same where they enter {layer}. {_all_there_is(training)}"),
         advice="Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
         confidence=0.95,
         sources=("glorot2010",),
@@ -151,7 +266,7 @@ def _made_one(graph: Graph, made: OneForAll, training: Training) -> Finding:
         evidence=(Evidence(f"share of {above.name} that differs between examples", 0.0, "share"),),
         reason=(
             f"{site.name} ({site.operation}) {_MADE[made.how]}. From {above.name} on all examples of a batch are the same, although what "
-            f"enters the network differs: how often the classes come is all there is to learn, and the loss stands at {number(training.last)}."
+            f"enters the network differs. {_all_there_is(training)}"
         ),
         advice=_ADVICE[made.how],
         confidence=0.95,

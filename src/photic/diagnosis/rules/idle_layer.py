@@ -31,6 +31,7 @@ def idle_layer(
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
+    A layer that a loop uses at every step is heard where it is heard at one of them: a memory that is full takes little more.
     Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
     mask. Where the network learns without a branch times 0, that is information; so is a result that goes nowhere, or a layer
     without units, in a network that learns a third of what there is to learn. What is an output is heard by whoever calls the model.
@@ -50,6 +51,8 @@ def idle_layer(
         part = pair.quiet / pair.loud
         if pair.layers and later < quiet and later < grows * part:
             found += [(layer, part) for layer in pair.layers]
+    quietly = {index for index, _ in found}
+    found = [(index, value) for index, value in found if not _heard_elsewhere(graph, index, quietly)]
     if not found:
         return None
     places = sorted({index for index, _ in found})
@@ -69,6 +72,13 @@ def idle_layer(
         confidence=0.8,
         sources=("zhang2019", "wang2022deepnet"),
     )
+
+
+def _heard_elsewhere(graph: Graph, index: int, quietly: set[int]) -> bool:
+    """Whether all that a layer has of its own is used at a layer that is heard too: at other steps of a loop."""
+    elsewhere = set(graph.layers()) - quietly
+    own = [parameter for parameter, _ in graph.parameters.get(index, []) if parameter.trainable]
+    return bool(own) and all(not elsewhere.isdisjoint(parameter.sites) for parameter in own)
 
 
 def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:

@@ -22,7 +22,8 @@ def non_finite(graph: Graph) -> Finding | None:
 
     Signs: the loss, or the gradient of a parameter, or a parameter, is not finite. Named is the first operation in order of execution
     whose output is not finite while its inputs are; where all signals are finite, the operation nearest to the loss
-    that passes back a non-finite gradient (0/0 in a norm, the unused branch of `where`). Also where a square, a power or a
+    that passes back a non-finite gradient (0/0 in a norm, the unused branch of `where`), or what made the infinite number that a
+    parameter is multiplied by (the logarithm of 0 in x^gamma = exp(gamma log x)). Also where a square, a power or a
     product overflows and what follows divides by it, so that zeros come out and the loss stays finite.
 
     Why it matters: one nan in a gradient makes every weight nan at the next step.
@@ -58,6 +59,8 @@ def non_finite(graph: Graph) -> Finding | None:
     backward = origin is None and bool(bad_gradients)
     if backward:
         origin = _backward_origin(graph)
+        if origin is None and (origin := _swallowed_before(graph, bad_gradients)) is not None:
+            backward = False  # its result was made finite again, as exp(-inf) is, and its slope was not
     takers = [site.order for site in run.sites if any(source < 0 for source, _ in graph.feeders.get(site.order, []))]
     if run.inputs is not None and run.inputs.nonfinite and (backward or origin in (None, *takers)):
         return _of_the_batch(graph, run.inputs, takers)
@@ -156,6 +159,17 @@ def _backward_origin(graph: Graph) -> int | None:
         if gradient is not None and gradient.nonfinite:
             consumers = graph.consumers.get(site.order, [])
             return consumers[0] if consumers else site.order
+    return None
+
+
+def _swallowed_before(graph: Graph, names: list[str]) -> int | None:
+    """Return the first site with a result that is not finite, of finite ones, among what reaches the users of these parameters."""
+    users = [site for p in graph.run.parameters if p.name in names for site in p.sites]
+    for index in sorted(graph.ancestors(users) | set(users)):
+        feeders = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
+        signal = graph.reading(index).signal
+        if signal is not None and signal.nonfinite and not any(below is None or below.nonfinite for below in feeders):
+            return index
     return None
 
 

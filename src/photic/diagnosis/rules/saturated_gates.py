@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.loops import lines
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
@@ -19,15 +20,17 @@ def saturated_gates(graph: Graph, *, share: float = 0.6, spread: float = 6.0, en
     Why it matters: a gate that is flat gets no gradient: it forgets or keeps by chance, and does not learn which.
 
     False alarms: gates that a bias holds open or shut (a forget bias, chrono initialisation, a transform gate that starts
-    shut) are meant to; they do not deviate, and their weights learn.
+    shut) are meant to; they do not deviate, and their weights learn. Gates of a loop
+    that stand in their range for the first quarter of its turns are saturated by a state that grows: that is a matter of time.
     """
+    later = _only_later(graph, share)
     for site in graph.run.sites:
         reading = graph.reading(site.order)
         if reading.gates is not None:
             low, high, deviation = reading.gates.shut, reading.gates.open, reading.gates.deviation
         elif site.operation == "sigmoid" and reading.units is not None and _multiplies(graph, site.order):
             quantiles = reading.units.input_quantiles
-            if reading.signal is None or reading.signal.count < enough:
+            if reading.signal is None or reading.signal.count < enough or site.order in later:
                 continue
             deviation = (quantiles[5] - quantiles[3]) / 1.35
             half = reading.units.saturated_fraction / 2.0
@@ -64,3 +67,14 @@ def _multiplies(graph: Graph, index: int) -> bool:
     return graph.site(index).phase == "model" and any(
         site.phase == "model" and site.operation in ("mul", "addcmul", "lerp") for site in after
     )
+
+
+def _only_later(graph: Graph, share: float) -> set[int]:
+    """Return the sigmoids of loops of which none is saturated in the first quarter of the turns."""
+    found: set[int] = set()
+    for sites in lines(graph):
+        if graph.site(sites[0]).operation == "sigmoid":
+            units = [graph.reading(index).units for index in sites[: len(sites) // 4]]
+            if all(one is not None and one.saturated_fraction < share for one in units):
+                found.update(sites)
+    return found

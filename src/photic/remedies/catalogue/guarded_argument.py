@@ -17,7 +17,7 @@ _SMALLEST = {"float16": 1e-4, "bfloat16": 1e-6, "float32": 1e-7, "float64": 1e-1
 def guarded_argument(graph: Graph) -> Prescription | str:
     """The argument of a root, a logarithm, an exponential, an angle or a division kept in its safe range.
 
-    What it changes: the argument is clamped from below (root, logarithm), from above (exponential) or from both sides (arc sine
+    What it changes: the argument is clamped from below (root, power below 1, logarithm), from above (exponential) or from both sides (arc sine
     and cosine), and what is divided by is kept away from 0; inside the range nothing changes, outside it no gradient passes.
 
     When not to: where the values outside are the common ones; then the formula is to be changed.
@@ -38,6 +38,9 @@ def guarded_argument(graph: Graph) -> Prescription | str:
         "expm1": (None, high),
         **dict.fromkeys(("acos", "arccos", "asin", "arcsin", "atanh", "arctanh"), (low - 1.0, 1.0 - low)),
     }
+    power = site.settings.get("exponent")
+    if site.operation == "pow" and isinstance(power, (int, float)) and power < 1.0 and power != 0.0:
+        ranges["pow"] = (low, None)  # a root, or one over a power
     same = [s for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
     if site.operation in _DIVISIONS:
         return Prescription(

@@ -10,7 +10,7 @@ from photic.remedies.registry import remedy
 
 @remedy(treats=("class-prior-only",), changes="function", sources=("glorot2010", "ba2016"), rank=1)
 def left_out(graph: Graph) -> Prescription | str:
-    """The rounding, the limits or the normalisation left out that makes all examples of a batch one.
+    """The rounding, the limits, the mask of everything or the normalisation left out that makes all examples of a batch one.
 
     What it changes: the numbers pass as they come; of roundings all are left out that give nothing but 0, those of weights too.
 
@@ -18,8 +18,10 @@ def left_out(graph: Graph) -> Prescription | str:
     that right keeps it.
     """
     found = one_for_all(graph)
-    if found is None or found.how not in ("rounded", "limited", "normalised"):
-        return "no rounding, limit or normalisation makes all examples one"
+    if found is None or found.how not in ("rounded", "limited", "masked", "normalised"):
+        return "no rounding, limit, mask or normalisation makes all examples one"
+    if graph.site(found.site).operation in ("floor_divide", "floordiv"):
+        return "it is a quotient that is rounded, and no number"
     site, same = graph.site(found.site), [graph.site(found.site).name]
     if found.how == "rounded" and site.kind == "activation":
         same = [one.name for one in graph.run.sites if one.operation == site.operation and _nothing(graph, one.order)]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.handed_none import silent_way
+from photic.diagnosis.loops import own_backwards
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
+GROWS = 1e3  # as for the rule: so many times what it got
 
-@remedy(treats=("severed-gradient",), changes="function", sources=("paszke2017",), rank=0)
+
+@remedy(
+    treats=("severed-gradient", "exploding-in-time"), changes="function", sources=("paszke2017", "pascanu2013"), rank=0
+)
 def plain_function(graph: Graph) -> Prescription | str:
     """What a custom autograd function computes is differentiated by torch, in place of its own backward.
 
@@ -17,6 +22,11 @@ def plain_function(graph: Graph) -> Prescription | str:
     When not to: where the forward is written without torch's operations, or the backward is another on purpose (a straight-through
     estimator, a reversed gradient).
     """
+    if loud := own_backwards(graph, GROWS):
+        name = graph.site(loud[0][0]).operation
+        return Prescription(
+            differentiated=(name,), why=f"the backward of {name} makes the gradient grow from step to step"
+        )
     way = silent_way(graph)
     if way is None or way.by_place:
         return "no autograd function passes nothing back"

@@ -1,0 +1,30 @@
+"""A true division in place of one that rounds down."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_for_all import SAME, one_for_all
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+_QUOTIENTS = ("floor_divide", "floordiv")
+
+
+@remedy(treats=("class-prior-only",), changes="function", sources=("higham2002",), rank=0)
+def true_division(graph: Graph) -> Prescription | str:
+    """`x / y` in place of `x // y` where the whole quotient is the same for all examples.
+
+    What it changes: quotients keep what lies between whole numbers; those that differ between the examples stay whole.
+
+    When not to: where the whole number is what is meant, a row or a bucket; then the divisor is too large.
+    """
+    found = one_for_all(graph)
+    if found is None or graph.site(found.site).operation not in _QUOTIENTS:
+        return "no whole quotient makes all examples one"
+    same = [
+        site.name
+        for site in graph.run.sites
+        if site.operation in _QUOTIENTS
+        and ((spread := graph.reading(site.order).spread) is None or spread.examples < SAME)
+    ]
+    return Prescription(divided=tuple(same), why="// rounds all to one number: divide with /")
