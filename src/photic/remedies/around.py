@@ -148,6 +148,11 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    if p.carried:
+        source, product = p.carried[0]
+        lines.append(
+            f"# {product}: its state is what {source} made at the step before; make the zeros once, before the loop"
+        )
     lines += [f"# {comparison}: hand it what {code} makes with .detach()" for code, comparison in p.goals]
     if p.in_order:
         lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")

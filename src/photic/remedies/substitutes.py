@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
+from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.continued import continued
 from photic.remedies.entries import next_entry
@@ -112,6 +113,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = soft_comparison
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
+    for source, product in prescription.carried:
+        state: list[Tensor] = []
+        found[product] = Given(found.get(product), state)
+        found[source] = _Kept(found.get(source), state)
     for code, comparison in prescription.goals:
         found[code] = goal = Goal(found.get(code))
         found[comparison] = goal.compared

@@ -8,7 +8,7 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
-from photic.diagnosis.silenced import Silenced, multiplied_by_nothing, nothing_made
+from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
 from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -24,7 +24,8 @@ def idle_layer(
     stands between them and the sum, and over the steps its part has not grown `grows` times. Or a product with exactly 0 (a factor
     that is not trained, or that a ReLU holds at 0, a mask, a dropout of everything) stands above trained layers, which get a
     gradient of exactly 0 and do not move from the first step to the last. Or something else makes exactly 0 of them: weights that
-    look at nothing but padding, a sum along no edge. Or what trained layers give goes nowhere: no output, no loss and nothing that
+    look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or of a trained matrix nothing is
+    left under its mask. Or what trained layers give goes nowhere: no output, no loss and nothing that
     learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its weights has length 0.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
@@ -41,6 +42,8 @@ def idle_layer(
         return _dropped(graph, dropped, informs=_a_third(training))
     if none := empty_layers(graph):
         return _empty(graph, none, informs=_a_third(training))
+    if shut := masked_whole(graph):
+        return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
     graph, last = graph.first, graph.last
@@ -97,6 +100,25 @@ def _a_third(training: Training | None) -> bool:
     return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
 
 
+def _masked(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    whole = [one.layers[0] for one in shut]
+    layers = [*whole, *sorted({index for one in shut for index in one.layers} - set(whole))]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(graph.site(index).name for index in layers),
+        where=graph.site(shut[0].site).where,
+        evidence=(Evidence("layers of whose weights nothing is left", float(len(whole)), "layers"),),
+        reason=(
+            f"Of the weights of {listed([graph.site(index).name for index in whole])} nothing is left: what multiplies them is 0 everywhere, "
+            "at the first step and at the last, so they get a gradient of exactly 0, and nothing passes to what lies below."
+        ),
+        advice="Look at the mask: one threshold for all layers empties those with small weights; prune each layer by itself.",
+        confidence=0.95,
+        sources=("paszke2017",),
+    )
+
+
 def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
     layers = sorted({index for one in shut for index in one.layers})
     places = [graph.site(one.site) for one in shut]
@@ -110,7 +132,7 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
             f"{listed([place.name for place in places])} ({places[0].operation}) gives exactly 0, at the first step and at the last, so "
             f"nothing is heard of {listed([graph.site(index).name for index in layers])}: their gradient is exactly 0, and they never move."
         ),
-        advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, or no place or edge at all.",
+        advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew.",
         confidence=0.9,
         sources=("zhang2019", "srivastava2014"),
     )
