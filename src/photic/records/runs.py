@@ -206,6 +206,8 @@ class ParameterReading:
         epsilon_share: of the elements with a gradient, those of which Adam's epsilon takes at least half of the step,
             sqrt(v) <= eps; None for other optimizers.
         against: cosine between update and gradient, -1 straight downhill; None without both.
+        taken_back: share of all that it has moved by, since the start, that something else than the optimizer took back between the
+            last step and this one; None where nothing else changed it.
     """
 
     weight: Moments
@@ -215,6 +217,7 @@ class ParameterReading:
     before_clipping: float | None = None
     epsilon_share: float | None = None
     against: float | None = None
+    taken_back: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

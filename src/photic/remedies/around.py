@@ -148,6 +148,15 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    if p.unheld:
+        lines += [
+            f"unused = {list(p.unheld)!r}  # delete what nothing uses, or leave it out",
+            "kept = [parameter for name, parameter in model.named_parameters() if name not in unused]  # for the optimizer",
+        ]
+    if p.unwritten:
+        lines.append(
+            f"# {', '.join(p.unwritten)}: nothing but the optimizer writes into it; leave out what does so in the forward"
+        )
     if p.carried:
         source, product = p.carried[0]
         lines.append(

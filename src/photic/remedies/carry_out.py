@@ -23,6 +23,7 @@ from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
 from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, Substitute, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
+from photic.remedies.unwritten import Unwritten
 
 
 def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch: Any = None) -> None:
@@ -79,6 +80,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = Differentiated(model.forward, prescription.differentiated)
     if prescription.floors:
         model.__dict__["forward"] = Floored(model.forward, prescription.floors)
+    if prescription.unwritten:
+        model.__dict__["forward"] = Unwritten(model, model.forward, prescription.unwritten)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     if substitutes:

@@ -85,6 +85,8 @@ class Prescription:
         flipped: (softplus, negation) sites: -softplus(v) becomes softplus(-v), which has its slope where the other has none.
         unaligned: CTC losses in which a row that no alignment fits counts 0.
         floors: autograd functions of the user's, by class name, whose plain number of 0 is this in place of it.
+        unheld: parameters that the optimizer does not hold.
+        unwritten: parameters that calls in the forward, past the gradient, leave as they are; what was mixed into them follows them.
         carried: (site, product) sites: what the first makes is added to the state of zeros, in its shape, that the second is given.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
@@ -166,6 +168,8 @@ class Prescription:
     flipped: tuple[tuple[str, str], ...] = ()
     unaligned: tuple[str, ...] = ()
     floors: dict[str, float] = field(default_factory=dict[str, float])
+    unheld: tuple[str, ...] = ()
+    unwritten: tuple[str, ...] = ()
     carried: tuple[tuple[str, str], ...] = ()
     goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False

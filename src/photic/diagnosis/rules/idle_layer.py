@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.held_still import HeldStill, held_still
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
@@ -25,7 +26,8 @@ def idle_layer(
     that is not trained, or that a ReLU holds at 0, a mask, a dropout of everything) stands above trained layers, which get a
     gradient of exactly 0 and do not move from the first step to the last. Or something else makes exactly 0 of them: weights that
     look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or of a trained matrix nothing is
-    left under its mask. Or what trained layers give goes nowhere: no output, no loss and nothing that
+    left under its mask. Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves
+    by is taken back before the next step. Or what trained layers give goes nowhere: no output, no loss and nothing that
     learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its weights has length 0.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
@@ -46,6 +48,8 @@ def idle_layer(
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if (held := held_still(graph)) is not None:
+        return _held(graph, held, informs=_a_third(training))
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
     for pair in unequal_sums(graph, quiet):
@@ -115,6 +119,33 @@ def _masked(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
         ),
         advice="Look at the mask: one threshold for all layers empties those with small weights; prune each layer by itself.",
         confidence=0.95,
+        sources=("paszke2017",),
+    )
+
+
+def _held(graph: Graph, held: HeldStill, *, informs: bool) -> Finding:
+    names = [graph.site(index).name for index in held.layers]
+    if held.how == "passed over":
+        what = (
+            "gets a gradient, the optimizer holds it, and no step moves it, while others with less of a gradient move"
+        )
+        advice = "Look at the optimizer's loop: it must go on (continue, not break or return) at a parameter without a gradient."
+    else:
+        what = (
+            "is moved by each step and put back before the next one: something else than the optimizer writes into it"
+        )
+        advice = "Look for what writes into the weights: of a running mean the mean follows the weights, not the weights the mean."
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=graph.site(held.layers[0]).where,
+        evidence=(
+            Evidence("matrices that stand still in spite of a gradient", float(len(held.parameters)), "matrices"),
+        ),
+        reason=f"{listed(list(held.parameters))} {what}, so {listed(names)} learn nothing.",
+        advice=advice,
+        confidence=0.9,
         sources=("paszke2017",),
     )
 
