@@ -148,6 +148,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    lines += [
+        f"# {write}: x[rows, 0] = y in place of x[rows][:, 0] = y, which writes into a copy"
+        for _, write in p.written_back
+    ]
     if p.unheld:
         lines += [
             f"unused = {list(p.unheld)!r}  # delete what nothing uses, or leave it out",

@@ -85,6 +85,7 @@ class Prescription:
         flipped: (softplus, negation) sites: -softplus(v) becomes softplus(-v), which has its slope where the other has none.
         unaligned: CTC losses in which a row that no alignment fits counts 0.
         floors: autograd functions of the user's, by class name, whose plain number of 0 is this in place of it.
+        written_back: (x[rows], what is written into it) sites: the rows are put back into x.
         unheld: parameters that the optimizer does not hold.
         unwritten: parameters that calls in the forward, past the gradient, leave as they are; what was mixed into them follows them.
         carried: (site, product) sites: what the first makes is added to the state of zeros, in its shape, that the second is given.
@@ -168,6 +169,7 @@ class Prescription:
     flipped: tuple[tuple[str, str], ...] = ()
     unaligned: tuple[str, ...] = ()
     floors: dict[str, float] = field(default_factory=dict[str, float])
+    written_back: tuple[tuple[str, str], ...] = ()
     unheld: tuple[str, ...] = ()
     unwritten: tuple[str, ...] = ()
     carried: tuple[tuple[str, str], ...] = ()

@@ -24,6 +24,7 @@ from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
+from photic.remedies.written_back import WrittenBack
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softplus": F.softplus,
@@ -113,6 +114,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = soft_comparison
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
+    for taken, written in prescription.written_back:
+        rows = WrittenBack()
+        found[taken], found[written] = rows.take, rows.write
     for source, product in prescription.carried:
         state: list[Tensor] = []
         found[product] = Given(found.get(product), state)
