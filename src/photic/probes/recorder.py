@@ -21,7 +21,7 @@ from photic.probes.gradient_graph import GradientGraph
 from photic.probes.operations import kind_of, settings_of
 from photic.probes.own_values import OwnValues
 from photic.probes.shares import share_facts
-from photic.probes.spread import column_facts, spread_facts
+from photic.probes.spread import choice_facts, column_facts, spread_facts
 from photic.probes.squashing import Squashing
 from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
@@ -29,11 +29,7 @@ from photic.probes.units import unit_facts
 from photic.probes.weights import weight_facts
 from photic.probes.written import Written
 from photic.records.moments import Moments, combined
-from photic.records.runs import (
-    ColumnFacts,
-    EdgeReading,
-    SiteReading,
-)
+from photic.records.runs import ColumnFacts, EdgeReading, SiteReading
 from photic.records.sites import INPUT, Edge, Site, Unseen
 
 # These move values without changing one, so the signal's moments are those of the input.
@@ -240,6 +236,7 @@ class Recorder:
                 axis,
                 spread=spread_facts(first, kind) if call.phase == "model" else None,
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
+                choice=choice_facts(before.tensors, first) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,
             )
         )
@@ -386,6 +383,7 @@ class Recorder:
                     times=forward.time_facts(),
                     spread=forward.spread,
                     shares=forward.shares,
+                    choice=forward.choice,
                     gates=forward.gates,
                     given=forward.given,
                     alignment=self.squashing.alignments.get(target),

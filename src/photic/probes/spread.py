@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from photic.probes.shards import local
-from photic.records.runs import ColumnFacts, SpreadFacts
+from photic.records.runs import ChoiceFacts, ColumnFacts, SpreadFacts
 from photic.records.vocabulary import Kind
 
 EXAMPLES, NUMBERS = 64, 4_096  # of a larger tensor, so many examples and so many numbers of each are read
@@ -60,6 +62,23 @@ def _differing(values: Tensor, axis: int) -> float | None:
         return None
     unit = values / largest
     return float((unit - unit.mean(axis, keepdim=True)).square().sum() / unit.square().sum())
+
+
+def choice_facts(entering: Sequence[Tensor], output: Tensor) -> ChoiceFacts | None:
+    """Return how many different whole numbers were made, row by row, of the largest tensor that entered; None for other outputs.
+
+    None as well for a choice among one, whose tensor has no number more, unless each number is rounded by itself.
+    """
+    whole = not output.is_floating_point() and not output.is_complex() and output.dtype != torch.bool
+    numbers = [tensor for tensor in entering if tensor.is_floating_point() and tensor.numel() >= output.numel()]
+    if not whole or not numbers or output.ndim < 1 or len(output) < FEW or local(output) is not output:
+        return None
+    given = max(numbers, key=Tensor.numel).detach()
+    if given.ndim < 1 or len(given) != len(output) or (given.ndim > output.ndim and given.numel() == output.numel()):
+        return None
+    rows = _every(given.reshape(len(given), -1)[:EXAMPLES], NUMBERS).to(torch.float64)
+    apart, some = _differing(rows, 0), output.detach().reshape(-1)[:NUMBERS]
+    return None if apart is None else ChoiceFacts(len(some.unique()), len(some), apart)
 
 
 def column_facts(entering: Tensor) -> ColumnFacts | None:

@@ -74,6 +74,21 @@ class ShareFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceFacts:
+    """Whole numbers that were made of others: bins, places, classes.
+
+    Attributes:
+        made: how many different ones there are.
+        count: of how many that were looked at.
+        entering: share of the mean square of what they were made of that differs between the rows.
+    """
+
+    made: int
+    count: int
+    entering: float
+
+
+@dataclass(frozen=True, slots=True)
 class GateFacts:
     """Pre-activations of the sigmoid gates in a fused LSTM or GRU (first layer, forward direction, a sample).
 
@@ -157,6 +172,7 @@ class SiteReading:
         times: for fused recurrent layers.
         spread: how much examples differ here; None where there are fewer than two, or all is 0.
         shares: for softmax and attention.
+        choice: for whole numbers made of others.
         gates: for fused recurrent layers with gates.
         given: in the loss, numbers that enter it and that no site made: targets.
         alignment: cosine between signal and gradient, for outputs of the model and what enters their squashing; above 0
@@ -174,6 +190,7 @@ class SiteReading:
     gates: GateFacts | None = None
     given: Moments | None = None
     alignment: float | None = None
+    choice: ChoiceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

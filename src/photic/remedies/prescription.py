@@ -85,6 +85,8 @@ class Prescription:
         flipped: (softplus, negation) sites: -softplus(v) becomes softplus(-v), which has its slope where the other has none.
         unaligned: CTC losses in which a row that no alignment fits counts 0.
         floors: autograd functions of the user's, by class name, whose plain number of 0 is this in place of it.
+        ranged: site that bins or cuts numbers to whole ones, to the rows of its table: they are brought into the range of the bins.
+        drawn_from: comparisons (`cdist`) with the entries of a table, which start as some of what is compared with them.
         written_back: (x[rows], what is written into it) sites: the rows are put back into x.
         unheld: parameters that the optimizer does not hold.
         unwritten: parameters that calls in the forward, past the gradient, leave as they are; what was mixed into them follows them.
@@ -169,6 +171,8 @@ class Prescription:
     flipped: tuple[tuple[str, str], ...] = ()
     unaligned: tuple[str, ...] = ()
     floors: dict[str, float] = field(default_factory=dict[str, float])
+    ranged: dict[str, int] = field(default_factory=dict[str, int])
+    drawn_from: tuple[str, ...] = ()
     written_back: tuple[tuple[str, str], ...] = ()
     unheld: tuple[str, ...] = ()
     unwritten: tuple[str, ...] = ()

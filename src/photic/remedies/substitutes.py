@@ -15,6 +15,7 @@ from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
 from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
+from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
 from photic.remedies.entries import next_entry
 from photic.remedies.finite import Denominator, Guard, Mapped, finite, unaligned
@@ -114,9 +115,13 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = soft_comparison
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
+    for name, rows in prescription.ranged.items():
+        found[name] = Ranged(rows)
+    for name in prescription.drawn_from:
+        found[name] = DrawnFrom()
     for taken, written in prescription.written_back:
-        rows = WrittenBack()
-        found[taken], found[written] = rows.take, rows.write
+        back = WrittenBack()
+        found[taken], found[written] = back.take, back.write
     for source, product in prescription.carried:
         state: list[Tensor] = []
         found[product] = Given(found.get(product), state)

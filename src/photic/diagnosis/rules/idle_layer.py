@@ -8,6 +8,7 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.held_still import HeldStill, held_still
 from photic.diagnosis.learning import learns
+from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
 from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
@@ -25,10 +26,12 @@ def idle_layer(
     stands between them and the sum, and over the steps its part has not grown `grows` times. Or a product with exactly 0 (a factor
     that is not trained, or that a ReLU holds at 0, a mask, a dropout of everything) stands above trained layers, which get a
     gradient of exactly 0 and do not move from the first step to the last. Or something else makes exactly 0 of them: weights that
-    look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or of a trained matrix nothing is
-    left under its mask. Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves
-    by is taken back before the next step. Or what trained layers give goes nowhere: no output, no loss and nothing that
-    learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its weights has length 0.
+    look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or what trained layers give goes
+    nowhere: no output, no loss and nothing that learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its
+    weights has length 0. Or of a trained matrix nothing is left under its mask.
+
+    Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves by is taken back
+    before the next step. Or all examples, which differ, are given the same row of a trained table.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
 
@@ -36,7 +39,9 @@ def idle_layer(
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
     Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
     mask. Where the network learns without a branch times 0, that is information; so is a result that goes nowhere, or a layer
-    without units, in a network that learns a third of what there is to learn. What is an output is heard by whoever calls the model.
+    without units, or one that stands still, in a network that learns a third of what there is to learn. A narrow type rounds small steps
+    away, and a smaller rate or gradient may: such matrices do not count. Numbers that are given
+    (token types, all 0) are no choice. What is an output is heard by whoever calls the model.
     """
     if shut := multiplied_by_nothing(graph):
         return _shut(graph, shut, informs=learns(training))
@@ -48,6 +53,8 @@ def idle_layer(
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
+        return _chosen(graph, choice, informs=_a_third(training))
     if (held := held_still(graph)) is not None:
         return _held(graph, held, informs=_a_third(training))
     graph, last = graph.first, graph.last
@@ -145,6 +152,26 @@ def _held(graph: Graph, held: HeldStill, *, informs: bool) -> Finding:
         ),
         reason=f"{listed(list(held.parameters))} {what}, so {listed(names)} learn nothing.",
         advice=advice,
+        confidence=0.9,
+        sources=("paszke2017",),
+    )
+
+
+def _chosen(graph: Graph, choice: OneChoice, *, informs: bool) -> Finding:
+    site, tables = graph.site(choice.site), [index for index in choice.readers if index in set(graph.layers())]
+    names = [graph.site(index).name for index in tables]
+    rows = max(p.shape[0] for p, _ in graph.parameters.get(tables[0], []) if len(p.shape) > 1)
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=site.where,
+        evidence=(Evidence("rows of the table that are read", 1.0, "rows"),),
+        reason=(
+            f"{site.name} makes the same number of all examples, at the first step and at the last, though they differ: of the {rows} rows "
+            f"of {listed(names)} one is read, which tells nothing of the input."
+        ),
+        advice="Bring what is binned and the edges to the same unit, so that every bin holds some examples.",
         confidence=0.9,
         sources=("paszke2017",),
     )

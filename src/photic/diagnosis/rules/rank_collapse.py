@@ -6,6 +6,7 @@ from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import arriving, learns, median_update, rescued, shrinking
+from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.repeated import repeated_layers
@@ -41,6 +42,8 @@ def rank_collapse(
 
     Or one layer is called three times or more on one value, and its results, which are equal, stand side by side.
 
+    Or all examples, which differ, choose the same entry of a table, and the outputs are made of nothing else.
+
     Or two codes of one encoder are drawn together by a cosine or a squared error, both of them with a gradient, and what differs in
     them between the examples falls to a fifth, and below a tenth of the mean square.
 
@@ -57,6 +60,8 @@ def rank_collapse(
     """
     if views := collapsed_views(graph):
         return _views(graph, views)
+    if (choice := one_choice(graph)) is not None and choice.whole:
+        return _one_entry(graph, choice)
     return (
         _units(graph, units)
         or _repeated(graph, training)
@@ -80,6 +85,21 @@ def _views(graph: Graph, views: list[Collapsed]) -> Finding:
         Evidence("share of the mean square that differs between examples", one.last, "share"),
         0.85,
         critical=False,
+    )
+
+
+def _one_entry(graph: Graph, choice: OneChoice) -> Finding:
+    site = graph.site(choice.site)
+    facts = graph.last.reading(choice.site).choice
+    return _finding(
+        graph,
+        [choice.site],
+        f"{site.name} chooses the same entry for all examples, at the first step and at the last, though they differ, and the outputs are "
+        "made of that entry alone: all examples are one from there on.",
+        "Draw the entries as far apart as what chooses among them (or from it), and draw anew those that are never chosen.",
+        Evidence("entries that are chosen", 1.0 if facts is None else float(facts.made), "entries"),
+        0.95,
+        critical=True,
     )
 
 

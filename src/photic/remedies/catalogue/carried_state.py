@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.silenced import nothing_made
 from photic.remedies.prescription import Prescription
@@ -29,7 +31,7 @@ def carried_state(graph: Graph) -> Prescription | str:
 def _steps(graph: Graph, products: list[int]) -> list[tuple[int, int]]:
     """Return (last value of the state's shape that a step makes, product of the next step)."""
     found: list[tuple[int, int]] = []
-    for before, taker in zip(products, products[1:], strict=False):
+    for before, taker in pairwise(products):
         facts, made = graph.reading(taker).weight, graph.descendants([before])
         shape = None if facts is None else (*graph.site(taker).shape[:-1], facts.fan_in)
         alike = [index for index in made if index < taker and graph.site(index).shape == shape]
