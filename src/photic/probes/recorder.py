@@ -63,6 +63,7 @@ class Recorder:
         self.outputs: tuple[int, ...] = ()
         self.inputs: Moments | None = None
         self.columns: ColumnFacts | None = None
+        self.grid: tuple[int, ...] = ()  # examples and positions of what enters
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
         self.own, self.written = OwnValues(), Written()
@@ -77,6 +78,7 @@ class Recorder:
         with torch._C.DisableTorchFunction():
             self.inputs = combined([moments(tensor) for tensor in entering])
             self.columns = column_facts(entering[0]) if entering else None
+            self.grid = next((tuple(tensor.shape[:2]) for tensor in tensors_in(batch) if tensor.ndim > 1), ())
         for tensor in entering:
             self._remember(tensor, INPUT)
 
@@ -234,7 +236,7 @@ class Recorder:
                     call.operation, settings, before.signal, first, axis=_unit_axis(axis, first), dead=dead
                 ),
                 axis,
-                spread=spread_facts(first, kind) if call.phase == "model" else None,
+                spread=spread_facts(first, kind, self.grid) if call.phase == "model" else None,
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
                 choice=choice_facts(before.tensors, first) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,

@@ -13,10 +13,14 @@ from photic.records.vocabulary import Kind
 
 EXAMPLES, NUMBERS = 64, 4_096  # of a larger tensor, so many examples and so many numbers of each are read
 FEW, SAMPLED = 8, 128  # examples whose places are compared, and features whose directions are counted
+MAPS, CHANNELS = 2, 8  # of a convolution's maps so many examples and channels have their places compared
 
 
-def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
+def spread_facts(output: Tensor, kind: Kind, grid: Sequence[int] = ()) -> SpreadFacts | None:
     """Return how much the examples [N, ...] differ, and the positions of each in [N, T, D]; of a layer, in how many directions.
+
+    With a grid of (N, T) the rows of [N * T, D] are positions as well, as in graphs whose nodes lie flat; of a layer's maps
+    [N, C, H, W] the places are.
 
     None for what only moves values, with fewer than two examples, for what is no real floating-point tensor, and where all numbers are 0 or one is
     not finite. None as well for a tensor that is cut over ranks: they would have to be asked.
@@ -31,6 +35,11 @@ def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
         tokens = _differing(some.to(torch.float64), 1)
     if some.ndim == 3 and some.shape[2] > 1:
         places = _differing(some[:FEW].to(torch.float64), 2)
+    if some.ndim == 4 and kind == "weight" and some.shape[2] * some.shape[3] > 1:
+        maps = some[:MAPS, :: max(some.shape[1] // CHANNELS, 1)].flatten(2)
+        places = _differing(maps[..., :NUMBERS].to(torch.float64), 2)
+    if some.ndim == 2 and len(grid) == 2 and grid[1] > 1 and len(output) == grid[0] * grid[1]:
+        tokens = _differing(output.detach()[: FEW * grid[1]].reshape(-1, grid[1], some.shape[1]).to(torch.float64), 1)
     flat = some if some.ndim == 2 else some.reshape(some.shape[0], -1)
     sampled = _every(flat, NUMBERS).to(torch.float64)
     examples = _differing(sampled, 0)

@@ -44,8 +44,8 @@ class SpreadFacts:
 
     Attributes:
         examples: share of the mean square that differs between examples, |x - mean over examples|^2 / |x|^2.
-        tokens: the same between the positions of one example, for outputs [examples, positions, features]; None else.
-        places: the same between the last positions, for outputs [examples, channels, places]; None else.
+        tokens: the same between the positions of one example, for outputs [examples, positions, features], or these two flat; None else.
+        places: the same between the last positions, for outputs [examples, channels, places] and a layer's maps; None else.
         directions: along how many directions what differs between the examples is spread, (sum of eigenvalues)^2 / (sum of their
             squares) of its covariance, for layers with outputs [examples, features], from eight of each on; 1 is a line. None else.
     """

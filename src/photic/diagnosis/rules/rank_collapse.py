@@ -7,6 +7,7 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import arriving, learns, median_update, rescued, shrinking
 from photic.diagnosis.one_choice import OneChoice, one_choice
+from photic.diagnosis.one_position import OnePosition, one_position
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.repeated import repeated_layers
@@ -42,6 +43,8 @@ def rank_collapse(
 
     Or one layer is called three times or more on one value, and its results, which are equal, stand side by side.
 
+    Or the answers to all positions of an example are one, though there is one for each and a layer below tells as many apart.
+
     Or all examples, which differ, choose the same entry of a table, and the outputs are made of nothing else.
 
     Or two codes of one encoder are drawn together by a cosine or a squared error, both of them with a gradient, and what differs in
@@ -62,6 +65,8 @@ def rank_collapse(
         return _views(graph, views)
     if (choice := one_choice(graph)) is not None and choice.whole:
         return _one_entry(graph, choice)
+    if (same := one_position(graph)) is not None:
+        return _one_answer(graph, same)
     return (
         _units(graph, units)
         or _repeated(graph, training)
@@ -99,6 +104,19 @@ def _one_entry(graph: Graph, choice: OneChoice) -> Finding:
         "Draw the entries as far apart as what chooses among them (or from it), and draw anew those that are never chosen.",
         Evidence("entries that are chosen", 1.0 if facts is None else float(facts.made), "entries"),
         0.95,
+        critical=True,
+    )
+
+
+def _one_answer(graph: Graph, same: OnePosition) -> Finding:
+    return _finding(
+        graph,
+        [same.site],
+        f"From {graph.site(same.site).name} on all positions of an example are the same vector, at the first step and at the last: "
+        f"{number(same.share)} of the mean square of the answers differs between them, and up to {number(same.below)} did below.",
+        "Add what is handed round or spread out to each position (or concatenate it); do not put it in the position's place.",
+        Evidence("share of the mean square of the answers that differs between positions", same.share, "share"),
+        0.9,
         critical=True,
     )
 
