@@ -7,13 +7,14 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import residual_branches
+from photic.diagnosis.stream import passed_by_batch
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 
 
 @rule(sources=("zhang2019", "bachlechner2021"))
 def missing_normalisation(
-    graph: Graph, training: Training | None, *, fewest: int = 6, growth: float = 100.0
+    graph: Graph, training: Training | None, *, fewest: int = 6, growth: float = 100.0, louder: float = 2.0
 ) -> Finding | None:
     """A residual stream grows block by block, with no normalisation and no small start of the branches.
 
@@ -22,6 +23,9 @@ def missing_normalisation(
 
     Why it matters: x + f(x) with f at unit gain doubles the variance at every block; thirty blocks make it a billion times
     larger, and the gradient with it.
+
+    A branch that is no louder than the stream at most doubles it. Where it grows by more than `louder` at each sum, what is added is too
+    loud by itself (a gain, a sum without its divisor, a skip that is added twice): `exploding-gradient` says so, and this is information.
 
     False alarms: Fixup, ReZero and SkipInit start their branches at or near 0 and need no normalisation: their stream does
     not grow. A network that is seen to learn is told so as information.
@@ -38,18 +42,19 @@ def missing_normalisation(
     ratio = last.rms / before.rms
     if ratio < growth:
         return None
+    each = ratio ** (1.0 / max(len(_stream_sums(graph)), 1))
     return Finding(
         problem="missing-normalisation",
-        severity="info" if learns(training) else "critical",
+        severity="info" if learns(training) or each > louder else "critical",
         sites=(graph.site(sums[0]).name, *(graph.site(index).name for index in sums[1:])),
         where=graph.site(sums[0]).where,
         evidence=(
             Evidence("growth of the stream over the blocks", ratio, "ratio"),
             Evidence("residual branches", float(len(branches)), "branches"),
-            Evidence("growth per block", ratio ** (1.0 / len(branches)), "ratio"),
+            Evidence("growth per block", each, "ratio"),
         ),
         reason=(
-            f"The residual stream grows {number(ratio)} times over {len(branches)} blocks, {number(ratio ** (1.0 / len(branches)))} "
+            f"The residual stream grows {number(ratio)} times over {len(branches)} blocks, {number(each)} "
             "times at each, and nothing normalises it; the gradient grows with it on its way down."
         ),
         advice="Put a LayerNorm (or BatchNorm) before each branch and after the last sum, or start each branch at 0 (Fixup, "
@@ -57,3 +62,12 @@ def missing_normalisation(
         confidence=0.9,
         sources=("zhang2019", "bachlechner2021"),
     )
+
+
+def _stream_sums(graph: Graph) -> list[int]:
+    """Return the sums of two signals that all of the stream passes: a sum within a branch is none."""
+    return [
+        index
+        for index in passed_by_batch(graph)
+        if graph.site(index).operation == "add" and len(graph.feeders.get(index, [])) == 2
+    ]
