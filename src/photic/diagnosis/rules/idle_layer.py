@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.held_still import HeldStill, held_still
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, learns_a_third
 from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
@@ -37,6 +38,7 @@ def idle_layer(
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
+    Weights that are heard at another step of a loop are heard.
     Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
     mask. Where the network learns without a branch times 0, that is information; so is a result that goes nowhere, or a layer
     without units, or one that stands still, in a network that learns a third of what there is to learn. A narrow type rounds small steps
@@ -46,17 +48,19 @@ def idle_layer(
     if shut := multiplied_by_nothing(graph):
         return _shut(graph, shut, informs=learns(training))
     if dropped := dropped_results(graph):
-        return _dropped(graph, dropped, informs=_a_third(training))
+        return _dropped(graph, dropped, informs=learns_a_third(training))
     if none := empty_layers(graph):
-        return _empty(graph, none, informs=_a_third(training))
+        return _empty(graph, none, informs=learns_a_third(training))
     if shut := masked_whole(graph):
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
     if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
-        return _chosen(graph, choice, informs=_a_third(training))
+        return _chosen(graph, choice, informs=learns_a_third(training))
     if (held := held_still(graph)) is not None:
-        return _held(graph, held, informs=_a_third(training))
+        return _held(graph, held, informs=learns_a_third(training))
+    if drowned(graph):
+        return None  # an epsilon makes a signal small: `frozen-by-epsilon` says so
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
     for pair in unequal_sums(graph, quiet):
@@ -64,9 +68,10 @@ def idle_layer(
         part = pair.quiet / pair.loud
         if pair.layers and later < quiet and later < grows * part:
             found += [(layer, part) for layer in pair.layers]
-    if not found:
+    quiet_ones = {index for index, _ in found}
+    places = sorted(index for index in quiet_ones if _uses(graph, index) <= quiet_ones)
+    if not places:
         return None
-    places = sorted({index for index, _ in found})
     part = min(value for _, value in found)
     names = [graph.site(index).name for index in places]
     return Finding(
@@ -83,6 +88,12 @@ def idle_layer(
         confidence=0.8,
         sources=("zhang2019", "wang2022deepnet"),
     )
+
+
+def _uses(graph: Graph, index: int) -> set[int]:
+    """Return all layers that use the trained weights of one, as the steps of a loop do: what is heard at another step is heard."""
+    used = {site for p, _ in graph.parameters.get(index, []) if p.trainable for site in p.sites}
+    return used & set(graph.layers())
 
 
 def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
@@ -103,12 +114,6 @@ def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
         confidence=0.95,
         sources=("bachlechner2021", "srivastava2014"),
     )
-
-
-def _a_third(training: Training | None) -> bool:
-    """Whether at least a third of what there is to learn has been learned: below that `treat` takes a network to learn little."""
-    ignorant = [] if training is None else [k for k in (training.chance, training.constant) if k is not None]
-    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
 
 
 def _masked(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
