@@ -161,6 +161,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(
             f"# {', '.join(p.unwritten)}: nothing but the optimizer writes into it; leave out what does so in the forward"
         )
+    lines += [
+        f"torch.nn.init.normal_(model.get_parameter({name!r}), std={deviation:.3g})"
+        for name, deviation in p.centred.items()
+    ]
     if p.carried:
         source, product = p.carried[0]
         lines.append(

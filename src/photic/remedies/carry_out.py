@@ -53,6 +53,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     for name, factor in prescription.scaled.items():
         with torch.no_grad():
             parameters[name].mul_(factor)
+    for name, deviation in prescription.centred.items():
+        with torch.no_grad():
+            values = parameters[name]
+            values.sub_(values.mean()).mul_(deviation / values.std().clamp_min(1e-30))
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)

@@ -71,6 +71,7 @@ class Prescription:
         loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
             factors drawn between 0.9 and 0.999.
         constants: parameter to the number that all of it starts at.
+        centred: parameter to the deviation that its values start with, around 0.
         scaled: parameter to the factor on the values that it starts at.
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
@@ -157,6 +158,7 @@ class Prescription:
     logarithms: tuple[str, ...] = ()
     loops: tuple[tuple[str, str], ...] = ()
     constants: dict[str, float] = field(default_factory=dict[str, float])
+    centred: dict[str, float] = field(default_factory=dict[str, float])
     scaled: dict[str, float] = field(default_factory=dict[str, float])
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
