@@ -9,6 +9,7 @@ from itertools import pairwise
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.loops import loops
 from photic.diagnosis.one_position import apart, positions
+from photic.diagnosis.roles import residual_branches
 from photic.diagnosis.stream import passed_by_batch
 
 
@@ -80,7 +81,7 @@ def blurred(graph: Graph, *, fewest: int = 10, alike: float = 0.01, beside: floa
     them, and what differs between the examples is `beside` times as much; first and last.
     """
     stream = passed_by_batch(graph)
-    if any(graph.site(index).kind == "sum" and len(graph.feeders.get(index, [])) == 2 for index in stream):
+    if residual_branches(graph):
         return None
     layers = set(graph.layers())
     known = [
