@@ -48,22 +48,23 @@ def averaged(graph: Graph, *, sure: float = 1e3, line: float = 1.2) -> list[int]
 
     Of a matrix whose entries have a mean m and a deviation s, one singular value is |m| sqrt(in out), and the others lie below
     s (sqrt(in) + sqrt(out)): each layer lets what differs along other directions fade by the quotient beside the mean. Where that is
-    more than 2, over several layers more than `sure`, and less than `line` directions are left at the top, first and last, they
-    are returned; else none.
+    more than 2, over several layers more than `sure`, and less than `line` directions are left at the top, and no more come within the
+    steps, they are returned; else none.
     """
     hidden = [
         index
         for index in graph.layers()
         if (facts := graph.reading(index).spread) is not None and facts.directions is not None
     ]
-    both = (graph.first, graph.last)
-    guilty = [index for index in hidden if all((_mean_beside_bulk(each, index) or 0.0) > 2.0 for each in both)]
+    first, last = graph.first, graph.last
+    guilty = [index for index in hidden if (_mean_beside_bulk(first, index) or 0.0) > 2.0]
     if len(guilty) < 2 or 2 * len(guilty) < len(hidden):
         return []
-    if math.prod(_mean_beside_bulk(graph.first, index) or 1.0 for index in guilty) < sure:
+    if math.prod(_mean_beside_bulk(first, index) or 1.0 for index in guilty) < sure:
         return []
-    tops = [each.reading(max(guilty)).spread for each in both]
-    return guilty if all(top is not None and (top.directions or math.inf) < line for top in tops) else []
+    top, later = first.reading(max(guilty)).spread, last.reading(max(guilty)).spread
+    one = top is not None and (top.directions or math.inf) < line
+    return guilty if one and (later is None or later.directions is None or later.directions < line) else []
 
 
 def _mean_beside_bulk(graph: Graph, index: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
@@ -100,7 +101,8 @@ def losing(graph: Graph) -> list[tuple[int, int]]:
             if graph.site(index).kind in ("activation", "normalisation") and _from(graph, index) == before
         ]
         start = bent[-1] if bent else before
-        way = [index for index in way if index > start]
+        moved = _moved(graph, chain, start)
+        way = [index for index in way if index > start and index not in moved]
         if way:
             ends.append((start, way[0]))
     like = [(start, end) for first, last in ends for start, end in _like(graph, chain, last) if start != first]
@@ -111,6 +113,16 @@ def losing(graph: Graph) -> list[tuple[int, int]]:
 def _from(graph: Graph, index: int) -> int:
     sources = graph.feeders.get(index, [])
     return sources[0][0] if len(sources) == 1 else -1
+
+
+def _moved(graph: Graph, chain: list[int], start: int) -> set[int]:
+    """Return the sites of the stream that only move what one makes, all of it."""
+    moved, size = {start}, math.prod(graph.site(start).shape)
+    for index in chain:
+        site = graph.site(index)
+        if _from(graph, index) in moved and site.kind == "shape" and math.prod(site.shape) == size:
+            moved.add(index)
+    return moved
 
 
 def _like(graph: Graph, chain: list[int], end: int) -> list[tuple[int, int]]:
