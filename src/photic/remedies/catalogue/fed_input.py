@@ -18,9 +18,9 @@ def fed_input(graph: Graph) -> Prescription | str:
     When not to: where the loop simulates something that goes on by itself.
     """
     end = settled(graph)
-    turns = next((loop.sites for loop in loops(graph) if end is not None and loop.sites[-1] == end.site), ())
+    turns = next(([*loop.sites] for loop in loops(graph) if end is not None and loop.sites[-1] == end.site), [])
     entering = [source for source, _ in graph.feeders.get(turns[0], []) if source >= 0] if turns else []
-    alike = [place for place in entering if graph.site(place).shape == graph.site(turns[-1]).shape]
+    alike = [place for place in entering if graph.site(place).shape == graph.site(turns[0]).shape]
     if len(alike) != 1:
         return "no loop that nothing enters after its first turn settles in one state"
     return Prescription(
