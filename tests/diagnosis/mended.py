@@ -309,6 +309,32 @@ class Stream(nn.Module):
         return self.head(x)
 
 
+class Hops(nn.Module):
+    """Features of forty rows, spread over twelve hops of a graph; the last is read, or the mean of all."""
+
+    def __init__(self, *, every: bool) -> None:
+        super().__init__()
+        near = (torch.rand(40, 40, generator=draw(10)) < 0.2).float() + torch.eye(40)
+        self.register_buffer("near", near / near.sum(1, keepdim=True))
+        self.register_buffer("rows", torch.randn(40, 8, generator=draw(11)))
+        self.near: Tensor
+        self.rows: Tensor
+        self.enter, self.head, self.every = nn.Linear(8, 16), nn.Linear(16, 2), every
+
+    def forward(self, asked: Tensor) -> Tensor:
+        x = torch.tanh(self.enter(self.rows))
+        kept = [x]
+        for _ in range(12):
+            x = self.near @ x
+            kept.append(x)
+        return self.head((torch.stack(kept).mean(0) if self.every else x)[asked])
+
+
+def asked() -> Batches:
+    rows, of_row = torch.randint(40, (24 * 64,), generator=draw(12)), torch.randn(40, 8, generator=draw(11))
+    return pairs(rows, (of_row[rows, 0] > 0.0).long())
+
+
 def maps() -> Batches:
     x = torch.randn(24 * 16, 1, 4, 4, generator=draw(9))
     return pairs(x, torch.tanh(2.0 * x), 16)
@@ -332,5 +358,6 @@ SICK: dict[str, Given] = {
     "weights of one sign": (lambda: Stack(of_one_sign), lambda: Stack(around_0), far_from_0, F.cross_entropy, "rank-collapse"),
     "a loop that settles": (lambda: Turning(fed=False), lambda: Turning(fed=True), far_from_0, F.cross_entropy, "rank-collapse"),
     "places that blur": (lambda: Blurring(skip=False), lambda: Blurring(skip=True), places, F.mse_loss, "rank-collapse"),
+    "rows that are mixed": (lambda: Hops(every=False), lambda: Hops(every=True), asked, F.cross_entropy, "rank-collapse"),
     "a stream added twice": (lambda: Stream(twice=True), lambda: Stream(twice=False), far_from_0, F.cross_entropy, "exploding-gradient"),
 }  # fmt: skip

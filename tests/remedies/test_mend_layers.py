@@ -30,6 +30,7 @@ CURES = {
     "kept-positions": "one answer for all places",
     "centred-weights": "weights of one sign",
     "fed-input": "a loop that settles",
+    "kept-hops": "rows that are mixed",
 }
 
 

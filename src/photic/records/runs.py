@@ -47,7 +47,7 @@ class SpreadFacts:
         tokens: the same between the positions of one example, for outputs [examples, positions, features], or these two flat; None else.
         places: the same between the last positions, for outputs [examples, channels, places] and a layer's maps; None else.
         directions: along how many directions what differs between the examples is spread, (sum of eigenvalues)^2 / (sum of their
-            squares) of its covariance, for layers with outputs [examples, features], from eight of each on; 1 is a line. None else.
+            squares) of its covariance, for layers and products with outputs [examples, features], from eight of each on; 1 is a line. None else.
     """
 
     examples: float

@@ -6,7 +6,7 @@ from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import arriving, learns, learns_a_third, median_update, rescued, shrinking
-from photic.diagnosis.made_alike import averaged, blurred, settled
+from photic.diagnosis.made_alike_words import rows_made_alike, stack_made_alike
 from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.one_position import OnePosition, one_position
 from photic.diagnosis.optimizers import adaptive
@@ -21,7 +21,7 @@ from photic.records.profiles import Profile
 @rule(sources=("dong2021", "noci2022", "schoenholz2017", "hanin2018"))
 def rank_collapse(
     graph: Graph,
-    profile: Profile,
+    depth: Profile | None,
     training: Training | None,
     *,
     units: float = 1e-6,
@@ -46,7 +46,8 @@ def rank_collapse(
 
     Or a loop that nothing enters after its first turn settles in one state for all examples; or the weights of a stack have one sign
     for the most part, and all examples come to lie on one line; or over ten layers or more without a skip the positions of a sequence
-    become alike (`examples`), and less than a third of what there is to learn is learned.
+    become alike (`examples`), or rows are mixed eight times without a weight and lie on one line; and less
+    than a third of what there is to learn is learned.
 
     Or the answers to all positions of an example are one, though there is one for each and a layer below tells as many apart.
 
@@ -66,6 +67,8 @@ def rank_collapse(
     nor one whose loss began far above chance and comes down fast. Thin
     networks still learn slowly under an adaptive optimizer: there it is information.
     """
+    if depth is None:
+        return _made_alike(graph, training)
     if views := collapsed_views(graph):
         return _views(graph, views)
     if (choice := one_choice(graph)) is not None and choice.whole:
@@ -77,9 +80,9 @@ def rank_collapse(
         or _repeated(graph, training)
         or _tokens(graph, tokens)
         or _made_alike(graph, training)
-        or _examples(graph, profile, training, examples)
-        or _line(graph, profile, training, line)
-        or _fallen(graph, profile, training)
+        or _examples(graph, depth, training, examples)
+        or _line(graph, depth, training, line)
+        or _fallen(graph, depth, training)
         or _thin(graph, training, thin)
     )
 
@@ -218,31 +221,12 @@ def _tokens(graph: Graph, limit: float) -> Finding | None:
 def _made_alike(graph: Graph, training: Training | None) -> Finding | None:
     if training is None or learns_a_third(training) or not training.last > 0.0:
         return None
-    if not learns(training) and (end := settled(graph)) is not None:
-        reason = (
-            f"A loop that ends at {graph.site(end.site).name} is given nothing after its first turn, and all examples settle in one "
-            f"state: {number(end.share)} of the mean square differs between them, {number(end.below)} at the first turn."
-        )
-        advice = "Feed the input at every turn, so that where the loop settles depends on it."
-        share, critical = Evidence("share of the mean square that differs between examples", end.share, "share"), True
-        return _finding(graph, [end.site], reason, advice, share, 0.9, critical=critical)
-    if not learns(training) and (layers := averaged(graph)):
-        reason = (
-            f"The weights of {listed([graph.site(i).name for i in layers])} have one sign for the most part: each of their units is about the "
-            "mean of the layer below, and all that differs between the examples comes to lie on one line."
-        )
-        advice = "Draw the weights around 0: torch.randn in the place of torch.rand, He or Xavier."
-        number_of = Evidence("layers whose weights have one sign for the most part", float(len(layers)), "layers")
-        return _finding(graph, layers, reason, advice, number_of, 0.9, critical=False)
-    if (end := blurred(graph)) is not None:
-        reason = (
-            f"The layers make the positions of a sequence more and more alike: at the top {number(end.share)} of the mean square differs "
-            f"between them, {number(end.below)} at the first layer; {training.steps} steps hardly lower the loss."
-        )
-        advice = "Put a skip around each layer, so that what a position says for itself goes on."
-        share = Evidence("share of the mean square that differs between positions", end.share, "share")
-        return _finding(graph, [end.site], reason, advice, share, 0.8, critical=False)
-    return None
+    said = stack_made_alike(graph) if not learns(training) else None
+    if (said := said or rows_made_alike(graph)) is None:
+        return None
+    return _finding(
+        graph, list(said.sites), said.reason, said.advice, said.evidence, said.confidence, critical=said.critical
+    )
 
 
 def _apart(graph: Graph, index: int, places: bool) -> float | None:
