@@ -34,7 +34,7 @@ from photic.probes.clipping import clipping
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched
-from photic.probes.updates import against_gradient, as_real, epsilon_shares, snapshot, updates
+from photic.probes.updates import against_gradient, as_real, epsilon_shares, snapshot, taken_back, updates
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step, Stretch
 from photic.theory.network import predict_run
@@ -163,7 +163,7 @@ def _trained(
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     losses: list[float] = []
     start = dataclasses.replace(start, neighbours=neighbours(twin, first))
-    run = _stepped(start, 0, setup, stream, losses)
+    run = _stepped(start, 0, setup, stream, losses, model)
     if optimizer is None:
         run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})
     begun = max((float(group.get("lr", 0.0)) for group in twin_optimizer.param_groups), default=0.0)
@@ -187,7 +187,7 @@ def _trained(
         if same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))
-            run = _stepped(dataclasses.replace(run, steps=(*run.steps, step)), 1, setup, stream, losses)
+            run = _stepped(dataclasses.replace(run, steps=(*run.steps, step)), 1, setup, stream, losses, model)
             last = dataclasses.replace(run.steps[1], leftover_share=leftover)
             run = dataclasses.replace(run, steps=(run.steps[0], last))
         else:
@@ -276,12 +276,19 @@ def _norm(setup: Setup) -> float:
     return math.sqrt(sum(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) ** 2 for grad in held))
 
 
-def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: list[float]) -> Run:
-    """Make one training step and return the run with what it did, read at its step of that index."""
-    before = snapshot(setup.model)
+def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: list[float], model: nn.Module) -> Run:
+    """Make one training step and return the run with what it did, read at its step of that index; `model` is as it was at the start."""
+    before, start = snapshot(setup.model), dict(model.named_parameters()) if index else {}
     clips: list[tuple[float, Any]] = []
     came: list[float] = []
-    hook = setup.optimizer.register_step_pre_hook(lambda *_: came.append(_norm(setup)))
+    back: dict[str, float] = {}
+
+    def arrive(*_: Any) -> None:
+        came.append(_norm(setup))
+        if index and not back:
+            back.update(taken_back(start, before, setup.model))
+
+    hook = setup.optimizer.register_step_pre_hook(arrive)
     with clipping(lambda _, limit, norm: clips.append((limit, norm))):
         losses += train(setup, stream, 1)
     hook.remove()
@@ -298,6 +305,7 @@ def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: 
             unchanged_fraction=moved[p.name][1],
             epsilon_share=shares.get(p.name),
             against=uphill.get(p.name),
+            taken_back=back.get(p.name),
         )
         if p.name in moved
         else reading

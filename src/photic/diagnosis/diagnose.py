@@ -50,8 +50,8 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     "saturated-gates": ("vanishing-in-time", "exploding-in-time", *_FADES),
     "saturated-attention": ("idle-layer", *_FADES),
     "saturated-activation": ("weights-too-large", "idle-layer", *_FADES),
-    "rank-collapse": ("frozen-by-epsilon", "shattered-gradient", *_FADES),
-    "idle-layer": _FADES,
+    "rank-collapse": ("frozen-by-epsilon", "shattered-gradient", "vanishing-in-time", *_FADES),
+    "idle-layer": ("frozen-by-epsilon", *_FADES),
     "weights-too-small": ("dead-units", "rank-collapse", "frozen-by-epsilon", "stalled-training"),
     "weights-too-large": (
         "learning-rate-too-large",

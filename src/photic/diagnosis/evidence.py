@@ -88,6 +88,13 @@ def profile(case: Case) -> Profile | Missing:
 
 
 @evidence
+def depth(case: Case) -> Profile | None:
+    """The depth profile of the step that is judged; None without a trained layer or a backward pass: rules may judge without it."""
+    found = profile(case)
+    return None if isinstance(found, Missing) else found
+
+
+@evidence
 def training(case: Case) -> Training | None:
     """Losses of the training steps; None when there was no training: rules may judge without it."""
     losses = case.run.losses

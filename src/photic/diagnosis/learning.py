@@ -21,6 +21,12 @@ def learns(training: Training | None, share: float = 0.9) -> bool:
     return training.last < share * training.first and all(training.last < 0.98 * known for known in ignorant)
 
 
+def learns_a_third(training: Training | None) -> bool:
+    """Whether at least a third of what there is to learn has been learned: below that `treat` takes a network to learn little."""
+    ignorant = [] if training is None else [k for k in (training.chance, training.constant) if k is not None]
+    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
+
+
 def solved(training: Training | None) -> bool:
     """Whether the loss fell to a fiftieth of what it was, and below a twentieth of chance or of the targets' mean, where known.
 

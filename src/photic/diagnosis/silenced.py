@@ -48,8 +48,8 @@ def multiplied_by_nothing(graph: Graph) -> list[Silenced]:
 def nothing_made(graph: Graph) -> list[Silenced]:
     """Return the sites that make exactly 0 of what is not 0, or of nothing, first and last, and starve layers below and right above.
 
-    A product of weights with nothing but padding, a sum along no edge, a choice of no place. Layers that take the zeros, and have no
-    bias, learn nothing either.
+    A product of weights with nothing but padding, or with a state that is made anew, a sum along no edge, a choice of no place. Layers
+    that take the zeros, and have no bias, learn nothing either.
     """
     if len(graph.run.steps) < 2:
         return []
@@ -60,10 +60,38 @@ def nothing_made(graph: Graph) -> list[Silenced]:
             continue
         if not all(bool(each.gradient_norm(site.order)) and _zeros(each, site.order) for each in (first, last)):
             continue
-        around = graph.ancestors([site.order]) | set(graph.consumers.get(site.order, []))
+        around = graph.ancestors([site.order]) | {site.order} | set(graph.consumers.get(site.order, []))
         starved = tuple(index for index in graph.layers() if index in around and _starved(first, last, index))
         if starved:
             found.append(Silenced(site.order, starved))
+    return found
+
+
+def masked_whole(graph: Graph) -> list[Silenced]:
+    """Return the layers that use a trained matrix times zeros, first and last: nothing is left of it, and it gets a gradient of exactly 0.
+
+    The site is the product that makes zeros of it, where that is one; the layers are that layer, and those that starve below.
+    """
+    if len(graph.run.steps) < 2:
+        return []
+    first, last = graph.first, graph.last
+    found: list[Silenced] = []
+    for index in graph.layers():
+        facts = [each.reading(index).weight for each in (first, last) if each.gradient_norm(index)]
+        if sum(fact is not None and fact.row_square_sum == 0.0 for fact in facts) < 2:
+            continue
+        late = {p.name: reading for p, reading in last.parameters.get(index, [])}
+        own = [
+            (p, r)
+            for p, r in first.parameters.get(index, [])
+            if p.trainable and len(p.shape) > 1 and r.weight.rms > 0.0
+        ]
+        if not own or not all(_still(reading, late[p.name]) for p, reading in own):
+            continue
+        made = [place for p, _ in own for place in p.sites if place != index and _size(graph, place) == 0.0]
+        below = graph.ancestors([index])
+        starved = [layer for layer in graph.layers() if layer in below and _starved(first, last, layer)]
+        found.append(Silenced(made[-1] if made else index, (index, *starved)))
     return found
 
 
@@ -97,7 +125,14 @@ def _zeros(graph: Graph, index: int) -> bool:
     if signal is None or not signal.count or signal.rms > 0.0 or signal.nonfinite:
         return False
     entering = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
+    if not graph.feeders.get(index) and (facts := graph.reading(index).weight) is not None:
+        return facts.row_square_sum > 0.0  # a product with numbers that no site made
     return any(one is not None and (one.rms > 0.0 or one.count == 0) for one in entering)
+
+
+def _size(graph: Graph, index: int) -> float | None:
+    signal = graph.reading(index).signal
+    return None if signal is None else signal.rms
 
 
 def _starved(first: Graph, last: Graph, index: int) -> bool:

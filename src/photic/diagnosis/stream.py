@@ -16,6 +16,21 @@ def passed_by_all(graph: Graph) -> list[int]:
 
     They are the dominators of that output (Cooper, Harvey and Kennedy 2001); what is made of parameters alone begins a way too.
     """
+    return _dominators(graph, {site.order for site in graph.run.sites})
+
+
+def passed_by_batch(graph: Graph) -> list[int]:
+    """Return the sites that every way from the batch to the last output goes through; what is made of parameters alone is no way."""
+    entered = [
+        site.order
+        for site in graph.run.sites
+        if any(source == INPUT for source, _ in graph.feeders.get(site.order, []))
+        or (site.kind == "weight" and not graph.feeders.get(site.order))
+    ]
+    return _dominators(graph, graph.descendants(entered) | set(entered))
+
+
+def _dominators(graph: Graph, ways: Container[int]) -> list[int]:
     if not graph.run.outputs:
         return []
     above: dict[int, int] = {INPUT: INPUT}
@@ -26,13 +41,15 @@ def passed_by_all(graph: Graph) -> list[int]:
         return one
 
     for site in graph.run.sites:
+        if site.order not in ways:
+            continue
         sources = [source for source, _ in graph.feeders.get(site.order, []) if source in above] or [INPUT]
         nearest = sources[0]
         for source in sources[1:]:
             nearest = meet(nearest, source)
         above[site.order] = nearest
     chain: list[int] = []
-    index = graph.run.outputs[-1]
+    index = graph.run.outputs[-1] if graph.run.outputs[-1] in above else INPUT
     while index != INPUT:
         chain.append(index)
         index = above[index]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from photic.probes.time_axis import TimeTap
 from photic.records.moments import Moments
-from photic.records.runs import GateFacts, ShareFacts, SpreadFacts, TimeFacts, UnitFacts, WeightFacts
+from photic.records.runs import ChoiceFacts, GateFacts, ShareFacts, SpreadFacts, TimeFacts, UnitFacts, WeightFacts
 from photic.records.sites import Site
 
 
@@ -27,6 +27,7 @@ class Forward:
     times: TimeFacts | None = None
     spread: SpreadFacts | None = None
     shares: ShareFacts | None = None
+    choice: ChoiceFacts | None = None
     gates: GateFacts | None = None
     given: Moments | None = None
     divided: Tensor | None = None  # what each example is divided by

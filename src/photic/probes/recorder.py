@@ -23,7 +23,7 @@ from photic.probes.handed_back import HandedBack
 from photic.probes.operations import kind_of, settings_of
 from photic.probes.own_values import OwnValues
 from photic.probes.shares import share_facts
-from photic.probes.spread import column_facts
+from photic.probes.spread import choice_facts, column_facts
 from photic.probes.squashing import Squashing
 from photic.probes.time_axis import tap
 from photic.probes.transforms import inside_transform
@@ -67,6 +67,7 @@ class Recorder:
         self.outputs: tuple[int, ...] = ()
         self.inputs: Moments | None = None
         self.columns: ColumnFacts | None = None
+        self.grid: tuple[int, ...] = ()  # examples and positions of what enters
         self.failing: Call | None = None
         self.dead: dict[str, Tensor] = {}  # by site: which units are 0, with slope 0, on the whole batch
         self.own, self.written, self.whole = OwnValues(), Written(), Whole()
@@ -81,6 +82,7 @@ class Recorder:
         with torch._C.DisableTorchFunction():
             self.inputs = combined([moments(tensor) for tensor in entering])
             self.columns = column_facts(entering[0]) if entering else None
+            self.grid = next((tuple(tensor.shape[:2]) for tensor in tensors_in(batch) if tensor.ndim > 1), ())
         for tensor in entering:
             self._remember(tensor, INPUT)
         self.whole.enter(batch)
@@ -239,8 +241,9 @@ class Recorder:
                     call.operation, settings, before.signal, first, axis=_unit_axis(axis, first), dead=dead
                 ),
                 axis,
-                spread=self.whole.spread(call, first, kind),
+                spread=self.whole.spread(call, first, kind, self.grid),
                 shares=share_facts(call, settings.get("dim")) if call.phase == "model" else None,
+                choice=choice_facts(before.tensors, first) if call.phase == "model" else None,
                 given=self._given(before) if call.phase == "loss" else None,
                 divided=divisor(call, before.carried_gradient),
             )
@@ -381,6 +384,7 @@ class Recorder:
                     times=forward.time_facts(),
                     spread=forward.spread,
                     shares=forward.shares,
+                    choice=forward.choice,
                     gates=forward.gates,
                     given=forward.given,
                     asked=forward.asked,
@@ -392,6 +396,5 @@ class Recorder:
 
 
 def _unit_axis(channel_axis: int | None, tensor: Tensor) -> int:
-    if channel_axis is not None and tensor.ndim > channel_axis:
-        return channel_axis
-    return 1 if tensor.ndim >= 4 else max(tensor.ndim - 1, 0)
+    usual = 1 if tensor.ndim >= 4 else max(tensor.ndim - 1, 0)
+    return channel_axis if channel_axis is not None and tensor.ndim > channel_axis else usual

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from photic.probes.shards import local
-from photic.records.runs import ColumnFacts, SpreadFacts
+from photic.records.runs import ChoiceFacts, ColumnFacts, SpreadFacts
 from photic.records.vocabulary import Kind
 
 EXAMPLES, NUMBERS = 64, 4_096  # of a larger tensor, so many examples and so many numbers of each are read
 FEW, SAMPLED = 8, 128  # examples whose places are compared, and features whose directions are counted
+MAPS, CHANNELS = 2, 8  # of a convolution's maps so many examples and channels have their places compared
 
 
-def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
+def spread_facts(output: Tensor, kind: Kind, grid: Sequence[int] = ()) -> SpreadFacts | None:
     """Return how much the examples [N, ...] differ, and the positions of each in [N, T, D]; of a layer, in how many directions.
+
+    With a grid of (N, T) the rows of [N * T, D] are positions as well, as in graphs whose nodes lie flat; of a layer's maps
+    [N, C, H, W] the places are.
 
     None for what only moves values, with fewer than two examples, for what is no real floating-point tensor, and where all numbers are 0 or one is
     not finite. None as well for a tensor that is cut over ranks: they would have to be asked.
@@ -29,12 +35,22 @@ def spread_facts(output: Tensor, kind: Kind) -> SpreadFacts | None:
         tokens = _differing(some.to(torch.float64), 1)
     if some.ndim == 3 and some.shape[2] > 1:
         places = _differing(some[:FEW].to(torch.float64), 2)
+    if some.ndim == 4 and kind == "weight" and some.shape[2] * some.shape[3] > 1:
+        maps = some[:MAPS, :: max(some.shape[1] // CHANNELS, 1)].flatten(2)
+        places = _differing(maps[..., :NUMBERS].to(torch.float64), 2)
+    if some.ndim == 2 and len(grid) == 2 and grid[1] > 1 and len(output) == grid[0] * grid[1]:
+        tokens = _differing(output.detach()[: FEW * grid[1]].reshape(-1, grid[1], some.shape[1]).to(torch.float64), 1)
     flat = some if some.ndim == 2 else some.reshape(some.shape[0], -1)
     sampled = _every(flat, NUMBERS).to(torch.float64)
     examples = _differing(sampled, 0)
     if examples is None:
         return None
-    counted = kind == "weight" and output.ndim == 2 and min(output.shape) >= FEW
+    counted = kind in ("weight", "other") and output.ndim == 2 and min(output.shape) >= FEW
+    if (
+        counted and kind == "other" and len(output) > EXAMPLES
+    ):  # rows of a graph or a table: those that follow each other are akin
+        rows = output.detach()[:: len(output) // EXAMPLES][:EXAMPLES]
+        sampled = _every(rows, NUMBERS).to(torch.float64)
     return SpreadFacts(examples, tokens, places, _directions(sampled) if counted else None)
 
 
@@ -60,6 +76,23 @@ def _differing(values: Tensor, axis: int) -> float | None:
         return None
     unit = values / largest
     return float((unit - unit.mean(axis, keepdim=True)).square().sum() / unit.square().sum())
+
+
+def choice_facts(entering: Sequence[Tensor], output: Tensor) -> ChoiceFacts | None:
+    """Return how many different whole numbers were made, row by row, of the largest tensor that entered; None for other outputs.
+
+    None as well for a choice among one, whose tensor has no number more, unless each number is rounded by itself.
+    """
+    whole = not output.is_floating_point() and not output.is_complex() and output.dtype != torch.bool
+    numbers = [tensor for tensor in entering if tensor.is_floating_point() and tensor.numel() >= output.numel()]
+    if not whole or not numbers or output.ndim < 1 or len(output) < FEW or local(output) is not output:
+        return None
+    given = max(numbers, key=Tensor.numel).detach()
+    if given.ndim < 1 or len(given) != len(output) or (given.ndim > output.ndim and given.numel() == output.numel()):
+        return None
+    rows = _every(given.reshape(len(given), -1)[:EXAMPLES], NUMBERS).to(torch.float64)
+    apart, some = _differing(rows, 0), output.detach().reshape(-1)[:NUMBERS]
+    return None if apart is None else ChoiceFacts(len(some.unique()), len(some), apart)
 
 
 def column_facts(entering: Tensor) -> ColumnFacts | None:

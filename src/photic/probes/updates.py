@@ -58,6 +58,26 @@ def against_gradient(before: dict[str, Tensor], model: nn.Module) -> dict[str, f
     return found
 
 
+def taken_back(start: Mapping[str, Tensor], before: Mapping[str, Tensor], model: nn.Module) -> dict[str, float]:
+    """Return, by parameter that something else than the optimizer changed since `before`, what share of its way from `start` was undone.
+
+    -<change, way> / |way|^2, with the way from start to before; above 0 it was moved back, 1 is all of it.
+    """
+    found: dict[str, float] = {}
+    for name, parameter in model.named_parameters():
+        now = local(parameter.detach())
+        if name not in before or name not in start or start[name].shape != now.shape or torch.equal(before[name], now):
+            continue
+        way, change = (
+            as_real(a - b).to(torch.float64)
+            for a, b in ((before[name], local(start[name].detach())), (now, before[name]))
+        )
+        square = float(way.square().sum())
+        if 0.0 < square < math.inf:
+            found[name] = -float((change * way).sum()) / square
+    return found
+
+
 def epsilon_shares(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, float]:
     """Return, by parameter, the share of elements of which the optimizer's epsilon takes at least half of the step.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,11 +44,11 @@ class Whole:
         return seen is not None and seen() is tensor
 
     @staticmethod
-    def spread(call: Call, output: Tensor, kind: Kind) -> SpreadFacts | None:
-        """Return how much the examples differ in what a call gives; of whole numbers after such an operation only."""
+    def spread(call: Call, output: Tensor, kind: Kind, grid: Sequence[int] = ()) -> SpreadFacts | None:
+        """Return how much the examples differ in what a call gives; of whole numbers after such an operation only; `grid` as for `spread_facts`."""
         if call.phase != "model":
             return None
         if call.operation in RUINS and output.dtype in (torch.int64, torch.int32) and output.ndim:
             numbers = output.detach().reshape(len(output), -1).double()
             return spread_facts(numbers, "other")
-        return spread_facts(output, kind)
+        return spread_facts(output, kind, grid)

@@ -44,10 +44,10 @@ class SpreadFacts:
 
     Attributes:
         examples: share of the mean square that differs between examples, |x - mean over examples|^2 / |x|^2.
-        tokens: the same between the positions of one example, for outputs [examples, positions, features]; None else.
-        places: the same between the last positions, for outputs [examples, channels, places]; None else.
+        tokens: the same between the positions of one example, for outputs [examples, positions, features], or these two flat; None else.
+        places: the same between the last positions, for outputs [examples, channels, places] and a layer's maps; None else.
         directions: along how many directions what differs between the examples is spread, (sum of eigenvalues)^2 / (sum of their
-            squares) of its covariance, for layers with outputs [examples, features], from eight of each on; 1 is a line. None else.
+            squares) of its covariance, for layers and products with outputs [examples, features], from eight of each on; 1 is a line. None else.
     """
 
     examples: float
@@ -71,6 +71,21 @@ class ShareFacts:
     entropy: float
     certain: float
     deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceFacts:
+    """Whole numbers that were made of others: bins, places, classes.
+
+    Attributes:
+        made: how many different ones there are.
+        count: of how many that were looked at.
+        entering: share of the mean square of what they were made of that differs between the rows.
+    """
+
+    made: int
+    count: int
+    entering: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +172,7 @@ class SiteReading:
         times: for fused recurrent layers.
         spread: how much examples differ here; None where there are fewer than two, or all is 0.
         shares: for softmax and attention.
+        choice: for whole numbers made of others.
         gates: for fused recurrent layers with gates.
         given: in the loss, numbers that enter it and that no site made: targets.
         alignment: cosine between signal and gradient, for outputs of the model and what enters their squashing; above 0
@@ -179,6 +195,7 @@ class SiteReading:
     alignment: float | None = None
     asked: float | None = None
     handed_back: tuple[float, ...] = ()
+    choice: ChoiceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +228,8 @@ class ParameterReading:
         epsilon_share: of the elements with a gradient, those of which Adam's epsilon takes at least half of the step,
             sqrt(v) <= eps; None for other optimizers.
         against: cosine between update and gradient, -1 straight downhill; None without both.
+        taken_back: share of all that it has moved by, since the start, that something else than the optimizer took back between the
+            last step and this one; None where nothing else changed it.
     """
 
     weight: Moments
@@ -220,6 +239,7 @@ class ParameterReading:
     before_clipping: float | None = None
     epsilon_share: float | None = None
     against: float | None = None
+    taken_back: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,28 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.precision:
         kind = "float" if p.precision == "float32" else p.precision
         lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+    lines += [
+        f"# {write}: x[rows, 0] = y in place of x[rows][:, 0] = y, which writes into a copy"
+        for _, write in p.written_back
+    ]
+    if p.unheld:
+        lines += [
+            f"unused = {list(p.unheld)!r}  # delete what nothing uses, or leave it out",
+            "kept = [parameter for name, parameter in model.named_parameters() if name not in unused]  # for the optimizer",
+        ]
+    if p.unwritten:
+        lines.append(
+            f"# {', '.join(p.unwritten)}: nothing but the optimizer writes into it; leave out what does so in the forward"
+        )
+    lines += [
+        f"torch.nn.init.normal_(model.get_parameter({name!r}), std={deviation:.3g})"
+        for name, deviation in p.centred.items()
+    ]
+    if p.carried:
+        source, product = p.carried[0]
+        lines.append(
+            f"# {product}: its state is what {source} made at the step before; make the zeros once, before the loop"
+        )
     lines += [f"# {comparison}: hand it what {code} makes with .detach()" for code, comparison in p.goals]
     if p.in_order:
         lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")

@@ -24,6 +24,7 @@ from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
 from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, Substitute, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
+from photic.remedies.unwritten import Unwritten
 
 
 def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch: Any = None) -> None:
@@ -53,6 +54,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     for name, factor in prescription.scaled.items():
         with torch.no_grad():
             parameters[name].mul_(factor)
+    for name, deviation in prescription.centred.items():
+        with torch.no_grad():
+            values = parameters[name]
+            values.sub_(values.mean()).mul_(deviation / values.std().clamp_min(1e-30))
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)
@@ -80,6 +85,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = Differentiated(model.forward, prescription.differentiated)
     if prescription.floors:
         model.__dict__["forward"] = Floored(model.forward, prescription.floors)
+    if prescription.unwritten:
+        model.__dict__["forward"] = Unwritten(model, model.forward, prescription.unwritten)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     if substitutes:

@@ -74,6 +74,7 @@ class Prescription:
         loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
             factors drawn between 0.9 and 0.999.
         constants: parameter to the number that all of it starts at.
+        centred: parameter to the deviation that its values start with, around 0.
         scaled: parameter to the factor on the values that it starts at.
         frozen: parameters that are not trained.
         thawed: parameters that are trained, at the largest rate of the others.
@@ -89,6 +90,12 @@ class Prescription:
         flipped: (softplus, negation) sites: -softplus(v) becomes softplus(-v), which has its slope where the other has none.
         unaligned: CTC losses in which a row that no alignment fits counts 0.
         floors: autograd functions of the user's, by class name, whose plain number of 0 is this in place of it.
+        ranged: site that bins or cuts numbers to whole ones, to the rows of its table: they are brought into the range of the bins.
+        drawn_from: comparisons (`cdist`) with the entries of a table, which start as some of what is compared with them.
+        written_back: (x[rows], what is written into it) sites: the rows are put back into x.
+        unheld: parameters that the optimizer does not hold.
+        unwritten: parameters that calls in the forward, past the gradient, leave as they are; what was mixed into them follows them.
+        carried: (site, product) sites: what the first makes is added to the state of zeros, in its shape, that the second is given.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
         batch_first: recurrent modules that take the first axis for the batch.
@@ -160,6 +167,7 @@ class Prescription:
     logarithms: tuple[str, ...] = ()
     loops: tuple[tuple[str, str], ...] = ()
     constants: dict[str, float] = field(default_factory=dict[str, float])
+    centred: dict[str, float] = field(default_factory=dict[str, float])
     scaled: dict[str, float] = field(default_factory=dict[str, float])
     frozen: tuple[str, ...] = ()
     thawed: tuple[str, ...] = ()
@@ -175,6 +183,12 @@ class Prescription:
     flipped: tuple[tuple[str, str], ...] = ()
     unaligned: tuple[str, ...] = ()
     floors: dict[str, float] = field(default_factory=dict[str, float])
+    ranged: dict[str, int] = field(default_factory=dict[str, int])
+    drawn_from: tuple[str, ...] = ()
+    written_back: tuple[tuple[str, str], ...] = ()
+    unheld: tuple[str, ...] = ()
+    unwritten: tuple[str, ...] = ()
+    carried: tuple[tuple[str, str], ...] = ()
     goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False
     batch_first: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,6 +24,8 @@ def change_optimizer(
     if prescription.thawed:
         _thaw(prescription.thawed, optimizer, model)
     p = prescription
+    if p.unheld:
+        _let_go({id(model.get_parameter(name)) for name in p.unheld}, optimizer)
     if p.owned or p.registered or p.adopted or p.gated or p.widened or p.unshared:
         _own(optimizer, model)
     if prescription.adam:
@@ -55,6 +57,11 @@ def _thaw(names: Sequence[str], optimizer: torch.optim.Optimizer, model: nn.Modu
     for group in optimizer.param_groups:
         group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
     max(optimizer.param_groups, key=lambda group: float(group["lr"]))["params"] += parameters
+
+
+def _let_go(known: Container[int], optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
 
 
 def _own(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:

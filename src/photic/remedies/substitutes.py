@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.remedies.bridges import Bridge
+from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
+from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
 from photic.remedies.entries import mean_entry, next_entry
 from photic.remedies.factors import divided, unscaled
@@ -25,6 +27,7 @@ from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
+from photic.remedies.written_back import WrittenBack
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softplus": F.softplus,
@@ -126,6 +129,17 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = soft_comparison
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
+    for name, rows in prescription.ranged.items():
+        found[name] = Ranged(rows)
+    for name in prescription.drawn_from:
+        found[name] = DrawnFrom()
+    for taken, written in prescription.written_back:
+        back = WrittenBack()
+        found[taken], found[written] = back.take, back.write
+    for source, product in prescription.carried:
+        state: list[Tensor] = []
+        found[product] = Given(found.get(product), state)
+        found[source] = _Kept(found.get(source), state)
     for code, comparison in prescription.goals:
         found[code] = goal = Goal(found.get(code))
         found[comparison] = goal.compared

@@ -13,6 +13,7 @@ from photic.diagnosis.learning import learns, median_update
 from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
+from photic.diagnosis.stream_growth import stream_growth
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 from photic.records.profiles import Profile
@@ -32,6 +33,7 @@ def exploding_gradient(
     warning: float = 1e3,
     critical: float = 1e5,
     loud: float = 10.0,
+    stream_warning: float = 100.0,
 ) -> Finding | None:
     """The error gradient grows on its way down, or the signal on its way up, until steps destroy what was learned.
 
@@ -39,7 +41,8 @@ def exploding_gradient(
     layer, or the signal's root mean square at the top more than `warning` times that at the first layer, or what enters it where
     that is 1 or more. Ratios both. Where weights are factors, element by element, these count as the layers. Or the signal grows more
     than `loud` times, the first loss is five times that of outputs which are all 0, and the first step replaces the weights, or the
-    training breaks off.
+    training breaks off. Or a residual stream without normalisation grows `stream_warning` times and more than doubles at each sum,
+    which a branch no louder than the stream cannot do.
 
     Why it matters: a step that suits the upper layers is thousands of times too long for the lower ones; losses
     jump, oscillate or become nan.
@@ -62,8 +65,10 @@ def exploding_gradient(
     highest = max(on_path, key=lambda line: line.transport * sizes[line.site])
     growth = highest.transport * sizes[highest.site]
     swelling = 1.0 if drowned(graph) else _swelling(graph, on_path)  # then biases make it that large
-    worst = max(growth, swelling)
-    if not math.isfinite(worst) or (worst < warning and not (swelling > loud and _sure_and_wrong(graph, training))):
+    worst, stream = max(growth, swelling), stream_growth(graph)
+    doubled = stream is not None and stream.louder and stream.ratio >= stream_warning
+    wrong = doubled or (swelling > loud and _sure_and_wrong(graph, training))
+    if not math.isfinite(worst) or (worst < warning and not wrong):
         return None
     severity: Severity = "critical" if worst >= critical else "warning"
     if learns(training) and severity == "warning":
@@ -82,6 +87,13 @@ def exploding_gradient(
         if growth >= swelling
         else f"the signal grows {number(swelling)} times from {on_path[0].site} up to {on_path[-1].site}"
     )
+    reason = f"Over {len(on_path)} layers {what}, {number(each)} times per layer: {_why(graph, sites)}."
+    if doubled and stream is not None and stream.ratio > worst:
+        sites = [graph.site(index).name for index in stream.sums]
+        reason = (
+            f"The residual stream grows {number(stream.ratio)} times, {number(stream.each)} at each sum: what is added is louder than what "
+            "it is added to (a gain, a sum without its divisor, a stream that is added twice)."
+        )
     return Finding(
         problem="exploding-gradient",
         severity=severity,
@@ -92,7 +104,7 @@ def exploding_gradient(
             Evidence("growth of the signal over the depth", swelling, "ratio"),
             Evidence("growth per layer", each, "ratio"),
         ),
-        reason=f"Over {len(on_path)} layers {what}, {number(each)} times per layer: {_why(graph, sites)}.",
+        reason=reason,
         advice="Scale the initial weights down to unit gain (Xavier for tanh, He for ReLU), add residual branches scaled by "
         "1/sqrt(depth), or clip the gradient while you look for the cause.",
         confidence=min(0.99, max(0.6, 0.6 + 0.1 * math.log10(worst / warning))),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.held_still import HeldStill, held_still
+from photic.diagnosis.learning import learns, learns_a_third
+from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.registry import rule
-from photic.diagnosis.silenced import Silenced, multiplied_by_nothing, nothing_made
+from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
 from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -24,26 +27,40 @@ def idle_layer(
     stands between them and the sum, and over the steps its part has not grown `grows` times. Or a product with exactly 0 (a factor
     that is not trained, or that a ReLU holds at 0, a mask, a dropout of everything) stands above trained layers, which get a
     gradient of exactly 0 and do not move from the first step to the last. Or something else makes exactly 0 of them: weights that
-    look at nothing but padding, a sum along no edge. Or what trained layers give goes nowhere: no output, no loss and nothing that
-    learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its weights has length 0.
+    look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or what trained layers give goes
+    nowhere: no output, no loss and nothing that learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its
+    weights has length 0. Or of a trained matrix nothing is left under its mask.
+
+    Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves by is taken back
+    before the next step. Or all examples, which differ, are given the same row of a trained table.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
 
     False alarms: a branch that starts at 0 with weights that get a gradient (Fixup, zero gamma) grows at once; a trained
     gate at 0 or 1e-6 (ReZero, LayerScale) opens, and a block that is left out at random (stochastic depth) moves in other steps.
-    A layer that a loop uses at every step is heard where it is heard at one of them: a memory that is full takes little more.
+    Weights that are heard at another step of a loop are heard.
     Small positional or bias terms come from no layer. A large number that no layer made, added to scores before a softmax, is a
     mask. Where the network learns without a branch times 0, that is information; so is a result that goes nowhere, or a layer
-    without units, in a network that learns a third of what there is to learn. What is an output is heard by whoever calls the model.
+    without units, or one that stands still, in a network that learns a third of what there is to learn. A narrow type rounds small steps
+    away, and a smaller rate or gradient may: such matrices do not count. Numbers that are given
+    (token types, all 0) are no choice. What is an output is heard by whoever calls the model.
     """
     if shut := multiplied_by_nothing(graph):
         return _shut(graph, shut, informs=learns(training))
     if dropped := dropped_results(graph):
-        return _dropped(graph, dropped, informs=_a_third(training))
+        return _dropped(graph, dropped, informs=learns_a_third(training))
     if none := empty_layers(graph):
-        return _empty(graph, none, informs=_a_third(training))
+        return _empty(graph, none, informs=learns_a_third(training))
+    if shut := masked_whole(graph):
+        return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
+        return _chosen(graph, choice, informs=learns_a_third(training))
+    if (held := held_still(graph)) is not None:
+        return _held(graph, held, informs=learns_a_third(training))
+    if drowned(graph):
+        return None  # an epsilon makes a signal small: `frozen-by-epsilon` says so
     graph, last = graph.first, graph.last
     found: list[tuple[int, float]] = []
     for pair in unequal_sums(graph, quiet):
@@ -51,11 +68,10 @@ def idle_layer(
         part = pair.quiet / pair.loud
         if pair.layers and later < quiet and later < grows * part:
             found += [(layer, part) for layer in pair.layers]
-    quietly = {index for index, _ in found}
-    found = [(index, value) for index, value in found if not _heard_elsewhere(graph, index, quietly)]
-    if not found:
+    quiet_ones = {index for index, _ in found}
+    places = sorted(index for index in quiet_ones if _uses(graph, index) <= quiet_ones)
+    if not places:
         return None
-    places = sorted({index for index, _ in found})
     part = min(value for _, value in found)
     names = [graph.site(index).name for index in places]
     return Finding(
@@ -74,11 +90,10 @@ def idle_layer(
     )
 
 
-def _heard_elsewhere(graph: Graph, index: int, quietly: set[int]) -> bool:
-    """Whether all that a layer has of its own is used at a layer that is heard too: at other steps of a loop."""
-    elsewhere = set(graph.layers()) - quietly
-    own = [parameter for parameter, _ in graph.parameters.get(index, []) if parameter.trainable]
-    return bool(own) and all(not elsewhere.isdisjoint(parameter.sites) for parameter in own)
+def _uses(graph: Graph, index: int) -> set[int]:
+    """Return all layers that use the trained weights of one, as the steps of a loop do: what is heard at another step is heard."""
+    used = {site for p, _ in graph.parameters.get(index, []) if p.trainable for site in p.sites}
+    return used & set(graph.layers())
 
 
 def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
@@ -101,10 +116,70 @@ def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
     )
 
 
-def _a_third(training: Training | None) -> bool:
-    """Whether at least a third of what there is to learn has been learned: below that `treat` takes a network to learn little."""
-    ignorant = [] if training is None else [k for k in (training.chance, training.constant) if k is not None]
-    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
+def _masked(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    whole = [one.layers[0] for one in shut]
+    layers = [*whole, *sorted({index for one in shut for index in one.layers} - set(whole))]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(graph.site(index).name for index in layers),
+        where=graph.site(shut[0].site).where,
+        evidence=(Evidence("layers of whose weights nothing is left", float(len(whole)), "layers"),),
+        reason=(
+            f"Of the weights of {listed([graph.site(index).name for index in whole])} nothing is left: what multiplies them is 0 everywhere, "
+            "at the first step and at the last, so they get a gradient of exactly 0, and nothing passes to what lies below."
+        ),
+        advice="Look at the mask: one threshold for all layers empties those with small weights; prune each layer by itself.",
+        confidence=0.95,
+        sources=("paszke2017",),
+    )
+
+
+def _held(graph: Graph, held: HeldStill, *, informs: bool) -> Finding:
+    names = [graph.site(index).name for index in held.layers]
+    if held.how == "passed over":
+        what = (
+            "gets a gradient, the optimizer holds it, and no step moves it, while others with less of a gradient move"
+        )
+        advice = "Look at the optimizer's loop: it must go on (continue, not break or return) at a parameter without a gradient."
+    else:
+        what = (
+            "is moved by each step and put back before the next one: something else than the optimizer writes into it"
+        )
+        advice = "Look for what writes into the weights: of a running mean the mean follows the weights, not the weights the mean."
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=graph.site(held.layers[0]).where,
+        evidence=(
+            Evidence("matrices that stand still in spite of a gradient", float(len(held.parameters)), "matrices"),
+        ),
+        reason=f"{listed(list(held.parameters))} {what}, so {listed(names)} learn nothing.",
+        advice=advice,
+        confidence=0.9,
+        sources=("paszke2017",),
+    )
+
+
+def _chosen(graph: Graph, choice: OneChoice, *, informs: bool) -> Finding:
+    site, tables = graph.site(choice.site), [index for index in choice.readers if index in set(graph.layers())]
+    names = [graph.site(index).name for index in tables]
+    rows = max(p.shape[0] for p, _ in graph.parameters.get(tables[0], []) if len(p.shape) > 1)
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=site.where,
+        evidence=(Evidence("rows of the table that are read", 1.0, "rows"),),
+        reason=(
+            f"{site.name} makes the same number of all examples, at the first step and at the last, though they differ: of the {rows} rows "
+            f"of {listed(names)} one is read, which tells nothing of the input."
+        ),
+        advice="Bring what is binned and the edges to the same unit, so that every bin holds some examples.",
+        confidence=0.9,
+        sources=("paszke2017",),
+    )
 
 
 def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
@@ -120,7 +195,7 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
             f"{listed([place.name for place in places])} ({places[0].operation}) gives exactly 0, at the first step and at the last, so "
             f"nothing is heard of {listed([graph.site(index).name for index in layers])}: their gradient is exactly 0, and they never move."
         ),
-        advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, or no place or edge at all.",
+        advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew.",
         confidence=0.9,
         sources=("zhang2019", "srivastava2014"),
     )

@@ -6,7 +6,7 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
-from photic.diagnosis.roles import residual_branches
+from photic.diagnosis.stream_growth import stream_growth
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 
@@ -23,33 +23,28 @@ def missing_normalisation(
     Why it matters: x + f(x) with f at unit gain doubles the variance at every block; thirty blocks make it a billion times
     larger, and the gradient with it.
 
+    A branch that is no louder than the stream at most doubles it. Where it grows by more than that at each sum, what is added is too
+    loud by itself (a gain, a sum without its divisor, a skip that is added twice): `exploding-gradient` says so, and this is information.
+
     False alarms: Fixup, ReZero and SkipInit start their branches at or near 0 and need no normalisation: their stream does
     not grow. A network that is seen to learn is told so as information.
     """
-    branches = residual_branches(graph)
-    if len(branches) < fewest or any(site.kind == "normalisation" for site in graph.run.sites):
+    grown = stream_growth(graph, fewest=fewest)
+    if grown is None or grown.ratio < growth:
         return None
-    sums = [site.order for site in graph.run.sites if site.kind == "sum" and site.phase == "model"]
-    first, last = graph.reading(min(branches[0])).signal, graph.reading(sums[-1]).signal
-    sources = [source for source, _ in graph.feeders.get(min(branches[0]), []) if source >= 0]
-    before = graph.reading(sources[0]).signal if sources else graph.run.inputs
-    if before is None or last is None or first is None or before.rms <= 0.0:
-        return None
-    ratio = last.rms / before.rms
-    if ratio < growth:
-        return None
+    ratio, each, sums = grown.ratio, grown.each, grown.sums
     return Finding(
         problem="missing-normalisation",
-        severity="info" if learns(training) else "critical",
+        severity="info" if learns(training) or grown.louder else "critical",
         sites=(graph.site(sums[0]).name, *(graph.site(index).name for index in sums[1:])),
         where=graph.site(sums[0]).where,
         evidence=(
             Evidence("growth of the stream over the blocks", ratio, "ratio"),
-            Evidence("residual branches", float(len(branches)), "branches"),
-            Evidence("growth per block", ratio ** (1.0 / len(branches)), "ratio"),
+            Evidence("residual branches", float(grown.branches), "branches"),
+            Evidence("growth per block", each, "ratio"),
         ),
         reason=(
-            f"The residual stream grows {number(ratio)} times over {len(branches)} blocks, {number(ratio ** (1.0 / len(branches)))} "
+            f"The residual stream grows {number(ratio)} times over {grown.branches} blocks, {number(each)} "
             "times at each, and nothing normalises it; the gradient grows with it on its way down."
         ),
         advice="Put a LayerNorm (or BatchNorm) before each branch and after the last sum, or start each branch at 0 (Fixup, "

@@ -5,7 +5,10 @@ from __future__ import annotations
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import arriving, learns, median_update, rescued, shrinking
+from photic.diagnosis.learning import arriving, learns, learns_a_third, median_update, rescued, shrinking
+from photic.diagnosis.made_alike_words import rows_made_alike, stack_made_alike
+from photic.diagnosis.one_choice import OneChoice, one_choice
+from photic.diagnosis.one_position import OnePosition, one_position
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
 from photic.diagnosis.repeated import repeated_layers
@@ -18,7 +21,7 @@ from photic.records.profiles import Profile
 @rule(sources=("dong2021", "noci2022", "schoenholz2017", "hanin2018"))
 def rank_collapse(
     graph: Graph,
-    profile: Profile,
+    depth: Profile | None,
     training: Training | None,
     *,
     units: float = 1e-6,
@@ -41,6 +44,15 @@ def rank_collapse(
 
     Or one layer is called three times or more on one value, and its results, which are equal, stand side by side.
 
+    Or a loop that nothing enters after its first turn settles in one state for all examples; or the weights of a stack have one sign
+    for the most part, and all examples come to lie on one line; or over ten layers or more without a skip the positions of a sequence
+    become alike (`examples`), or rows are mixed eight times without a weight and lie on one line; and less
+    than a third of what there is to learn is learned.
+
+    Or the answers to all positions of an example are one, though there is one for each and a layer below tells as many apart.
+
+    Or all examples, which differ, choose the same entry of a table, and the outputs are made of nothing else.
+
     Or two codes of one encoder are drawn together by a cosine or a squared error, both of them with a gradient, and what differs in
     them between the examples falls to a fifth, and below a tenth of the mean square.
 
@@ -55,15 +67,22 @@ def rank_collapse(
     nor one whose loss began far above chance and comes down fast. Thin
     networks still learn slowly under an adaptive optimizer: there it is information.
     """
+    if depth is None:
+        return _made_alike(graph, training)
     if views := collapsed_views(graph):
         return _views(graph, views)
+    if (choice := one_choice(graph)) is not None and choice.whole:
+        return _one_entry(graph, choice)
+    if (same := one_position(graph)) is not None:
+        return _one_answer(graph, same)
     return (
         _units(graph, units)
         or _repeated(graph, training)
         or _tokens(graph, tokens)
-        or _examples(graph, profile, training, examples)
-        or _line(graph, profile, training, line)
-        or _fallen(graph, profile, training)
+        or _made_alike(graph, training)
+        or _examples(graph, depth, training, examples)
+        or _line(graph, depth, training, line)
+        or _fallen(graph, depth, training)
         or _thin(graph, training, thin)
     )
 
@@ -80,6 +99,34 @@ def _views(graph: Graph, views: list[Collapsed]) -> Finding:
         Evidence("share of the mean square that differs between examples", one.last, "share"),
         0.85,
         critical=False,
+    )
+
+
+def _one_entry(graph: Graph, choice: OneChoice) -> Finding:
+    site = graph.site(choice.site)
+    facts = graph.last.reading(choice.site).choice
+    return _finding(
+        graph,
+        [choice.site],
+        f"{site.name} chooses the same entry for all examples, at the first step and at the last, though they differ, and the outputs are "
+        "made of that entry alone: all examples are one from there on.",
+        "Draw the entries as far apart as what chooses among them (or from it), and draw anew those that are never chosen.",
+        Evidence("entries that are chosen", 1.0 if facts is None else float(facts.made), "entries"),
+        0.95,
+        critical=True,
+    )
+
+
+def _one_answer(graph: Graph, same: OnePosition) -> Finding:
+    return _finding(
+        graph,
+        [same.site],
+        f"From {graph.site(same.site).name} on all positions of an example are the same vector, at the first step and at the last: "
+        f"{number(same.share)} of the mean square of the answers differs between them, and up to {number(same.below)} did below.",
+        "Add what is handed round or spread out to each position (or concatenate it); do not put it in the position's place.",
+        Evidence("share of the mean square of the answers that differs between positions", same.share, "share"),
+        0.9,
+        critical=True,
     )
 
 
@@ -169,6 +216,17 @@ def _tokens(graph: Graph, limit: float) -> Finding | None:
             critical=True,
         )
     return None
+
+
+def _made_alike(graph: Graph, training: Training | None) -> Finding | None:
+    if training is None or learns_a_third(training) or not training.last > 0.0:
+        return None
+    said = stack_made_alike(graph) if not learns(training) else None
+    if (said := said or rows_made_alike(graph)) is None:
+        return None
+    return _finding(
+        graph, list(said.sites), said.reason, said.advice, said.evidence, said.confidence, critical=said.critical
+    )
 
 
 def _apart(graph: Graph, index: int, places: bool) -> float | None:

@@ -82,14 +82,14 @@ def _two_sided(operation: str, settings: object) -> bool:
 
 
 def _is_gate(graph: Graph, index: int) -> bool:
-    """Whether the output multiplies another signal, past limits (gates of an LSTM or of channels, a length)."""
+    """Whether the output multiplies another signal, past limits and powers (gates of an LSTM or of channels, a length, shares)."""
     pending = [index]
     while pending:
         for consumer in graph.consumers.get(pending.pop(), []):
             site = graph.site(consumer)
             if site.operation in ("mul", "where", "addcmul"):
                 return True
-            if site.operation in ("clamp", "clamp_min", "clamp_max", "unsqueeze", "expand", "expand_as"):
+            if site.operation in ("clamp", "clamp_min", "clamp_max", "exp", "unsqueeze", "expand", "expand_as"):
                 pending.append(consumer)
     return False
 

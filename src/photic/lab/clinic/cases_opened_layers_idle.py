@@ -109,7 +109,7 @@ class Translator(nn.Module):
 @case(
     "translates-seven-words", label="idle-layer", root="encoder", steps=300,
     fixes=("keys and values from the encoder",),
-    source="vaswani2017, section 3.2.3; a common slip of copied decoder layers",
+    source="vaswani2017attention, section 3.2.3; a common slip of copied decoder layers",
     why="The second attention was copied from the first and looks at the decoder again: nothing reads the encoder; "
     "accuracy 0.04, not 1.0.",
 )  # fmt: skip

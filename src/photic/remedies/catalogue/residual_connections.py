@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_choice import one_choice
 from photic.diagnosis.roles import matrices, residual_branches
 from photic.diagnosis.stream import segments
 from photic.remedies.prescription import Prescription
@@ -25,6 +26,8 @@ def residual_connections(graph: Graph) -> Prescription | str:
     """
     if residual_branches(graph):
         return "there are residual connections already"
+    if one_choice(graph) is not None:
+        return "a connection would lead around the choice that makes all examples one, and leave it as it is"
     pairs = []
     for index in matrices(graph):
         follower = graph.following_activation(index)

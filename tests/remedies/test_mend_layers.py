@@ -1,0 +1,148 @@
+"""Remedies for layers that take no part and for what is made alike: each cures a small network, and refuses the healthy one like it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import photic
+from photic.diagnosis.graph import Graph
+from photic.remedies.carry_out import carry_out
+from photic.remedies.prescription import Prescription
+from photic.remedies.stepping import change_optimizer
+from tests.diagnosis import mended as sick
+from tests.remedies.test_structure import CATALOGUE, cured, healed
+from tests.zoo import seeded
+
+CURES = {
+    "heard-branch": "a mask of zeros",
+    "carried-state": "a state made anew",
+    "kept-updates": "a mean that is followed",
+    "rows-in-place": "a copy of rows",
+    "filled-bins": "one bin",
+    "open-highways": "gates that are shut",
+    "drawn-entries": "one entry",
+    "kept-positions": "one answer for all places",
+    "centred-weights": "weights of one sign",
+    "fed-input": "a loop that settles",
+    "kept-hops": "rows that are mixed",
+}
+
+
+def prescribed(name: str, build: Callable[[], nn.Module], case: str) -> Prescription | str:
+    _, _, batches, loss, _ = sick.SICK[case]
+    return CATALOGUE[name].prescribe(Graph.of(photic.check(seeded(build), batches(), loss, sick.adam).run))
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_it_cures_the_sick_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, _, batches, loss, _ = sick.SICK[CURES[name]]
+    assert healed(cured(name, monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=150))
+
+
+@pytest.mark.parametrize("case", ["places that lie flat", "maps of one cell"])
+def test_positions_are_kept_apart_in_graphs_and_in_maps(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, _, batches, loss, _ = sick.SICK[case]
+    assert healed(cured("kept-positions", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=150))
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_it_refuses_the_healthy_one(name: str) -> None:
+    said = prescribed(name, sick.SICK[CURES[name]][1], CURES[name])
+    assert isinstance(said, str) and said
+
+
+def test_parameters_that_nothing_uses_are_taken_from_an_optimizer_that_ends_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def passing(model: nn.Module) -> torch.optim.Optimizer:
+        return sick.Passing(model.parameters(), ends=True)
+
+    found = cured(
+        "unused-parameters", monkeypatch, sick.Narrow, sick.far_from_0(), F.cross_entropy, optimizer=passing, steps=300
+    )
+    assert healed(found) and "unused.weight" in found.paste
+    checkup = photic.check(
+        seeded(sick.Narrow), sick.far_from_0(), F.cross_entropy, sick.adam
+    )  # an optimizer that goes on
+    assert isinstance(CATALOGUE["unused-parameters"].prescribe(Graph.of(checkup.run)), str)
+
+
+def test_an_optimizer_holds_all_but_what_it_is_not_to_hold() -> None:
+    model = sick.Narrow()
+    optimizer = change_optimizer(Prescription(unheld=("unused.weight",)), sick.adam(model), model)
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for name, p in model.named_parameters() if name != "unused.weight"}
+
+
+def test_a_carried_state_gives_what_a_state_made_before_the_loop_gives() -> None:
+    anew, right = seeded(lambda: sick.Steps(anew=True)), sick.Steps(anew=False)
+    right.load_state_dict(anew.state_dict())
+    found = prescribed("carried-state", lambda: copy.deepcopy(anew), "a state made anew")
+    assert isinstance(found, Prescription)
+    carry_out(found, anew, seed=0)
+    for x, _ in sick.remembered()[:2]:
+        torch.testing.assert_close(anew(x), right(x))
+
+
+def test_rows_that_are_put_back_give_what_rows_written_in_place_give() -> None:
+    copied, right = seeded(lambda: sick.Rows(copied=True)), sick.Rows(copied=False)
+    right.load_state_dict(copied.state_dict())
+    found = prescribed("rows-in-place", lambda: copy.deepcopy(copied), "a copy of rows")
+    assert isinstance(found, Prescription)
+    carry_out(found, copied, seed=0)
+    for x, _ in sick.marked()[:2]:
+        torch.testing.assert_close(copied(x), right(x))
+
+
+@pytest.mark.parametrize("how", ["lerp", "mul and add"])
+def test_a_running_mean_that_ran_into_the_weights_follows_them(how: str) -> None:
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+            self.register_buffer("mean", torch.zeros(2))
+            self.mean: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            if how == "lerp":
+                self.weight.data.lerp_(self.mean, 0.9)
+            else:
+                self.weight.data.mul_(0.1).add_(self.mean, alpha=0.9)
+            return x * self.weight
+
+    model = Mean()
+    carry_out(Prescription(unwritten=("weight",)), model, seed=0)
+    assert torch.equal(copy.deepcopy(model)(torch.ones(2)).detach(), torch.ones(2))
+    model(torch.ones(2))
+    torch.testing.assert_close(model.weight.detach(), torch.ones(2))
+    torch.testing.assert_close(model.mean, torch.full((2,), 0.1))
+
+
+def test_bins_are_filled_from_the_first_to_the_last() -> None:
+    model = seeded(lambda: sick.Hours(60.0))
+    found = prescribed("filled-bins", lambda: copy.deepcopy(model), "one bin")
+    assert isinstance(found, Prescription)
+    carry_out(found, model, seed=0)
+    rows: list[Tensor] = []
+    model.hour.register_forward_pre_hook(lambda _, given: rows.append(given[0]))
+    model(sick.hours()[0][0])
+    assert (int(rows[0].min()), int(rows[0].max())) == (0, 19)
+
+
+def test_weights_that_are_centred_have_no_mean_and_the_deviation_asked_for() -> None:
+    model = seeded(lambda: sick.Stack(sick.of_one_sign))
+    carry_out(Prescription(centred={"layers.0": 0.25}), model, seed=0)
+    weight = model.layers[0].detach()
+    assert float(weight.mean()) == pytest.approx(0.0, abs=1e-6)
+    assert float(weight.std()) == pytest.approx(0.25, rel=1e-5)
+
+
+def test_a_connection_does_not_lead_around_a_choice() -> None:
+    said = prescribed("residual-connections", sick.SICK["one entry"][0], "one entry")
+    assert isinstance(said, str) and "choice" in said
