@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from photic.diagnosis.evidence import ends
-from photic.records.treatments import Outcome, Trial
+from photic.records.treatments import Trial
 from photic.remedies.combine import combine, together
 from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
@@ -20,6 +20,7 @@ from photic.remedies.trials import (
     Pair,
     ahead,
     bottomless,
+    closed,
     deep,
     descends,
     ignorant,
@@ -249,12 +250,20 @@ class Search:
             return ranked  # it takes the cause away, and leaves so little so soon
         # The best of each kind of change comes first: what changes less may only be slower at the start.
         kinds = {c.remedy.changes: c for c in reversed(ranked)}.values()
-        kept = sorted(ranked, key=lambda c: c not in kinds)[:LEFT]
+        kept = sorted(
+            (c for c in ranked if c.order <= ranked[0].order or self._near(c, ranked[0])), key=lambda c: c not in kinds
+        )
+        kept = kept[:LEFT]
         left = [c for c in ranked if c not in kept]
         if len(self.rungs) > 2 and len(kept) > 1:
             self.crew.work(*(Order(c.arm, self.rungs[1]) for c in kept))
             kept = self._ranked(kept, self.rungs[1])
         return kept + left
+
+    def _near(self, candidate: Candidate, best: Candidate) -> bool:
+        """Whether a candidate brought the loss down at least half as far as the best in the first steps."""
+        base = self._base(self.rungs[0])
+        return not base - candidate.arm.seen.mean(self.rungs[0]) < ENOUGH * (base - best.arm.seen.mean(self.rungs[0]))
 
     def _ranked(self, candidates: list[Candidate], steps: int) -> list[Candidate]:
         """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good.
@@ -328,7 +337,7 @@ class Search:
         """Where nothing cured, accept the first that was refused for a finding alone and trains far better all the same."""
         last, control = self.rungs[-1], self.controls[self.seeds[0]].seen
         judged = [c for c in candidates if c.arm.course is not None and c.arm.course.end is not None]
-        able = [c for c in judged if self._relief(c, [(control, c.arm.seen, last)]).outcome == "accepted"]
+        able = [c for c in judged if self._judged(c, [(control, c.arm.seen, last)], relief=True).outcome == "accepted"]
         for candidate in self._ranked(able, last)[:RELIEFS]:
             if self.cured or self.crew.over():
                 return
@@ -336,13 +345,10 @@ class Search:
             repeated = [pair for members in again if (pair := self._repeated(*members, sure=last)) is not None]
             pairs = [(control, candidate.arm.seen, last), *repeated]
             self.crew.release(*(arm for _, arm in again))
-            trial = self._relief(candidate, pairs)
+            trial = self._judged(candidate, pairs, relief=True)
             if trial.outcome == "accepted" and len(pairs) == len(self.seeds) and not self._broken(candidate):
                 self.trials = [trial if old.remedy == trial.remedy else old for old in self.trials]
                 self.cured.append(candidate)
-
-    def _relief(self, candidate: Candidate, pairs: Sequence[Pair]) -> Trial:
-        return judge(candidate.remedy, self.problems, pairs, relief=True)
 
     def _again(self, candidate: Candidate, seed: int) -> Member:
         return self.crew.enlist(_named(candidate.remedy.name, seed, self.seeds), candidate.prescription, seed)
@@ -359,8 +365,8 @@ class Search:
         self.crew.work(Order(control, steps, judged=True), Order(arm, steps, judged=True))
         return control.seen, arm.seen, steps
 
-    def _judged(self, candidate: Candidate, pairs: Sequence[Pair]) -> Trial:
-        return judge(candidate.remedy, self.problems, pairs)
+    def _judged(self, candidate: Candidate, pairs: Sequence[Pair], *, relief: bool = False) -> Trial:
+        return judge(candidate.remedy, self.problems, pairs, relief=relief)
 
     def _close(self, candidate: Candidate, reason: str) -> None:
         course = candidate.arm.seen
@@ -388,11 +394,6 @@ class Search:
             if both is not None and len(found) < PAIRS:
                 found.append((together(one.remedy, other.remedy), both))
         return found
-
-
-def closed(remedy: Remedy, outcome: Outcome, reason: str) -> Trial:
-    """Return a trial that ended before anything was trained."""
-    return Trial(remedy.name, remedy.title, remedy.changes, outcome, reason)
 
 
 def _named(remedy: str, seed: int, seeds: Sequence[int]) -> str:

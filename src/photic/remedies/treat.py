@@ -23,10 +23,11 @@ from photic.remedies.material import Material
 from photic.remedies.patch import pasted, write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy, remedies, remedies_for
-from photic.remedies.search import Search, closed, rungs_of
+from photic.remedies.search import Search, rungs_of
 from photic.remedies.shelf import Shelf
 from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.treated import treated_setup
+from photic.remedies.trials import closed
 
 Progress = Callable[[str, float], None]
 Prescribed = list[tuple[Remedy, Prescription]]

@@ -77,6 +77,11 @@ def shown(remedy: Remedy, arm: Course, outcome: Outcome, reason: str) -> Trial:
     )
 
 
+def closed(remedy: Remedy, outcome: Outcome, reason: str) -> Trial:
+    """Return a trial that ended before anything was trained."""
+    return Trial(remedy.name, remedy.title, remedy.changes, outcome, reason)
+
+
 def side_effects(control: Course, arm: Course) -> tuple[str, ...]:
     """Return in words what a remedy costs: more parameters, a slower step."""
     said: list[str] = []
