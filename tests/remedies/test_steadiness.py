@@ -73,3 +73,12 @@ def test_a_loss_is_deep_where_a_quarter_of_the_beginning_is_left() -> None:
         flat, course(noisy(LEARNS), 0.1, chance=0.69)
     )
     assert not deep(flat, course(noisy(LEARNS), math.nan))
+
+
+def test_the_gain_counts_from_chance_where_a_loss_begins_far_above_it() -> None:
+    levels = [90.0, 2.3, 2.1, 1.9, 2.0, 1.8, 1.7, 1.6, 1.5, 1.5]
+    assert not falters(noisy(levels, noise=0.001), deep=False)
+    assert falters(noisy(levels, noise=0.001), math.log(10.0), deep=False)
+    back = [90.0, 2.3, 1.5, 1.0, 1.0, 1.2, 1.7, 2.1, 2.2, 2.2]
+    assert falls_back(noisy(back)) == "" and falls_back(noisy(back), math.log(10.0)).startswith("unsteady")
+    assert falls_back(noisy([2.4] * 10), math.log(10.0)) == ""  # above chance all the time: nothing to lose

@@ -13,7 +13,7 @@ from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
-from photic.remedies.steadiness import UNSTEADY, falters, wild
+from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.trials import (
     CLEARLY,
     MUCH,
@@ -27,6 +27,7 @@ from photic.remedies.trials import (
     judge,
     shown,
     trains,
+    wavers,
 )
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
@@ -250,10 +251,8 @@ class Search:
             return ranked  # it takes the cause away, and leaves so little so soon
         # The best of each kind of change comes first: what changes less may only be slower at the start.
         kinds = {c.remedy.changes: c for c in reversed(ranked)}.values()
-        kept = sorted(
-            (c for c in ranked if c.order <= ranked[0].order or self._near(c, ranked[0])), key=lambda c: c not in kinds
-        )
-        kept = kept[:LEFT]
+        near = [c for c in ranked if c.order <= ranked[0].order or self._near(c, ranked[0])]
+        kept = sorted(near, key=lambda c: c not in kinds)[:LEFT]
         left = [c for c in ranked if c not in kept]
         if len(self.rungs) > 2 and len(kept) > 1:
             self.crew.work(*(Order(c.arm, self.rungs[1]) for c in kept))
@@ -302,7 +301,7 @@ class Search:
             )
             pairs += [pair for members in others if (pair := self._repeated(*members, sure=sure)) is not None]
             trial = self._judged(candidate, pairs)
-            if trial.outcome == "accepted" and falters(course.losses, deep=deep(control, course)):
+            if trial.outcome == "accepted" and wavers(control, course):
                 self.crew.work(*(Order(arm, self.rungs[-1], judged=True) for _, arm in others))
                 pairs[1:] = [(c, arm.seen, n) for (c, _, n), (_, arm) in zip(pairs[1:], others, strict=False)]
                 trial = self._judged(candidate, pairs)

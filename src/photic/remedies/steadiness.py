@@ -24,27 +24,31 @@ def wild(losses: Sequence[float], untrained: float) -> str:
     return f"{UNSTEADY}: the training loss climbs to {peak:.3g} in the second half of the steps"
 
 
-def falls_back(losses: Sequence[float]) -> str:
-    """Say so where the last tenth of the steps has lost most of what an earlier tenth had gained; else ''."""
-    blocks = _blocks(losses)
+def falls_back(losses: Sequence[float], beginning: float = math.inf) -> str:
+    """Say so where the last tenth of the steps has lost most of what an earlier tenth had gained; else ''.
+
+    The gain counts from the first tenth, or from `beginning` (the untrained loss, or that of chance) where that is lower.
+    """
+    blocks = _blocks(losses, beginning)
     if not blocks or blocks[0] - min(blocks) <= NOISE * abs(blocks[0]) or _lost(blocks, len(blocks) - 1) <= LOST:
         return ""
     return f"{UNSTEADY}: the training loss comes down to {min(blocks):.3g} and ends at {blocks[-1]:.3g}"
 
 
-def falters(losses: Sequence[float], *, deep: bool) -> bool:
+def falters(losses: Sequence[float], beginning: float = math.inf, *, deep: bool) -> bool:
     """Whether a tenth of the steps lost again a share of what had been gained before it: a small one where the loss ends deep.
 
     What ends deep may have jumped on its way. What has come half way, and stood or rose at times, may not get there with another seed.
     """
-    blocks = _blocks(losses)
+    blocks = _blocks(losses, beginning)
     return any(_lost(blocks, place) > (FALTERS if deep else SLIGHTLY) for place in range(1, len(blocks)))
 
 
-def _blocks(losses: Sequence[float]) -> list[float]:
+def _blocks(losses: Sequence[float], beginning: float) -> list[float]:
     size = len(losses) // BLOCKS
     start = len(losses) - size * BLOCKS
-    return [statistics.fmean(losses[start + size * k : start + size * (k + 1)]) for k in range(BLOCKS)] if size else []
+    means = [statistics.fmean(losses[start + size * k : start + size * (k + 1)]) for k in range(BLOCKS)] if size else []
+    return [min(means[0], beginning), *means[1:]] if means and math.isfinite(beginning) else means
 
 
 def _lost(means: Sequence[float], place: int) -> float:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from photic.records.treatments import Outcome, Trial
 from photic.remedies.course import Course, alarms
 from photic.remedies.registry import Remedy
-from photic.remedies.steadiness import falls_back, wild
+from photic.remedies.steadiness import falls_back, falters, wild
 
 CLEARLY = 0.05  # the treated loss on held-back batches lies at least this share below the control's
 SURELY = 3.0  # and at least this many standard errors of the paired differences
@@ -109,7 +109,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     if steps < len(control.losses):
         size += f" (after {steps} of {len(control.losses)} steps)"
     for whole in (a for _, a, n in pairs if len(a.losses) >= max(n, len(arm.losses))):
-        if unsteady := wild(whole.losses, whole.mean(0)) or falls_back(whole.losses):
+        if unsteady := wild(whole.losses, whole.mean(0)) or falls_back(whole.losses, _gains_from(control, whole)):
             return "refused", f"{unsteady}; {sign} {size}"
     if remaining:
         reach = arm.start.profile.reach if arm.start.profile is not None else "the network"
@@ -169,6 +169,16 @@ def _far(pair: Pair, times: float) -> bool:
 def deep(control: Course, arm: Course) -> bool:
     """Whether only `MUCH` is left of the loss at the beginning: how far that network trains is no luck of a seed."""
     return 0.0 <= arm.mean() <= MUCH * _beginning(control, arm)
+
+
+def wavers(control: Course, arm: Course) -> bool:
+    """Whether a training lost again a share of what it gained on its way, so that other seeds are trained to the end as well."""
+    return falters(arm.losses, _gains_from(control, arm), deep=deep(control, arm))
+
+
+def _gains_from(control: Course, arm: Course) -> float:
+    """Return the loss from which the gain counts; infinite where another loss is trained, which does not compare with the user's."""
+    return math.inf if arm.other_loss else _beginning(control, arm)
 
 
 def _beginning(control: Course, arm: Course) -> float:
