@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import photic
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.held_still import held_still
 from photic.diagnosis.one_choice import one_choice
 from photic.diagnosis.one_position import one_position
 from photic.diagnosis.stream_growth import stream_growth
@@ -121,3 +122,31 @@ def test_positions_that_lie_flat_are_compared_within_each_example() -> None:
     assert same is not None and same.tokens == pytest.approx(0.0, abs=1e-12)
     image = spread_facts(torch.ones(4, 2, 3, 3), "weight")
     assert image is not None and image.places == 0.0
+
+
+class Faint(nn.Module):
+    """Two layers in a row with the head that hear next to nothing: what one of them would move by is rounded away."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.one, self.two, self.head = nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False), nn.Linear(8, 4)
+        self.share = share
+        with torch.no_grad():
+            self.one.weight.fill_(1.0)
+            self.two.weight.fill_(1.0)
+            self.two.weight[0, 0] = 0.0  # this number alone takes the smallest step
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.share * torch.tanh(self.one(x)) + 0.5 * self.share * torch.tanh(self.two(x)))
+
+
+def test_a_step_that_is_rounded_away_passes_over_no_layer() -> None:
+    batches = seeded(lambda: [(torch.randn(16, 8), torch.randint(4, (16,))) for _ in range(4)])
+
+    def descend(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), 0.1)
+
+    run = photic.check(seeded(lambda: Faint(1e-8)), batches, F.cross_entropy, descend).run
+    one, two = (p for p in run.steps[-1].parameters[:2])
+    assert one.weight == run.steps[0].parameters[0].weight and two.weight != run.steps[0].parameters[1].weight
+    assert held_still(Graph.of(run)) is None

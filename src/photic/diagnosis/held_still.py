@@ -9,6 +9,7 @@ from photic.diagnosis.graph import Graph
 from photic.records.runs import ParameterReading
 from photic.records.sites import Parameter
 
+_ROUNDED = 2.0**-23  # of a weight in float32: a smaller step leaves it as it is
 _WIDE = ("float32", "float64", "complex64", "complex128")  # narrow types round small steps away
 
 
@@ -25,8 +26,8 @@ def held_still(graph: Graph, *, back: float = 0.5) -> HeldStill | None:
     """Return the matrices that the optimizer holds and that stand still though they get a gradient at the first reading and the last.
 
     Passed over: they are bit for bit what they were, while another moved whose gradient is smaller beside its
-    size, and whose rate is no larger. Taken back: the
-    step moves them, and before the next one something else takes `back` or more of all that they had moved so far.
+    size, and whose rate is no larger; a step so small that it is rounded away does not count. Taken back: the step moves them,
+    and before the next one something else takes `back` or more of all that they had moved so far.
     """
     run = graph.run
     if len(run.steps) < 2 or run.facts.get("optimizers") == "several":
@@ -42,6 +43,7 @@ def held_still(graph: Graph, *, back: float = 0.5) -> HeldStill | None:
         for p, early, late in taught
         if early.weight == late.weight
         and early.update_ratio == late.update_ratio == 0.0
+        and (p.learning_rate or 1.0) * _pull(early) > _ROUNDED
         and any(rate <= (p.learning_rate or 0.0) and pull < _pull(early) for rate, pull in moved)
     ]
     return _found("passed over", graph, still) if still else None
