@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from photic.records.findings import Diagnosis
 from photic.remedies.course import Course, HeldBack
+from photic.remedies.crew import Member, Order
+from photic.remedies.prescription import Prescription
+from photic.remedies.search import Candidate, Search
 from photic.remedies.steadiness import falls_back, falters, wild
 from photic.remedies.trials import deep, judge
 from tests.remedies.test_catalogue import CATALOGUE
@@ -82,3 +86,42 @@ def test_the_gain_counts_from_chance_where_a_loss_begins_far_above_it() -> None:
     back = [90.0, 2.3, 1.5, 1.0, 1.0, 1.2, 1.7, 2.1, 2.2, 2.2]
     assert falls_back(noisy(back)) == "" and falls_back(noisy(back), math.log(10.0)).startswith("unsteady")
     assert falls_back(noisy([2.4] * 10), math.log(10.0)) == ""  # above chance all the time: nothing to lose
+
+
+RUNGS = (25, 67, 200)
+HALF_WAY = [2.3, 1.9, 1.5, 1.3, 1.6, 1.3, 1.2, 1.1, 1.1, 1.0]  # and up again for a while
+
+
+class Workers:
+    """Stands for a crew: arms whose courses are known, of which the second seed may be interrupted before the end."""
+
+    def __init__(self, *, interrupted: bool) -> None:
+        self.rungs, self.at_once, self.interrupted = RUNGS, 1, interrupted
+
+    def enlist(self, name: str, prescription: Prescription | None, seed: int) -> Member:
+        return Member(name, prescription, seed)
+
+    def work(self, *orders: Order) -> None:
+        for order in orders:
+            if self.interrupted and order.member.seed and order.member.prescription and order.steps == RUNGS[-1]:
+                continue
+            levels = noisy([2.3] * 10 if order.member.prescription is None else HALF_WAY)
+            kept = tuple(HeldBack(n, (levels[n - 1] if n else 2.3,) * 4) for n in (0, *RUNGS) if n <= order.steps)
+            start = Diagnosis(findings=())
+            order.member.course = Course(tuple(levels[: order.steps]), kept, start, 1, 1.0, 1.0, end=start)
+
+    def release(self, *_: Member) -> None:
+        return None
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_falters_is_no_cure_until_every_seed_came_to_its_end(interrupted: bool) -> None:
+    crew: Any = Workers(interrupted=interrupted)
+    search = Search(crew, {"dead-units"}, (0, 1), False)
+    crew.work(Order(search.control(0), RUNGS[-1]))
+    remedy = CATALOGUE["he"]
+    search._prove(Candidate(remedy, 0, crew.enlist("he", Prescription(), 0)))  # pyright: ignore[reportPrivateUsage]
+    (trial,) = search.trials
+    assert trial.outcome == ("refused" if interrupted else "accepted"), trial.reason
+    assert trial.reason.startswith("not repeated with every seed") == interrupted
+    assert interrupted or [len(losses) for losses in trial.seed_losses] == [RUNGS[-1]]

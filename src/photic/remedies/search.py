@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from photic.diagnosis.evidence import ends
 from photic.records.treatments import Trial
 from photic.remedies.combine import combine, together
 from photic.remedies.course import alarms
@@ -22,18 +21,16 @@ from photic.remedies.trials import (
     bottomless,
     closed,
     deep,
-    descends,
-    ignorant,
     judge,
+    learns,
+    learns_little,
     shown,
-    trains,
     wavers,
 )
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
-LITTLE = 1 / 3  # a network that learns so little may learn far better
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 3  # that many at most reach the second rung
 STEADY = 3  # so many more seeds are tried to the first rung where the untreated training is not steady
@@ -119,34 +116,18 @@ class Search:
         if pairs and not self.crew.over():
             first += self._round(pairs)
         self._relieve(first)
-        if others and not self.cured and not self.crew.over() and (self.problems or self.slow):
+        if (
+            others
+            and not self.cured
+            and not self.crew.over()
+            and (self.problems or learns_little(self.controls[self.seeds[0]].seen))
+        ):
             self._relieve(self._round(others))
 
     @property
     def learns(self) -> bool:
-        """Whether the untreated network trains to the end of its steps: its loss falls on the held-back batches, or on the others.
-
-        One that runs away below 0 says nothing of it.
-        """
-        control = self.controls[self.seeds[0]].seen
-        if bottomless(control.mean(0), control.mean()):
-            return False
-        steps = len(control.losses)
-        return control.whole and (trains(control, steps) or (descends(control.losses) and not ignorant(control, steps)))
-
-    @property
-    def slow(self) -> bool:
-        """Whether the untreated network does not train, or its loss falls by less than `LITTLE` of its size, held back and in training.
-
-        One that learns its batches and not the held-back ones lacks examples: its gradient does what it should.
-        """
-        control = self.controls[self.seeds[0]].seen
-        if not self.learns:
-            return True
-        count = ends(len(control.losses))
-        before, after = sum(control.losses[:count]), sum(control.losses[-count:])
-        little = control.mean(0) - control.mean() < LITTLE * abs(control.mean(0))
-        return little and before - after < LITTLE * abs(before)
+        """Whether the untreated network trains to the end of its steps."""
+        return learns(self.controls[self.seeds[0]].seen)
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
@@ -301,10 +282,12 @@ class Search:
             )
             pairs += [pair for members in others if (pair := self._repeated(*members, sure=sure)) is not None]
             trial = self._judged(candidate, pairs)
-            if trial.outcome == "accepted" and wavers(control, course):
+            if trial.outcome == "accepted" and len(pairs) == 1 + len(others) and wavers(control, course):
                 self.crew.work(*(Order(arm, self.rungs[-1], judged=True) for _, arm in others))
-                pairs[1:] = [(c, arm.seen, n) for (c, _, n), (_, arm) in zip(pairs[1:], others, strict=False)]
+                pairs[1:] = [(c, arm.seen, n) for (c, _, n), (_, arm) in zip(pairs[1:], others, strict=True)]
                 trial = self._judged(candidate, pairs)
+                if any(arm.seen.whole and len(arm.seen.losses) < self.rungs[-1] for _, arm in others):
+                    pairs = pairs[:1]  # it failed, or the time was over
         if len(pairs) < 1 + len(others) and trial.outcome == "accepted":
             trial = replace(trial, outcome="refused", reason=f"not repeated with every seed; {trial.reason}")
         if trial.outcome == "accepted" and (broken := self._broken(candidate)):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from photic.diagnosis.evidence import ends
 from photic.records.treatments import Outcome, Trial
 from photic.remedies.course import Course, alarms
 from photic.remedies.registry import Remedy
@@ -21,6 +22,7 @@ MUCH = 0.25  # or only this share of the control's is left; and by at least this
 SOME = 0.1  # or by this one, where the control does not train at all
 BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
 ASKED_BY_CHECK = {"mixed-examples"}  # what an audit of a trial does not see: only what treats it takes it away
+LITTLE = 1 / 3  # a network that learns so little may learn far better
 BELOW = 0.98  # of the loss of chance: what lies above it is not below it, as for the rules (`learning.learns`)
 FATAL = {"non-finite", "diverging"}
 
@@ -230,6 +232,30 @@ def trains(arm: Course, steps: int) -> bool:
     if math.isfinite(before):
         return after < before - CLEARLY * abs(before)
     return descends(arm.losses[:steps], by=0.0)
+
+
+def learns(control: Course) -> bool:
+    """Whether a network trains to the end of its steps: its loss falls on the held-back batches, or on the others.
+
+    One that runs away below 0 says nothing of it.
+    """
+    steps = len(control.losses)
+    if bottomless(control.mean(0), control.mean()) or not control.whole:
+        return False
+    return trains(control, steps) or (descends(control.losses) and not ignorant(control, steps))
+
+
+def learns_little(control: Course) -> bool:
+    """Whether a network does not train, or its loss falls by less than `LITTLE` of its size, held back and in training.
+
+    One that learns its batches and not the held-back ones lacks examples: its gradient does what it should.
+    """
+    if not learns(control):
+        return True
+    count = ends(len(control.losses))
+    before, after = sum(control.losses[:count]), sum(control.losses[-count:])
+    little = control.mean(0) - control.mean() < LITTLE * abs(control.mean(0))
+    return little and before - after < LITTLE * abs(before)
 
 
 def ignorant(arm: Course, steps: int) -> bool:
