@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.stream import maker
 
 _APART = 1e-9  # of the mean square of what is chosen by; float32 rounds at 1e-14
 _ALIKE = 1e-10  # of the mean square of the output
@@ -60,9 +61,5 @@ def _readers(graph: Graph, index: int) -> list[int]:
 
 
 def _alike(graph: Graph, index: int) -> bool:
-    while (
-        graph.site(index).kind == "shape" and len(sources := graph.feeders.get(index, [])) == 1 and sources[0][0] >= 0
-    ):
-        index = sources[0][0]
-    facts = graph.reading(index).spread
+    facts = graph.reading(maker(graph, index)).spread
     return facts is not None and facts.examples < _ALIKE

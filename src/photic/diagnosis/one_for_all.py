@@ -15,7 +15,7 @@ _TOLD = (
     1e-6  # beyond it examples are told apart; what lies between has faded layer by layer, which is a matter of depth
 )
 _CASTS = ("to", "type", "byte", "int", "long", "short", "char", "bool", "half", "type_as")
-_QUOTIENTS = ("floor_divide", "floordiv")
+QUOTIENTS = ("floor_divide", "floordiv")
 _LIMITS = ("clamp", "clamp_min", "clamp_max")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
@@ -116,7 +116,7 @@ def _how(graph: Graph, steps: tuple[Graph, Graph], index: int) -> How | None:
     site = graph.site(index)
     below = graph.ancestors([index]) | {index}
     learned = any(p.trainable and not below.isdisjoint(p.sites) for p in graph.run.parameters)
-    if site.operation in _CASTS or site.operation in FLAT_STEPS or site.operation in _QUOTIENTS:
+    if site.operation in _CASTS or site.operation in FLAT_STEPS or site.operation in QUOTIENTS:
         return "rounded"
     if site.operation == "masked_fill":
         return None if learned else "masked"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.stream import passed_by_batch
+from photic.diagnosis.stream import maker, passed_by_batch
 
 ALIKE = 1e-10  # of the mean square; float32 rounds at 1e-14, and what differs by less than a hundred thousandth teaches nothing
 _APART = 1e-3  # positions that differ by more do differ
@@ -30,7 +30,7 @@ def one_position(graph: Graph) -> OnePosition | None:
     """
     if len(graph.run.steps) < 2 or len(graph.run.outputs) != 1:
         return None
-    first, last, end = graph.first, graph.last, _made(graph, graph.run.outputs[0])
+    first, last, end = graph.first, graph.last, maker(graph, graph.run.outputs[0])
     count = positions(graph, end)
     found = [(apart(each, end), each.reading(end).spread) for each in (first, last)]
     if not count or any(share is None or share >= ALIKE for share, _ in found):
@@ -50,15 +50,6 @@ def one_position(graph: Graph) -> OnePosition | None:
             break
         alike = index
     return OnePosition(alike, max(share or 0.0 for share, _ in found), max(below)) if below else None
-
-
-def _made(graph: Graph, index: int) -> int:
-    """Return what made the numbers that an output only moves."""
-    while (
-        graph.site(index).kind == "shape" and len(sources := graph.feeders.get(index, [])) == 1 and sources[0][0] >= 0
-    ):
-        index = sources[0][0]
-    return index
 
 
 def apart(graph: Graph, index: int) -> float | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.loops import lines
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,10 @@ def smoothed(
     at the last. Each hop averages over neighbours, and what differs beside the slowest direction fades from hop to hop (li2018;
     oono2020); what reads earlier hops as well still sees it.
     """
-    lines: defaultdict[tuple[str, str, str, tuple[int, ...]], list[int]] = defaultdict(list)
-    for site in graph.run.sites:
-        if site.phase == "model" and site.kind == "other":
-            lines[site.module, site.where, site.operation, site.shape].append(site.order)
-    for hops in lines.values():
-        if len(hops) < fewest or not all(_handed_on(graph, before, after) for before, after in pairwise(hops)):
+    for hops in lines(graph):
+        if graph.site(hops[0]).kind != "other" or len(hops) < fewest:
+            continue
+        if not all(_handed_on(graph, before, after) for before, after in pairwise(hops)):
             continue
         around = graph.descendants_among([hops[0]], {site.order for site in graph.run.sites} - {hops[-1]})
         if around & graph.descendants([hops[-1]]) or any(index > hops[-1] for index in around):

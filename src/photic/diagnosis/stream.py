@@ -30,6 +30,15 @@ def passed_by_batch(graph: Graph) -> list[int]:
     return _dominators(graph, graph.descendants(entered) | set(entered))
 
 
+def maker(graph: Graph, index: int) -> int:
+    """Return the site that made the numbers which a site only moves; itself where it makes some."""
+    while (
+        graph.site(index).kind == "shape" and len(sources := graph.feeders.get(index, [])) == 1 and sources[0][0] >= 0
+    ):
+        index = sources[0][0]
+    return index
+
+
 def _dominators(graph: Graph, ways: Container[int]) -> list[int]:
     if not graph.run.outputs:
         return []

@@ -10,9 +10,7 @@ from photic.diagnosis.graph import Graph
 from photic.records.sites import INPUT
 
 _ROUNDING = 2.0**-22  # of an argument: two units of float32's last place
-_FAINT = (
-    1e-2  # of a sum: a part of a ten-thousandth of its power tells less than a ten-thousandth of a bit by each number
-)
+_FAINT = 1e-2  # of a sum: a ten-thousandth of its power tells less than a ten-thousandth of a bit by each number
 _ASKED = 0.5  # of the variance of what is asked for
 _BITS = 0.1  # that a code tells of an example, all its numbers together
 _PULL = 0.5  # of the answers' gradient; where a penalty holds a code they are equal

@@ -135,7 +135,7 @@ def _audit(
         outputs=recorder.outputs,
         inputs=recorder.inputs,
         columns=recorder.columns,
-        whole_differ=recorder.whole.differ,
+        whole_differ=recorder.whole.differ(),
         neutral_loss=neutral,
         pull_power=None if pull is None else pull[0],
         pull_correlation=None if pull is None else pull[1],

@@ -46,9 +46,8 @@ def spread_facts(output: Tensor, kind: Kind, grid: Sequence[int] = ()) -> Spread
     if examples is None:
         return None
     counted = kind in ("weight", "other") and output.ndim == 2 and min(output.shape) >= FEW
-    if (
-        counted and kind == "other" and len(output) > EXAMPLES
-    ):  # rows of a graph or a table: those that follow each other are akin
+    if counted and kind == "other" and len(output) > EXAMPLES:
+        # Rows of a graph or a table: those that follow each other are akin.
         rows = output.detach()[:: len(output) // EXAMPLES][:EXAMPLES]
         sampled = _every(rows, NUMBERS).to(torch.float64)
     return SpreadFacts(examples, tokens, places, _directions(sampled) if counted else None)

@@ -23,20 +23,18 @@ class Whole:
 
     def __init__(self) -> None:
         self._seen: dict[int, weakref.ref[Tensor]] = {}
-        self.differ = False  # whether two examples have other numbers
 
     def enter(self, batch: Any) -> None:
         """Remember the tensors of whole numbers that enter the model."""
-        with torch._C.DisableTorchFunction():
-            for tensor in tensors_in(batch):
-                if (
-                    not tensor.is_floating_point()
-                    and not tensor.is_complex()
-                    and tensor.dtype is not torch.bool
-                    and tensor.ndim
-                ):
-                    self._seen[id(tensor)] = weakref.ref(tensor)
-                    self.differ |= bool((tensor[:SOME] != tensor[:1]).any())
+        for tensor in tensors_in(batch):
+            counts = not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype is not torch.bool
+            if counts and tensor.ndim:
+                self._seen[id(tensor)] = weakref.ref(tensor)
+
+    def differ(self) -> bool:
+        """Whether two examples have other numbers."""
+        held = [tensor for seen in self._seen.values() if (tensor := seen()) is not None]
+        return any(bool((tensor[:SOME] != tensor[:1]).any()) for tensor in held)
 
     def concerns(self, operation: str, tensor: Tensor) -> bool:
         """Whether an operation may leave nothing of a tensor, and this is one of them."""

@@ -220,7 +220,7 @@ def treat(
         if broke is not None:
             crew.apart += broke.step + 1
             notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
-            problems |= {broke.finding.problem}
+            problems.add(broke.finding.problem)  # the search's as well: they are one set
             chosen, others, unfit = _of_the_operation(broke.graph, chosen, others, unfit)
         search.run(chosen, others)
     trials = (

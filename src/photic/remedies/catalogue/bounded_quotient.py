@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, calls_like, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -20,13 +20,12 @@ def bounded_quotient(graph: Graph) -> Prescription | str:
 
     When not to: where 0 comes by rounding alone, or small divisors are the point; then a small floor does (`guarded-argument`).
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
     if site.operation not in _DIVISIONS:
         return f"`{site.operation}` divides by nothing"
-    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
+    same = calls_like(graph, site)
     return Prescription(
         quotients=dict.fromkeys(same, SHARE),
         why="what is divided by is 0 at places: let none be smaller than the typical one",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, calls_like, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,9 +16,8 @@ def finite_values(graph: Graph) -> Prescription | str:
 
     When not to: where such values are common, or come from an overflow: then the formula or the range of numbers is to be changed.
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
-    same = tuple(s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase)
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
+    same = calls_like(graph, site)
     return Prescription(finite=same, why=f"{site.operation} has no finite value or slope there: let it count 0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -18,10 +18,10 @@ def floored_function(graph: Graph) -> Prescription | str:
 
     When not to: where that number is no epsilon: a 0 that switches something off.
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    operation = graph.run.site(found.sites[0]).operation
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
+    operation = site.operation
     if not operation[:1].isupper():  # torch's own operations are written small
         return f"`{operation}` is no autograd function of the user's"
     return Prescription(floors={operation: EPSILON}, why=f"{operation} divides by what may be 0: give it an epsilon")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -22,10 +22,9 @@ def guarded_argument(graph: Graph) -> Prescription | str:
 
     When not to: where the values outside are the common ones; then the formula is to be changed.
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
     low, high = _SMALLEST.get(site.dtype, 1e-7), _LARGEST.get(site.dtype, 44.0)
     ranges: dict[str, tuple[float | None, float | None]] = {
         "sqrt": (low, None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.one_for_all import one_for_all
+from photic.diagnosis.one_for_all import QUOTIENTS, one_for_all
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -20,7 +20,7 @@ def left_out(graph: Graph) -> Prescription | str:
     found = one_for_all(graph)
     if found is None or found.how not in ("rounded", "limited", "masked", "normalised"):
         return "no rounding, limit, mask or normalisation makes all examples one"
-    if graph.site(found.site).operation in ("floor_divide", "floordiv"):
+    if graph.site(found.site).operation in QUOTIENTS:
         return "it is a quotient that is rounded, and no number"
     site, same = graph.site(found.site), [graph.site(found.site).name]
     if found.how == "rounded" and site.kind == "activation":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, calls_like, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -24,16 +24,15 @@ def mapped_argument(graph: Graph) -> Prescription | str:
 
     When not to: where few numbers lie outside, or by rounding: then a limit is enough (`guarded-argument`).
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
     signal = graph.reading(site.order).signal
     if site.operation not in _DOMAINS:
         return f"`{site.operation}` has no domain to be mapped into"
     if signal is None or signal.nonfinite < COMMON * signal.count:
         return "few arguments lie outside of the domain"
-    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
+    same = calls_like(graph, site)
     return Prescription(
         mapped=dict.fromkeys(same, _DOMAINS[site.operation]),
         why=f"most of what enters {site.operation} lies outside of its domain: a curve brings all of it inside",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,10 +16,9 @@ def masked_rows(graph: Graph) -> Prescription | str:
 
     When not to: where no row may be empty; then the mask is wrong.
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
     if site.operation != "softmax":
         return f"`{site.operation}` is no softmax"
     same = tuple(s.name for s in graph.run.sites if s.operation == "softmax" and s.phase == "model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, calls_like, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -25,13 +25,12 @@ def ridged_matrix(graph: Graph) -> Prescription | str:
 
     When not to: where the formula has a ridge of its own, and it is the identity: then add that.
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
     if site.operation not in _OF_A_MATRIX:
         return f"`{site.operation}` takes no square matrix"
-    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
+    same = calls_like(graph, site)
     share = SHARES.get(site.dtype, SHARE)
     return Prescription(
         ridges=dict.fromkeys(same, share), why=f"{site.operation} of a singular matrix: {share:g} on its diagonal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.cuts import find_cut
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.rules.severed_nondifferentiable import severed_nondifferentiable
+from photic.remedies.origins import calls_like
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -29,5 +30,5 @@ def straight_through(graph: Graph) -> Prescription | str:
         return f"what `{site.operation}` gives is not close to what it takes"
     if any(graph.site(after).operation in _INDEXED for after in graph.consumers.get(site.order, [])):
         return f"what `{site.operation}` gives is an index"
-    same = [s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase]
+    same = calls_like(graph, site)
     return Prescription(straight=tuple(same), why="straight through: the rounding's gradient is taken as 1")

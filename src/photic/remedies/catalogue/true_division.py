@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.one_for_all import SAME, one_for_all
+from photic.diagnosis.one_for_all import QUOTIENTS, SAME, one_for_all
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-
-_QUOTIENTS = ("floor_divide", "floordiv")
 
 
 @remedy(treats=("class-prior-only",), changes="function", sources=("higham2002",), rank=0)
@@ -19,12 +17,12 @@ def true_division(graph: Graph) -> Prescription | str:
     When not to: where the whole number is what is meant, a row or a bucket; then the divisor is too large.
     """
     found = one_for_all(graph)
-    if found is None or graph.site(found.site).operation not in _QUOTIENTS:
+    if found is None or graph.site(found.site).operation not in QUOTIENTS:
         return "no whole quotient makes all examples one"
     same = [
         site.name
         for site in graph.run.sites
-        if site.operation in _QUOTIENTS
+        if site.operation in QUOTIENTS
         and ((spread := graph.reading(site.order).spread) is None or spread.examples < SAME)
     ]
     return Prescription(divided=tuple(same), why="// rounds all to one number: divide with /")

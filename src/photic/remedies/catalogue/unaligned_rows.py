@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.remedies.origins import FINITE, not_finite_at
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,10 +16,9 @@ def unaligned_rows(graph: Graph) -> Prescription | str:
 
     When not to: where most rows have too few frames: then a smaller stride is the cure.
     """
-    found = non_finite(graph)
-    if found is None or not found.sites:
-        return "no operation makes a number that is not finite"
-    site = graph.run.site(found.sites[0])
+    site = not_finite_at(graph)
+    if site is None:
+        return FINITE
     if site.operation != "ctc_loss":
         return f"`{site.operation}` is no CTC loss"
     return Prescription(
