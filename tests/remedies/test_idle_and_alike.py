@@ -15,7 +15,7 @@ from photic.diagnosis.graph import Graph
 from photic.remedies.carry_out import carry_out
 from photic.remedies.prescription import Prescription
 from photic.remedies.stepping import change_optimizer
-from tests.diagnosis import mended as sick
+from tests.diagnosis import idle_and_alike as sick
 from tests.remedies.test_structure import CATALOGUE, cured, healed
 from tests.zoo import seeded
 

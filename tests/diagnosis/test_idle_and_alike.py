@@ -18,7 +18,7 @@ from photic.diagnosis.stream_growth import stream_growth
 from photic.probes.audit import measure
 from photic.probes.spread import choice_facts, spread_facts
 from photic.records.findings import Checkup
-from tests.diagnosis.mended import SICK, Narrow, Passing, Stream, adam, draw, far_from_0, places, remembered
+from tests.diagnosis.idle_and_alike import SICK, Narrow, Passing, Stream, adam, draw, far_from_0, places, remembered
 from tests.zoo import seeded
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.probes.divided import told
-from tests.diagnosis import ends
+from tests.diagnosis import told_nothing as sick
 from tests.diagnosis.held import alarms, asked
 
 
@@ -19,56 +19,56 @@ def found(model: nn.Module, batches: Any, loss: Any = F.mse_loss) -> list[str]:
 
 
 def test_a_logarithm_of_0_is_named_that_only_a_slope_meets() -> None:
-    checkup = asked(ends.Powers(0.0), ends.some_zeros)
+    checkup = asked(sick.Powers(0.0), sick.some_zeros)
     assert alarms(checkup) == ["non-finite"]
     assert checkup.run.site(checkup.findings[0].sites[0]).operation == "log"
-    assert found(ends.Powers(1e-2), ends.some_zeros, F.cross_entropy) == []
+    assert found(sick.Powers(1e-2), sick.some_zeros, F.cross_entropy) == []
 
 
 def test_a_state_is_named_that_a_factor_makes_larger_at_every_step() -> None:
-    sick = ends.Masked(1.6, of_state=True, tensor=True)
-    assert found(sick, ends.first_of(), F.cross_entropy)[0] == "exploding-in-time"
-    assert found(ends.Masked(1.6, of_state=False, tensor=True), ends.first_of(), F.cross_entropy) == []
+    growing = sick.Masked(1.6, of_state=True, tensor=True)
+    assert found(growing, sick.first_of(), F.cross_entropy)[0] == "exploding-in-time"
+    assert found(sick.Masked(1.6, of_state=False, tensor=True), sick.first_of(), F.cross_entropy) == []
 
 
 def test_a_state_that_adds_up_is_no_explosion() -> None:
-    assert "exploding-in-time" not in found(ends.Masked(1.0, of_state=True), ends.first_of(), F.cross_entropy)
+    assert "exploding-in-time" not in found(sick.Masked(1.0, of_state=True), sick.first_of(), F.cross_entropy)
 
 
 def test_a_backward_is_named_that_makes_the_gradient_grow_from_step_to_step() -> None:
-    checkup = asked(ends.Summed(2.0), ends.delayed, F.mse_loss)
+    checkup = asked(sick.Summed(2.0), sick.delayed, F.mse_loss)
     assert alarms(checkup)[0] == "exploding-in-time"
     assert "own backward" in checkup.findings[0].reason
-    assert found(ends.Summed(0.5), ends.delayed) == []
+    assert found(sick.Summed(0.5), sick.delayed) == []
 
 
 def test_a_layer_of_a_loop_is_not_idle_that_is_heard_at_its_first_steps() -> None:
-    assert found(ends.Gates(0.5), ends.first_of(), F.cross_entropy) == []
+    assert found(sick.Gates(0.5), sick.first_of(), F.cross_entropy) == []
 
 
 def test_sines_of_whole_turns_tell_nothing() -> None:
-    checkup = asked(ends.Clock(1.0), ends.hours, F.mse_loss)
+    checkup = asked(sick.Clock(1.0), sick.hours, F.mse_loss)
     assert alarms(checkup) == ["class-prior-only"]
     assert "whole turns" in checkup.findings[0].reason
-    assert found(ends.Clock(24.0), ends.hours) == []
+    assert found(sick.Clock(24.0), sick.hours) == []
 
 
 def test_they_do_no_harm_beside_the_hour_itself() -> None:
-    assert "class-prior-only" not in found(ends.Clock(1.0, beside=True), ends.hours)
+    assert "class-prior-only" not in found(sick.Clock(1.0, beside=True), sick.hours)
 
 
 def test_a_batch_is_drowned_of_which_a_sum_holds_a_thousandth() -> None:
-    assert found(ends.Noisy(1e-3), ends.itself) == ["class-prior-only"]
-    assert found(ends.Noisy(1.0), ends.itself) == []
+    assert found(sick.Noisy(1e-3), sick.itself) == ["class-prior-only"]
+    assert found(sick.Noisy(1.0), sick.itself) == []
 
 
 def test_a_size_is_missed_that_is_asked_for_and_divided_out() -> None:
-    assert found(ends.Sized("divided"), ends.sizes) == ["class-prior-only"]
+    assert found(sick.Sized("divided"), sick.sizes) == ["class-prior-only"]
 
 
 @pytest.mark.parametrize("how", ["whole", "given back"])
 def test_a_size_is_not_missed_that_reaches_the_output(how: str) -> None:
-    assert found(ends.Sized(how), ends.sizes) == []
+    assert found(sick.Sized(how), sick.sizes) == []
 
 
 def test_the_share_of_the_targets_is_that_of_a_linear_regression() -> None:
@@ -81,37 +81,37 @@ def test_the_share_of_the_targets_is_that_of_a_linear_regression() -> None:
 
 
 def test_a_whole_quotient_leaves_nothing_of_whole_numbers() -> None:
-    checkup = asked(ends.Places(whole=True), ends.grid, F.mse_loss)
+    checkup = asked(sick.Places(whole=True), sick.grid, F.mse_loss)
     assert alarms(checkup) == ["class-prior-only"]
     assert checkup.run.site(checkup.findings[0].sites[0]).operation == "floordiv"
-    assert found(ends.Places(whole=False), ends.grid) == []
+    assert found(sick.Places(whole=False), sick.grid) == []
 
 
 def test_a_mask_of_everything_leaves_nothing_of_words() -> None:
-    checkup = asked(ends.Blanks(15.0), ends.words, F.cross_entropy)
+    checkup = asked(sick.Blanks(15.0), sick.words, F.cross_entropy)
     assert alarms(checkup) == ["class-prior-only"]
     assert checkup.run.site(checkup.findings[0].sites[0]).operation == "masked_fill"
-    assert found(ends.Blanks(0.15), ends.words, F.cross_entropy) == []
+    assert found(sick.Blanks(0.15), sick.words, F.cross_entropy) == []
 
 
 def test_a_rounding_is_named_in_a_regression_too() -> None:
-    assert found(ends.Rows(scaled=True), ends.rows) == ["class-prior-only"]
-    assert found(ends.Rows(scaled=False), ends.rows) == []
+    assert found(sick.Rows(scaled=True), sick.rows) == ["class-prior-only"]
+    assert found(sick.Rows(scaled=False), sick.rows) == []
 
 
 def test_a_code_is_held_at_nothing_by_its_penalty() -> None:
-    checkup = asked(ends.Coded(), ends.of_two, ends.penalised(5.0), rate=3e-2)
+    checkup = asked(sick.Coded(), sick.of_two, sick.penalised(5.0), rate=3e-2)
     assert alarms(checkup) == ["class-prior-only"]
     assert "penalty" in checkup.findings[0].reason
 
 
 @pytest.mark.parametrize(("share", "rate"), [(0.01, 3e-2), (5.0, 1e-5)])
 def test_it_is_not_by_a_small_one_nor_before_it_has_come_down(share: float, rate: float) -> None:
-    assert "class-prior-only" not in alarms(asked(ends.Coded(), ends.of_two, ends.penalised(share), rate=rate))
+    assert "class-prior-only" not in alarms(asked(sick.Coded(), sick.of_two, sick.penalised(share), rate=rate))
 
 
 def test_nor_is_a_code_that_has_not_grown_yet() -> None:
-    model = ends.Coded()
+    model = sick.Coded()
     for parameter in model.code.parameters():
         nn.init.normal_(parameter, std=1e-3)
-    assert "class-prior-only" not in alarms(asked(model, ends.of_two, ends.penalised(0.01), rate=1e-5))
+    assert "class-prior-only" not in alarms(asked(model, sick.of_two, sick.penalised(0.01), rate=1e-5))
