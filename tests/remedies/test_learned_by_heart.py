@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from photic.remedies.treat import HEALTHY, treat
+from photic.remedies.treat import HEALTHY, LEARNS, treat
 
 
 def test_a_network_that_learns_by_heart_is_left_alone() -> None:
@@ -21,3 +21,22 @@ def test_a_network_that_learns_by_heart_is_left_alone() -> None:
     )
     assert not treatment.accepted and not treatment.trials
     assert any(HEALTHY in note for note in treatment.record.notes)
+
+
+def test_what_was_tried_in_vain_on_a_network_that_learns_little_is_shown() -> None:
+    draw = torch.Generator().manual_seed(0)
+    batches: list[tuple[Tensor, Tensor]] = []
+    for _ in range(24):
+        x = torch.randn(64, 4, generator=draw)
+        batches.append((x, 0.5 * x[:, :1] + torch.randn(64, 1, generator=draw)))  # a fifth of it can be known
+    treatment = treat(
+        lambda: nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1)),
+        batches,
+        F.mse_loss,
+        optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        steps=100,
+        workers=1,
+    )
+    assert treatment.record.before.healthy and not treatment.accepted
+    assert treatment.record.notes[-1].startswith(LEARNS) and not any(HEALTHY in note for note in treatment.record.notes)
+    assert treatment.record.runs > 1.0 and {trial.outcome for trial in treatment.trials} >= {"control", "refused"}

@@ -42,6 +42,7 @@ WORTH_A_TRY = {
     "shattered-gradient",
 }  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
+LEARNS = "the network learns as it is, if little, and nothing that was tried lets it learn far better: nothing changed"
 
 
 class Treatment:
@@ -232,7 +233,10 @@ def treat(
     best = search.best
     if not problems and search.learns and best is None:
         late = "" if silent else f"; its loss only falls after more than {len(before.run.losses)} steps"
-        return nothing(f"{HEALTHY}{late}")
+        if not search.trials:
+            return nothing(f"{HEALTHY}{late}")
+        notes.append(f"{LEARNS}{late}; {crew.trained} training steps in all, {runs:.1f} runs of {steps}")
+        return Treatment(TreatmentRecord(before, None, trials, "", "", "", tuple(notes), runs), material, {})
     if not problems and search.learns:
         how = f"in spite of {', '.join(sorted(hinted))}" if hinted else f"if little in {steps} steps"
         notes.append(f"the network learns as it is, {how}; it learns far better when treated")
