@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from photic.records.treatments import Trial
+from photic.remedies.candidate import Candidate
 from photic.remedies.combine import combine, together
 from photic.remedies.course import alarms
 from photic.remedies.crew import Crew, Member, Order
@@ -29,6 +30,7 @@ from photic.remedies.trials import (
 )
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
+OF_ITSELF = 1  # the rank to which a remedy takes the cause itself away
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
@@ -42,25 +44,6 @@ PAIRS = 3  # combinations that are tried when no single remedy cures
 def rungs_of(steps: int) -> tuple[int, ...]:
     """Return the numbers of steps at which the arms are compared."""
     return tuple(sorted({min(rung, steps) for rung in (max(10, steps // SHORT), max(10, steps // MIDDLE), steps)}))
-
-
-@dataclass(eq=False)
-class Candidate:
-    """A remedy under trial: its place (cause first, smaller change first), and its arm with the first seed."""
-
-    remedy: Remedy
-    order: int
-    arm: Member
-
-    @property
-    def prescription(self) -> Prescription:
-        """What is carried out, with the learning rate that the range test found."""
-        prescription = self.arm.prescription
-        assert prescription is not None
-        course = self.arm.course
-        if course is None or not course.why:
-            return prescription
-        return replace(prescription, rate=course.rate, search_rate=False, why=course.why)
 
 
 @dataclass
@@ -148,24 +131,48 @@ class Search:
         return min([self._base(steps), *(start for start in starts if math.isfinite(start))])
 
     def _round(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
-        waiting = self._begun(chosen)
-        seen = list(waiting)
-        if self.thorough:
-            self.crew.work(*(Order(c.arm, self.rungs[-1], judged=True) for c in waiting))
-        else:
-            waiting = self._halved(waiting)
+        """Try what takes the cause itself away, and the rest where that does not cure at once; return what was trained."""
         before = len(self.cured)
+        candidates = [
+            Candidate(remedy, place, self.crew.enlist(remedy.name, prescription, self.seeds[0]))
+            for place, (remedy, prescription) in enumerate(chosen)
+        ]
+        first = [c for c in candidates if c.remedy.rank <= OF_ITSELF and not self.thorough]
+        rest = [c for c in candidates if c not in first]
+        waiting = self._begun(first) if first else []
+        seen = list(waiting)
+        for candidate in self._ranked(waiting, self.rungs[0]) if waiting else []:
+            if len(self.cured) == before and self._leaves_little(candidate) and not self.crew.over():
+                waiting.remove(candidate)
+                seen += self._attempt(candidate)
+        if len(self.cured) == before:
+            begun = self._begun(rest) if rest or not first else []
+            seen += begun
+            waiting = self._halved([*waiting, *begun])
+        else:
+            waiting += rest
         for candidate in waiting:
             if len(self.cured) > before and not self.thorough and not self._goes_deeper(candidate):
                 self._close(candidate, f"{self.cured[-1].remedy.name} cured and came before it")
             elif self.crew.over():
                 self._close(candidate, "the time was over")
             else:
-                self._prove(candidate)
-                if not self.cured[before:] and (calmer := self._calmer(candidate)) is not None:
-                    seen.append(calmer)
-                    self._prove(calmer)
+                seen += self._attempt(candidate)
         return seen
+
+    def _attempt(self, candidate: Candidate) -> list[Candidate]:
+        """Prove a candidate, and where it is unsteady a calmer one; return that."""
+        before = len(self.cured)
+        self._prove(candidate)
+        calmer = self._calmer(candidate) if len(self.cured) == before else None
+        if calmer is None:
+            return []
+        self._prove(calmer)
+        return [calmer]
+
+    def _leaves_little(self, candidate: Candidate) -> bool:
+        """Whether it takes the cause away, and leaves so little so soon that what is less of a change cannot do much better."""
+        return candidate.remedy.rank <= OF_ITSELF and deep(self.controls[self.seeds[0]].seen, candidate.arm.seen)
 
     def _goes_deeper(self, candidate: Candidate) -> bool:
         """Whether most of the loss is left by what cured, and little by a candidate already that is not trained to the end yet."""
@@ -184,14 +191,9 @@ class Search:
         self.prescriptions[remedy.name] = slower
         return Candidate(remedy, candidate.order, self.crew.enlist(remedy.name, slower, self.seeds[0]))
 
-    def _begun(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
+    def _begun(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Train the control to the end and all candidates to the first rung; return those that this does not refuse."""
-        seed, short = self.seeds[0], self.rungs[0]
-        candidates = [
-            Candidate(remedy, place, self.crew.enlist(remedy.name, prescription, seed))
-            for place, (remedy, prescription) in enumerate(chosen)
-        ]
-        control = self.control(seed)
+        control, short = self.control(self.seeds[0]), self.rungs[0]
         self.crew.work(Order(control, self.rungs[-1], judged=True), *(Order(c.arm, short) for c in candidates))
         if control.course is None:
             raise RuntimeError(f"the untreated network could not be trained: {control.failure or 'the time was over'}")
@@ -225,11 +227,11 @@ class Search:
 
     def _halved(self, waiting: list[Candidate]) -> list[Candidate]:
         """Train the best on to the second rung, and return all in the order in which they are worth their proof."""
-        if len(waiting) < 2 or len(self.rungs) < 2:
+        if self.thorough:
+            self.crew.work(*(Order(c.arm, self.rungs[-1], judged=True) for c in waiting))
+        if self.thorough or len(waiting) < 2 or len(self.rungs) < 2:
             return waiting
         ranked = self._ranked(waiting, self.rungs[0])
-        if ranked[0].remedy.rank <= 1 and deep(self.controls[self.seeds[0]].seen, ranked[0].arm.seen):
-            return ranked  # it takes the cause away, and leaves so little so soon
         # The best of each kind of change comes first: what changes less may only be slower at the start.
         kinds = {c.remedy.changes: c for c in reversed(ranked)}.values()
         near = [c for c in ranked if c.order <= ranked[0].order or self._near(c, ranked[0])]
@@ -258,7 +260,7 @@ class Search:
 
         def key(candidate: Candidate) -> tuple[bool, float, int]:
             loss = losses[id(candidate)]
-            share = OF_THE_CAUSE if candidate.remedy.rank <= 1 else AS_GOOD
+            share = OF_THE_CAUSE if candidate.remedy.rank <= OF_ITSELF else AS_GOOD
             as_good = loss <= best + share * room and not (ended and 0.0 <= best <= MUCH * other < loss)
             return (False, 0.0, candidate.order) if as_good else (True, loss, candidate.order)
 
@@ -351,7 +353,10 @@ class Search:
         return judge(candidate.remedy, self.problems, pairs, relief=relief)
 
     def _close(self, candidate: Candidate, reason: str) -> None:
-        course = candidate.arm.seen
+        course = candidate.arm.course
+        if course is None:
+            self.trials.append(closed(candidate.remedy, "stopped", reason))
+            return
         size = f"loss on held-back batches {course.mean():.3g} after {len(course.losses)} of {self.rungs[-1]} steps"
         self.trials.append(shown(candidate.remedy, course, "stopped", f"{reason}; {size}"))
         self.crew.release(candidate.arm)
