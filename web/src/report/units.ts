@@ -16,7 +16,7 @@ let clips = 0
 export function unitsFigure(curve: Curve, title: string): { element: HTMLElement; choose(index: number): void } {
   const low = curve.x[0] ?? -8
   const high = curve.x.at(-1) ?? 8
-  const x = (value: number): number => 30 + ((Math.min(Math.max(value, low), high) - low) / (high - low)) * (WIDE - 40)
+  const x = (value: number): number => 38 + ((Math.min(Math.max(value, low), high) - low) / (high - low)) * (WIDE - 48)
   const all = [...curve.value.filter((v) => Math.abs(v) <= 3), ...curve.slope.filter((v) => Math.abs(v) <= 3), 0]
   const [bottom, top] = [Math.min(...all), Math.max(...all)]
   const y = (value: number): number => 8 + ((top - value) / (top - bottom)) * (TOP - 30)
@@ -30,7 +30,7 @@ export function unitsFigure(curve: Curve, title: string): { element: HTMLElement
     drawing.append(svg('text', { x: x(tick), y: TOP, 'text-anchor': 'middle' }, tick))
   }
   const ticks = new Set([bottom, 0, top].filter((value) => value === 0 || Math.abs(y(value) - y(0)) > 11)) // else it is written over the 0
-  for (const value of ticks) drawing.append(svg('text', { x: 26, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
+  for (const value of ticks) drawing.append(svg('text', { x: 34, y: y(value) + 4, 'text-anchor': 'end' }, words(value, 2)))
   const histogram = svg('path', { class: 'histogram' })
   drawing.append(histogram)
   const point = (kind: string, at: number | undefined, value: number): string => `${kind}${x(at ?? 0).toFixed(1)} ${y(value).toFixed(1)}`
