@@ -104,30 +104,6 @@ def test_each_cures_a_network_of_the_clinic(case: str, remedy: str, monkeypatch:
         assert treatment.accepted
 
 
-def test_the_first_layer_is_added_once_to_each_later_one_and_not_beside_other_connections() -> None:
-    batch = (normal(32, 64), torch.zeros(32, dtype=torch.long))
-    torch.manual_seed(0)
-    plain = zoo.Mlp(torch.relu, 6)
-    given = prescribed("initial-residual", plain, batch, F.cross_entropy)
-    starts, ends = zip(*given.skips, strict=True)
-    assert set(starts) == {given.skips[0][0]} and len(set(ends)) == len(ends) == 5
-    changed = copy.deepcopy(plain)
-    carry_out(given, changed, seed=0)
-    hidden = first = torch.relu(plain.layers[0](batch[0]))
-    for layer in list(plain.layers)[1:]:
-        hidden = torch.relu(layer(hidden)) + first
-    assert torch.allclose(changed(batch[0]), plain.head(hidden), atol=1e-6)
-
-    class Connected(zoo.Mlp):
-        def forward(self, x: Tensor) -> Tensor:
-            for layer in self.layers:
-                x = x + torch.relu(layer(x))
-            return self.head(x)
-
-    for model in (Connected(torch.relu, 6, width=64), zoo.Mlp(torch.relu, 3)):
-        assert isinstance(CATALOGUE["initial-residual"].prescribe(Graph.of(measure(model, batch, F.cross_entropy))), str)
-
-
 class PostNorm(nn.Module):
     def __init__(self, depth: int = 4, width: int = 16) -> None:
         super().__init__()
