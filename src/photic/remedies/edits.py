@@ -10,7 +10,7 @@ from libcst import matchers
 from libcst import matchers as m
 
 from photic.remedies.constructions import CLASSES
-from photic.remedies.source import called, root
+from photic.remedies.source import below, called, root
 
 
 class ReferenceEdit(cst.CSTTransformer):
@@ -174,20 +174,24 @@ def _opened(node: cst.FunctionDef) -> cst.FunctionDef:
 _TORCH = m.ImportAlias(name=m.Name("torch"), asname=None)
 
 
-class ImportTorch(cst.CSTTransformer):
-    """Adds `import torch` after the docstring and the `__future__` imports, if the module lacks it and needs it."""
+def _imports_torch(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Import) and any(m.matches(alias, _TORCH) for alias in node.names)
 
-    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
-        """Add the import."""
-        imports = m.findall(updated_node, m.Import(names=[m.ZeroOrMore(), _TORCH, m.ZeroOrMore()]))
-        if imports or not m.findall(updated_node, m.Attribute(value=m.Name("torch"))):
-            return updated_node
-        body = list(updated_node.body)
-        place = 0
-        for index, statement in enumerate(body):
-            docstring = index == 0 and m.matches(statement, m.SimpleStatementLine(body=[m.Expr(m.SimpleString())]))
-            future = m.matches(statement, m.SimpleStatementLine(body=[m.ImportFrom(module=m.Name("__future__"))]))
-            if docstring or future:
-                place = index + 1
-        statement = cst.parse_statement("import torch\n")
-        return updated_node.with_changes(body=[*body[:place], statement, *body[place:]])
+
+def with_torch(tree: cst.Module) -> cst.Module:
+    """Return the module with `import torch` after its docstring and the `__future__` imports, if it lacks it and needs it."""
+    body = list(tree.body)
+    lines = [line for line in body if isinstance(line, cst.SimpleStatementLine)]
+    if any(_imports_torch(statement) for line in lines for statement in line.body):
+        return tree
+    nodes = list(below(tree))
+    needs = any(isinstance(node, cst.Attribute) and m.matches(node.value, m.Name("torch")) for node in nodes)
+    if not needs or any(map(_imports_torch, nodes)):
+        return tree
+    place = 0
+    for index, statement in enumerate(body):
+        docstring = index == 0 and m.matches(statement, m.SimpleStatementLine(body=[m.Expr(m.SimpleString())]))
+        future = m.matches(statement, m.SimpleStatementLine(body=[m.ImportFrom(module=m.Name("__future__"))]))
+        if docstring or future:
+            place = index + 1
+    return tree.with_changes(body=[*body[:place], cst.parse_statement("import torch\n"), *body[place:]])

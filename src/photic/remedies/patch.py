@@ -18,7 +18,7 @@ from torch import nn
 from photic.records.runs import Run
 from photic.remedies.around import setup_lines
 from photic.remedies.constructions import CLASSES, made, other_class
-from photic.remedies.edits import ImportTorch, Insertion, KeyEdit, ReferenceEdit
+from photic.remedies.edits import Insertion, KeyEdit, ReferenceEdit, with_torch
 from photic.remedies.lines import weight_lines
 from photic.remedies.measured_lines import measured_lines
 from photic.remedies.prescription import Prescription
@@ -219,7 +219,7 @@ def _patched(
         tree = tree.visit(insertion)
         if not insertion.done:
             raise NoPlace("no constructor in this file")
-    return tree.visit(ImportTorch()).code
+    return with_torch(tree).code
 
 
 def _lines(prescription: Prescription, run: Run, model: nn.Module, variable: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import libcst as cst
 from libcst import matchers as m
-from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
+from libcst.metadata import MetadataWrapper, PositionProvider
 
 from photic.probes.operations import named
 from photic.records.runs import Site
@@ -43,14 +43,15 @@ class Source:
     """
 
     def __init__(self, text: str) -> None:
-        wrapper = MetadataWrapper(cst.parse_module(text))
+        # What the parser made has no node twice: no copy is needed.
+        wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
         self.module = wrapper.module
         self._positions: Mapping[Any, Any] = wrapper.resolve(PositionProvider)
-        self._parents: Mapping[Any, Any] = wrapper.resolve(ParentNodeProvider)
+        self._parents: dict[cst.CSTNode, cst.CSTNode] = {}
         self._by_word: dict[str, list[Found]] = {}
         self._assigned: dict[str, list[cst.Assign]] = {}
         self.imported: set[str] = set()
-        for node in _below(self.module):
+        for node in below(self.module, self._parents):
             if isinstance(node, cst.ImportAlias):
                 self.imported.add(node.evaluated_alias or node.evaluated_name.split(".")[0])
             elif isinstance(node, cst.Assign) and isinstance(node.targets[-1].target, cst.Name):
@@ -74,7 +75,7 @@ class Source:
         """Return the places of `owner.name`, `torch.float16`; of `within` if there are any."""
         found = [
             node
-            for node in _below(self.module)
+            for node in below(self.module)
             if isinstance(node, cst.Attribute) and node.attr.value in names and m.matches(node.value, m.Name(owner))
         ]
         return self._inside(found, within)
@@ -93,17 +94,17 @@ class Source:
     def loop_calls(self, attribute: str) -> list[cst.Call]:
         """Return the calls of each item in turn: `layer(x)` within `for layer in self.attribute`."""
         found: list[cst.Call] = []
-        for node in _below(self.module):
+        for node in below(self.module):
             if isinstance(node, cst.For) and called(node.iter) == attribute and isinstance(node.target, cst.Name):
                 item = node.target.value
                 found += [
-                    one for one in _below(node.body) if isinstance(one, cst.Call) and m.matches(one.func, m.Name(item))
+                    one for one in below(node.body) if isinstance(one, cst.Call) and m.matches(one.func, m.Name(item))
                 ]
         return found
 
     def assignments(self) -> Iterator[tuple[str, cst.BaseExpression]]:
         """Yield attribute and value of each `self.attribute = value`."""
-        for node in _below(self.module):
+        for node in below(self.module):
             if isinstance(node, cst.Assign) and m.matches(node.targets[0].target, m.Attribute(value=m.Name("self"))):
                 target = node.targets[0].target
                 assert isinstance(target, cst.Attribute)
@@ -117,7 +118,7 @@ class Source:
     def _holds(self, expression: cst.CSTNode, site: Site, line: int) -> bool:
         own = {id(node) for word in words_of(site) for node in self.at(line_of(site), word)}
         path = {f".{part}" for part in site.name.partition("/")[0].partition("#")[0].split(".") if not part.isdigit()}
-        for node in _below(expression):
+        for node in below(expression):
             if id(node) in own or (path - {"."}) & set(_words(node)):
                 return True
         if not isinstance(expression, cst.Name):
@@ -202,10 +203,16 @@ def _words(node: cst.CSTNode) -> tuple[str, ...]:
     return ()
 
 
-def _below(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    yield node
-    for child in node.children:
-        yield from _below(child)
+def below(node: cst.CSTNode, parents: dict[cst.CSTNode, cst.CSTNode] | None = None) -> Iterator[cst.CSTNode]:
+    """Yield a node and all below it in the order of the text; `parents` is told whose child each is."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        children = node.children
+        if parents is not None:
+            parents.update((child, node) for child in children)
+        waiting.extend(reversed(children))
 
 
 class _Changer(cst.CSTTransformer):
