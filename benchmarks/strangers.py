@@ -26,9 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import photic
-from photic.checkups.setup import Setup, endless, seeded
+from photic.checkups.setup import Setup, endless
 from photic.checkups.training import train
 from photic.lab.clinic import samples
+from photic.probes.generators import seeded
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU, "elu": nn.ELU, "silu": nn.SiLU,

@@ -24,11 +24,12 @@ from typing import Any
 import torch
 
 import photic
-from photic.checkups.setup import Setup, endless, seeded
+from photic.checkups.setup import Setup, endless
 from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import Case, cases
 from photic.probes import batches as batch_forms
 from photic.probes.audit import measure
+from photic.probes.generators import seeded
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies

@@ -7,12 +7,12 @@ import math
 import torch
 import torch.nn.functional as F
 
-from photic.checkups.setup import seeded
 from photic.diagnosis.profile import depth_profile
 from photic.diagnosis.units_on_curves import units_on_curves
 from photic.lab.demonstration import accuracy
 from photic.lab.examples import deep_sigmoid
 from photic.probes.audit import measure
+from photic.probes.generators import seeded
 
 
 def test_no_test_image_is_a_training_image_and_every_class_is_in_both() -> None:

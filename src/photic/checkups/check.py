@@ -22,7 +22,6 @@ from photic.checkups.setup import (
     default_optimizer,
     endless,
     make_optimizer,
-    seeded,
 )
 from photic.checkups.training import train
 from photic.diagnosis.diagnose import diagnose
@@ -31,6 +30,7 @@ from photic.diagnosis.learning import learns
 from photic.probes.audit import measure
 from photic.probes.batches import call, scalar_loss, split
 from photic.probes.clipping import clipping
+from photic.probes.generators import seeded
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-import random
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -130,37 +127,6 @@ def _constructor_defaults(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 def default_optimizer(model: nn.Module) -> torch.optim.Optimizer:
     """Return plain gradient descent with a learning rate of 0.1, used where the user gave no optimizer."""
     return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-
-
-Generators = tuple[Any, Tensor, Any]
-
-
-def generators() -> Generators:
-    """Return the states of Python's, torch's and (where it is loaded) numpy's generators."""
-    numpy: Any = sys.modules.get("numpy")
-    return random.getstate(), torch.get_rng_state(), numpy.random.get_state() if numpy is not None else None
-
-
-def restore(states: Generators) -> None:
-    """Put the generators back to what `generators` returned."""
-    random.setstate(states[0])
-    torch.set_rng_state(states[1])
-    if states[2] is not None:
-        sys.modules["numpy"].random.set_state(states[2])
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, numpy's and torch's generators inside the block and put them back afterwards."""
-    before = generators()
-    random.seed(seed)
-    torch.manual_seed(seed)
-    if before[2] is not None:
-        sys.modules["numpy"].random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        restore(before)
 
 
 def copy_together(

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photic.checkups.setup import as_batches, seeded
+from photic.checkups.setup import as_batches
 from photic.probes import batches as batch_forms
+from photic.probes.generators import seeded
 from photic.probes.untouched import untouched
 
 ROWS = 32

@@ -118,7 +118,7 @@ def _foreign(text: str, trust: bool) -> Callable[[], tuple[Any, ...]] | None:
 
 
 def _built(build: Callable[[], tuple[Any, ...]], seed: int) -> tuple[Any, ...]:
-    from photic.checkups.setup import seeded
+    from photic.probes.generators import seeded
 
     with seeded(seed):
         return build()

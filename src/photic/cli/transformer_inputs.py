@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from photic.checkups.setup import seeded
 from photic.cli.inputs import InputFailure
+from photic.probes.generators import seeded
 
 ROWS, TOKENS = 4, 16
 

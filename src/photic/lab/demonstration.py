@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from photic.checkups.setup import Setup, endless, seeded
+from photic.checkups.setup import Setup, endless
 from photic.checkups.training import train
 from photic.diagnosis.units_on_curves import units_on_curves
 from photic.lab.examples import deep_sigmoid
+from photic.probes.generators import seeded
 from photic.records import documents
 from photic.records.treatments import TreatmentRecord
 from photic.remedies.treat import Treatment, treat

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from photic.checkups.check import check
-from photic.checkups.setup import seeded
 from photic.diagnosis.diagnose import diagnose
 from photic.lab.architectures import Builder, Built
 from photic.probes import batches
 from photic.probes.audit import measure
+from photic.probes.generators import seeded
 from photic.theory.network import predict_run
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], Any]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,8 @@ from torch import Tensor, nn
 from photic.probes.calls import made as watched_by
 from photic.probes.calls import tensors_in
 from photic.probes.compiled import original
+from photic.probes.generators import Generators, restore
+from photic.probes.generators import generators as states
 from photic.probes.glances import Glance
 from photic.probes.holdings import Restore, attributes, contents, generators
 from photic.probes.recorder import Recorder
@@ -31,7 +31,7 @@ class Pass:
     root: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    generators: tuple[Any, ...]
+    generators: Generators
     buffers: list[tuple[dict[str, Any], str, Tensor]]  # registry of a module, name, values before the pass
     training: list[tuple[nn.Module, bool]]
     autocast: dict[str, tuple[bool, torch.dtype]]
@@ -68,7 +68,7 @@ class Beside:
             root,
             tuple(args),
             dict(kwargs),
-            _generators(),
+            states(),
             [
                 (module._buffers, name, buffer.detach().clone())
                 for module in modules
@@ -215,14 +215,9 @@ def _scene(made: Pass) -> Iterator[None]:
         registry[name] = values
     for module, training in made.training:
         vars(module)["training"] = training
-    torch.set_rng_state(made.generators[0])
-    random.setstate(made.generators[1])
-    if made.generators[2] is not None:
-        sys.modules["numpy"].random.set_state(made.generators[2])
-    if made.generators[3] is not None:
-        torch.cuda.set_rng_state_all(made.generators[3])
-    for restore in made.own_generators:
-        restore()
+    restore(made.generators)
+    for put_back in made.own_generators:
+        put_back()
     with ExitStack() as stack:
         for kind, (enabled, dtype) in made.autocast.items():
             if enabled:  # without a cache: casts of weights would be shared with the user's own pass
@@ -230,13 +225,6 @@ def _scene(made: Pass) -> Iterator[None]:
             elif torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
-
-
-def _generators() -> tuple[Any, ...]:
-    numpy: Any = sys.modules.get("numpy")
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    numbers = numpy.random.get_state() if numpy is not None else None
-    return torch.get_rng_state(), random.getstate(), numbers, cuda
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from photic.probes import batches
 from photic.probes.calls import tensors_in
+from photic.probes.generators import seed_torch
 from photic.probes.untouched import untouched
 
 FEWEST = 8  # examples
@@ -78,7 +79,7 @@ def _asked(model: nn.Module, inputs: Any, count: int) -> Order:
 
 def _answer(model: nn.Module, inputs: Any, places: Tensor, seed: int) -> Tensor | None:
     """Return the answers, one row each."""
-    torch.manual_seed(seed)
+    seed_torch(seed)
     found = batches.call(model, _rows(inputs, places))
     output = next((t for t in tensors_in(found) if t.is_floating_point()), None)
     if output is None or not output.ndim or len(output) != len(places):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from photic.probes import batches
 from photic.probes.calls import tensors_in
+from photic.probes.generators import seed_torch
 from photic.probes.untouched import untouched
 
 NEAR = 1.0 / 32.0  # of the way to the next example
@@ -42,7 +43,7 @@ def neighbours(model: nn.Module, batch: Any, *, seed: int = 0) -> float | None:
 
 
 def _gradients(model: nn.Module, inputs: Tensor, seed: int) -> Tensor | None:
-    torch.manual_seed(seed)
+    seed_torch(seed)
     entering = inputs.clone().requires_grad_()
     found = batches.call(model, entering)
     output = next((t for t in tensors_in(found) if t.is_floating_point() and t.requires_grad), None)

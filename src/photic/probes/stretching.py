@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from photic.probes import batches as forms
+from photic.probes.generators import seed_torch
 from photic.records.runs import Stretch
 
 MULTIPLES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -35,7 +36,7 @@ def stretched(
         for multiple in (0.0, 1.0, *MULTIPLES):
             for parameter, begin, way in zip(start.parameters(), begins, ways, strict=True):
                 parameter.copy_(begin + multiple * way)
-            torch.manual_seed(seed)
+            seed_torch(seed)
             values = [
                 float(forms.scalar_loss(forms.call(start, inputs), targets, loss, step))
                 for inputs, targets in map(forms.split, list(batches)[-_ENOUGH:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from photic.probes import generators
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -28,7 +29,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         (buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta
     ]
     with ExitStack() as stack:
-        stack.enter_context(_generators())
+        stack.enter_context(generators.kept())
         if "torch._dynamo" in sys.modules:  # else nothing can be compiled, and importing it costs a second
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(warnings.catch_warnings())
@@ -65,21 +66,3 @@ def _restore(module: nn.Module, known: dict[str, Any], registries: dict[str, dic
 
 def _same(buffer: Tensor, values: Tensor) -> bool:
     return buffer.shape == values.shape and torch.equal(buffer, values)
-
-
-@contextmanager
-def _generators() -> Iterator[None]:
-    python = random.getstate()
-    numpy: Any = sys.modules.get("numpy")
-    numpy_state: Any = numpy.random.get_state() if numpy is not None else None
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    cpu = torch.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
-        random.setstate(python)

@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from photic.checkups.setup import Generators, generators, restore, seeded
 from photic.checkups.training import evaluate, train
 from photic.diagnosis.diagnose import diagnose
 from photic.diagnosis.evidence import chance
 from photic.probes.audit import measure
 from photic.probes.batches import split
+from photic.probes.generators import Generators, generators, restore, seeded
 from photic.records.findings import Diagnosis
 from photic.records.runs import Run
 from photic.remedies.carry_out import changes_loss

@@ -16,6 +16,7 @@ from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forg
 from photic.probes.batches import call as call_model
 from photic.probes.batches import split
 from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
+from photic.probes.generators import kept, seeded
 from photic.probes.whole import Whole
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
@@ -118,15 +119,14 @@ def _keep_state(parameter: Tensor, how: str, generator: torch.Generator) -> None
 def _called_once(model: nn.Module, batch: Any) -> None:
     """Call the model, and leave its buffers and torch's generator as they are."""
     before = [buffer.clone() for buffer in model.buffers()]
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with kept(), torch.no_grad():
         call_model(model, split(batch)[0])
         for buffer, old in zip(model.buffers(), before, strict=True):
             buffer.copy_(old)
 
 
 def _draw_as_torch_does(model: nn.Module, seed: int, kinds: Any) -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for module in model.modules():
             drawn = getattr(module, "reset_parameters", None)
             if isinstance(module, kinds) and getattr(drawn, "__module__", "").startswith("torch."):

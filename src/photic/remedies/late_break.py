@@ -6,11 +6,11 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from photic.checkups.setup import seeded
 from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.rules.non_finite import non_finite
 from photic.probes.audit import measure
+from photic.probes.generators import seeded
 from photic.records.findings import Finding
 from photic.remedies.course import Course
 from photic.remedies.material import Material

@@ -21,11 +21,11 @@ from photic.checkups.setup import (
     build_model,
     default_optimizer,
     make_optimizer,
-    seeded,
 )
 from photic.checkups.training import evaluate
 from photic.probes import batches as batch_forms
 from photic.probes.calls import tensors_in
+from photic.probes.generators import seeded
 
 HELD_BACK = 8
 FEWEST = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from photic.checkups.setup import seeded
 from photic.checkups.training import train
+from photic.probes.generators import seeded
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.treated import treated_setup

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from photic.probes.generators import seeded
+
 
 def register_modules(model: nn.Module) -> None:
     """Turn plain lists, tuples and dicts of modules or parameters into torch's own, in place."""
@@ -37,8 +39,7 @@ def _registered(value: Any) -> nn.Module | None:
 
 def gate_recurrence(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
     """Put GRUs of the same sizes in the places of plain recurrent modules."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for name in names:
             plain: Any = model.get_submodule(name)
             kind: Any = nn.GRUCell if isinstance(plain, nn.RNNCell) else nn.GRU
@@ -54,8 +55,7 @@ def gate_recurrence(model: nn.Module, names: Sequence[str], *, seed: int) -> Non
 
 def unshare(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
     """Put a copy of each module, drawn anew, in the place of every further name that it has."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for shared in [model.get_submodule(name) for name in names]:
             places = [
                 (owner, key) for owner in model.modules() for key in owner._modules if owner._modules[key] is shared

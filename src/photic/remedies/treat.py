@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from photic.checkups.check import check, stuck
-from photic.checkups.setup import LossFunction, Setup, endless, seeded
+from photic.checkups.setup import LossFunction, Setup, endless
 from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.one_for_all import one_for_all
+from photic.probes.generators import seeded
 from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.remedies.arms import Score

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from photic.checkups.setup import seeded
 from photic.checkups.watch import watch
 from photic.diagnosis.diagnose import diagnose
 from photic.diagnosis.units_on_curves import units_on_curves
 from photic.lab.lessons.knobs import Knobs, batches, built
 from photic.lab.lessons.turns import turn
 from photic.probes.audit import measure
+from photic.probes.generators import seeded
 from photic.records.findings import Checkup
 from photic.reports.view import view_of
 from photic.theory.network import predict_run

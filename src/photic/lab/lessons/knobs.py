@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photic.checkups.setup import seeded
 from photic.initialisers.initialise import initialise
+from photic.probes.generators import seeded
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from photic.activations import Activation, find
-from photic.checkups.setup import seeded
 from photic.lab.lessons.knobs import ACTIVATIONS, Knobs, built, dataset
+from photic.probes.generators import seeded
 from photic.theory.atlas import phase_diagram
 from photic.theory.moments import mean_square, slope_square
 

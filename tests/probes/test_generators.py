@@ -1,0 +1,42 @@
+"""Generators: seeded within a block as torch seeds them, put back after it, and nothing queued for devices that are not there."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from photic.probes.generators import generators, kept, restore, seed_torch, seeded
+
+
+def drawn() -> tuple[float, float, float]:
+    return random.random(), float(np.random.random()), float(torch.rand(()))
+
+
+def test_a_block_draws_as_its_seed_says_and_leaves_no_trace() -> None:
+    before = generators()
+    expected = drawn()
+    restore(before)
+    with seeded(3):
+        first = drawn()
+    with pytest.raises(ZeroDivisionError), seeded(3):
+        assert drawn() == first
+        raise ZeroDivisionError
+    with kept():
+        drawn()
+    assert drawn() == expected
+    torch.manual_seed(3)
+    assert float(torch.rand(())) == first[2]
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="an accelerator is seeded too")
+def test_no_call_is_queued_for_devices_that_are_not_there() -> None:
+    queue = torch.cuda._queued_calls
+    before = len(queue)
+    for seed in range(5):
+        seed_torch(seed)
+    assert len(queue) == before
+    torch.manual_seed(0)
+    assert len(queue) > before  # what torch's own function does
