@@ -266,7 +266,7 @@ def test_a_fault_beside_a_compiled_step_ends_the_watch_alone(monkeypatch: pytest
         raise KeyError("a fault of ours")
 
     plain, *_ = train(wrapped, "aot_eager", steps=8)
-    monkeypatch.setattr(beside, "_generators", broken)
+    monkeypatch.setattr(beside, "states", broken)
     with pytest.warns(UserWarning, match="photic stopped watching"):
         watched, _, watch = train(wrapped, "aot_eager", attach="after", steps=8)
     assert watch is not None and len(watch.faults) == 1 and same(plain, watched)

@@ -68,8 +68,8 @@ def seeded(seed: int) -> Iterator[None]:
 def seed_torch(seed: int) -> None:
     """Seed torch's generators of all devices.
 
-    Without an accelerator `torch.manual_seed` would queue a call, with the text of the stack, for every kind of one: it takes longer
-    than a step of a small network, and the queue only grows.
+    Without an accelerator `torch.manual_seed` would remember the call, with the text of the stack, for every kind of one: that takes
+    longer than a step of a small network.
     """
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
