@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from photic.probes.generators import generators, kept, restore, seed_torch, seeded
+from photic.probes.generators import kept, restore, seed_torch, seeded, states
 
 
 def drawn() -> tuple[float, float, float]:
@@ -16,7 +16,7 @@ def drawn() -> tuple[float, float, float]:
 
 
 def test_a_block_draws_as_its_seed_says_and_leaves_no_trace() -> None:
-    before = generators()
+    before = states()
     expected = drawn()
     restore(before)
     with seeded(3):
@@ -39,3 +39,14 @@ def test_nothing_is_remembered_for_devices_that_are_not_there(monkeypatch: pytes
     assert not asked
     torch.manual_seed(0)
     assert asked  # what torch's own function does
+
+
+def test_gpus_in_use_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_back: list[list[str]] = []
+    for name, answer in (("is_available", True), ("is_initialized", True), ("get_rng_state_all", ["of one GPU"])):
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", put_back.append)
+    monkeypatch.setattr(torch, "manual_seed", torch.default_generator.manual_seed)
+    with seeded(0):
+        assert not put_back
+    assert put_back == [["of one GPU"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -80,24 +81,23 @@ def test_an_optimizer_holds_all_but_what_it_is_not_to_hold() -> None:
     assert held == {id(p) for name, p in model.named_parameters() if name != "unused.weight"}
 
 
-def test_a_carried_state_gives_what_a_state_made_before_the_loop_gives() -> None:
-    anew, right = seeded(lambda: sick.Steps(anew=True)), sick.Steps(anew=False)
-    right.load_state_dict(anew.state_dict())
-    found = prescribed("carried-state", lambda: copy.deepcopy(anew), "a state made anew")
+@pytest.mark.parametrize(
+    ("name", "case", "wrong", "right", "batches"),
+    [
+        ("carried-state", "a state made anew", lambda: sick.Steps(anew=True), lambda: sick.Steps(anew=False), sick.remembered),
+        ("rows-in-place", "a copy of rows", lambda: sick.Rows(copied=True), lambda: sick.Rows(copied=False), sick.marked),
+    ],
+)  # fmt: skip
+def test_what_is_written_back_gives_what_the_right_network_gives(
+    name: str, case: str, wrong: Callable[[], nn.Module], right: Callable[[], nn.Module], batches: Callable[[], Any]
+) -> None:
+    treated, other = seeded(wrong), right()
+    other.load_state_dict(treated.state_dict())
+    found = prescribed(name, lambda: copy.deepcopy(treated), case)
     assert isinstance(found, Prescription)
-    carry_out(found, anew, seed=0)
-    for x, _ in sick.remembered()[:2]:
-        torch.testing.assert_close(anew(x), right(x))
-
-
-def test_rows_that_are_put_back_give_what_rows_written_in_place_give() -> None:
-    copied, right = seeded(lambda: sick.Rows(copied=True)), sick.Rows(copied=False)
-    right.load_state_dict(copied.state_dict())
-    found = prescribed("rows-in-place", lambda: copy.deepcopy(copied), "a copy of rows")
-    assert isinstance(found, Prescription)
-    carry_out(found, copied, seed=0)
-    for x, _ in sick.marked()[:2]:
-        torch.testing.assert_close(copied(x), right(x))
+    carry_out(found, treated, seed=0)
+    for x, _ in batches()[:2]:
+        torch.testing.assert_close(treated(x), other(x))
 
 
 @pytest.mark.parametrize("how", ["lerp", "mul and add"])

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from photic.probes.calls import made as watched_by
 from photic.probes.calls import tensors_in
 from photic.probes.compiled import original
-from photic.probes.generators import Generators, restore
-from photic.probes.generators import generators as states
+from photic.probes.generators import Generators, restore, states
 from photic.probes.glances import Glance
 from photic.probes.holdings import Restore, attributes, contents, generators
 from photic.probes.recorder import Recorder

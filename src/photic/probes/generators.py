@@ -23,7 +23,7 @@ class Generators:
     cuda: list[Tensor] | None
 
 
-def generators() -> Generators:
+def states() -> Generators:
     """Return the states of all generators that are in use."""
     numpy: Any = sys.modules.get("numpy")
     return Generators(
@@ -34,20 +34,20 @@ def generators() -> Generators:
     )
 
 
-def restore(states: Generators) -> None:
-    """Put the generators back to what `generators` returned."""
-    random.setstate(states.python)
-    torch.set_rng_state(states.cpu)
-    if states.numpy is not None:
-        sys.modules["numpy"].random.set_state(states.numpy)
-    if states.cuda is not None:
-        torch.cuda.set_rng_state_all(states.cuda)
+def restore(before: Generators) -> None:
+    """Put the generators back to what `states` returned."""
+    random.setstate(before.python)
+    torch.set_rng_state(before.cpu)
+    if before.numpy is not None:
+        sys.modules["numpy"].random.set_state(before.numpy)
+    if before.cuda is not None:
+        torch.cuda.set_rng_state_all(before.cuda)
 
 
 @contextmanager
 def kept() -> Iterator[None]:
     """Put all generators back after the block."""
-    before = generators()
+    before = states()
     try:
         yield
     finally:

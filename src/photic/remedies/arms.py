@@ -16,7 +16,7 @@ from photic.diagnosis.diagnose import diagnose
 from photic.diagnosis.evidence import chance
 from photic.probes.audit import measure
 from photic.probes.batches import split
-from photic.probes.generators import Generators, generators, restore, seeded
+from photic.probes.generators import Generators, restore, seeded, states
 from photic.records.findings import Diagnosis
 from photic.records.runs import Run
 from photic.remedies.carry_out import changes_loss
@@ -100,7 +100,7 @@ class Arm:
             if self._random is not None:
                 restore(self._random)
             self._losses += train(self._setup, self._stream, steps, progress=lambda *_: marks.append(clock()))
-            self._random = generators()
+            self._random = states()
         self._paces += [after - before for before, after in itertools.pairwise(marks)]
 
     def _evaluated(self) -> tuple[float, ...]:

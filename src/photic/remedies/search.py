@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from photic.records.treatments import Trial
 from photic.remedies.candidate import Candidate
 from photic.remedies.combine import combine, together
-from photic.remedies.course import alarms
+from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
@@ -99,18 +99,18 @@ class Search:
         if pairs and not self.crew.over():
             first += self._round(pairs)
         self._relieve(first)
-        if (
-            others
-            and not self.cured
-            and not self.crew.over()
-            and (self.problems or learns_little(self.controls[self.seeds[0]].seen))
-        ):
+        if others and not self.cured and not self.crew.over() and (self.problems or learns_little(self.untreated)):
             self._relieve(self._round(others))
+
+    @property
+    def untreated(self) -> Course:
+        """What was seen of the untreated network with the first seed."""
+        return self.controls[self.seeds[0]].seen
 
     @property
     def learns(self) -> bool:
         """Whether the untreated network trains to the end of its steps."""
-        return learns(self.controls[self.seeds[0]].seen)
+        return learns(self.untreated)
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
@@ -122,7 +122,7 @@ class Search:
 
     def _base(self, steps: int) -> float:
         """Held-back loss of the untreated network after so many steps; untrained where it broke off."""
-        control = self.controls[self.seeds[0]].seen
+        control = self.untreated
         return control.mean(steps) if control.whole else control.mean(0)
 
     def _worst(self, candidates: Sequence[Candidate], steps: int) -> float:
@@ -144,7 +144,7 @@ class Search:
         for candidate in self._ranked(waiting, self.rungs[0]) if waiting else []:
             if len(self.cured) == before and self._leaves_little(candidate) and not self.crew.over():
                 waiting.remove(candidate)
-                seen += self._attempt(candidate)
+                seen += self._attempt(candidate, before)
         if len(self.cured) == before:
             begun = self._begun(rest) if rest or not first else []
             seen += begun
@@ -157,12 +157,11 @@ class Search:
             elif self.crew.over():
                 self._close(candidate, "the time was over")
             else:
-                seen += self._attempt(candidate)
+                seen += self._attempt(candidate, before)
         return seen
 
-    def _attempt(self, candidate: Candidate) -> list[Candidate]:
-        """Prove a candidate, and where it is unsteady a calmer one; return that."""
-        before = len(self.cured)
+    def _attempt(self, candidate: Candidate, before: int) -> list[Candidate]:
+        """Prove a candidate, and a calmer one where it is unsteady and no more than `before` have cured; return that."""
         self._prove(candidate)
         calmer = self._calmer(candidate) if len(self.cured) == before else None
         if calmer is None:
@@ -172,11 +171,11 @@ class Search:
 
     def _leaves_little(self, candidate: Candidate) -> bool:
         """Whether it takes the cause away, and leaves so little so soon that what is less of a change cannot do much better."""
-        return candidate.remedy.rank <= OF_ITSELF and deep(self.controls[self.seeds[0]].seen, candidate.arm.seen)
+        return candidate.remedy.rank <= OF_ITSELF and deep(self.untreated, candidate.arm.seen)
 
     def _goes_deeper(self, candidate: Candidate) -> bool:
         """Whether most of the loss is left by what cured, and little by a candidate already that is not trained to the end yet."""
-        control, course = self.controls[self.seeds[0]].seen, candidate.arm.course
+        control, course = self.untreated, candidate.arm.course
         return course is not None and deep(control, course) and not any(deep(control, c.arm.seen) for c in self.cured)
 
     def _calmer(self, candidate: Candidate) -> Candidate | None:
@@ -217,7 +216,7 @@ class Search:
 
     def _hopeless(self, candidate: Candidate) -> bool:
         """Whether it broke off, or the mechanism is still there after the first rung and the loss does not move."""
-        course, control = candidate.arm.seen, self.controls[self.seeds[0]].seen
+        course, control = candidate.arm.seen, self.untreated
         if not course.whole:
             return True
         last = len(course.losses) - 1
@@ -272,7 +271,7 @@ class Search:
         # Where arms work side by side, the first rung of the other seeds costs no time.
         beside = [Order(arm, self.rungs[0]) for pair in others for arm in pair] if self.crew.at_once > 1 else []
         self.crew.work(Order(candidate.arm, self.rungs[-1], judged=True), *beside)
-        control, course = self.controls[self.seeds[0]].seen, candidate.arm.seen
+        control, course = self.untreated, candidate.arm.seen
         if candidate.arm.failure or (course.whole and course.end is None):
             self._close(candidate, candidate.arm.failure or "the time was over")
             return
@@ -304,7 +303,7 @@ class Search:
 
         Where the untreated one breaks off, climbs, or has a gradient that explodes, some more seeds are tried as far as the first rung.
         """
-        control = self.controls[self.seeds[0]].seen
+        control = self.untreated
         if not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING:
             first = max(self.seeds) + 1
             more = [(seed, self._again(candidate, seed)) for seed in range(first, first + STEADY)]
@@ -319,7 +318,7 @@ class Search:
 
     def _relieve(self, candidates: Sequence[Candidate]) -> None:
         """Where nothing cured, accept the first that was refused for a finding alone and trains far better all the same."""
-        last, control = self.rungs[-1], self.controls[self.seeds[0]].seen
+        last, control = self.rungs[-1], self.untreated
         judged = [c for c in candidates if c.arm.course is not None and c.arm.course.end is not None]
         able = [c for c in judged if self._judged(c, [(control, c.arm.seen, last)], relief=True).outcome == "accepted"]
         for candidate in self._ranked(able, last)[:RELIEFS]:

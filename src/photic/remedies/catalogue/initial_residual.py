@@ -25,12 +25,19 @@ def initial_residual(graph: Graph) -> Prescription | str:
     if one_choice(graph) is not None:
         return "a connection would lead around the choice that makes all examples one, and leave it as it is"
     followers = [follower for index in matrices(graph) if (follower := graph.following_activation(index)) is not None]
-    sizes = {index: signal.count for index in followers if (signal := graph.reading(index).signal) is not None}
-    first, *later = [index for index in sizes if sizes[index] == sizes[next(iter(sizes))]] or [-1]
-    later = [index for index in later if index in graph.descendants([first])]
+    if not followers:
+        return "no activation follows a layer"
+    first, below = followers[0], graph.descendants(followers[:1])
+    size = _count(graph, first)
+    later = [index for index in followers if size and index in below and _count(graph, index) == size]
     if len(later) < FEWEST:
         return f"no {FEWEST} layers of the first one's width follow it"
     return Prescription(
         skips=tuple((graph.site(first).name, graph.site(index).name) for index in later),
         why="layer after layer the rows become alike: add what the first layer gives at each (Chen et al. 2020)",
     )
+
+
+def _count(graph: Graph, index: int) -> int:
+    signal = graph.reading(index).signal
+    return 0 if signal is None else signal.count
