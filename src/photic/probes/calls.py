@@ -69,17 +69,21 @@ Fault = Callable[[Exception], None]
 class _Naming:
     """Names calls: module path where torch's own module makes its own operation, else `path/operation#k`."""
 
-    counts: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    counts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def prefix(self, module: nn.Module | None, path: str, operation: str, phase: Phase) -> str:
+        """Return what comes before the count."""
+        if phase != "model":
+            return f"<loss>/{operation}"
+        own = module is not None and bool(path) and operation in _own_operations(type(module))
+        return path if own else f"{path}/{operation}"
 
     def name(self, module: nn.Module | None, path: str, operation: str, phase: Phase) -> str:
-        scope = path if phase == "model" else "<loss>"
-        own = phase == "model" and module is not None and bool(path) and operation in _own_operations(type(module))
-        key = (scope, "" if own else operation)
-        self.counts[key] += 1
-        count = self.counts[key]
-        if own:
-            return scope if count == 1 else f"{scope}#{count}"
-        return f"{scope}/{operation}#{count}"
+        prefix = self.prefix(module, path, operation, phase)
+        self.counts[prefix] += 1
+        count = self.counts[prefix]
+        own = phase == "model" and prefix == path
+        return prefix if own and count == 1 else f"{prefix}#{count}"
 
 
 _own: dict[type, frozenset[str]] = {}
@@ -140,6 +144,7 @@ class Watcher(TorchFunctionMode):
         self.running = running
         self.naming = _Naming()
         self.phase: Phase = "model"
+        self.located = True  # calls know their line of source
         self.off = False  # lets every call pass: set where the mode cannot be left at once
         self.thread = get_ident()
         self.entered = False
@@ -167,7 +172,7 @@ class Watcher(TorchFunctionMode):
         """Begin to see calls."""
         with ExitStack() as stack:
             stack.enter_context(following(self.running))
-            stack.enter_context(_opened_composites())
+            stack.enter_context(opened_composites())
             self._go_beneath()
             self._around = stack.pop_all()
 
@@ -224,7 +229,17 @@ class Watcher(TorchFunctionMode):
     def _call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | None:
         """Return the call as it is handed over; None where it is no operation on a signal."""
         operation = canonical(func)
-        if (
+        if not self._signal(func, operation, args, kwargs):
+            return None
+        module = self.running.stack[-1] if self.running.stack else None
+        path = self.running.path()
+        name = self.naming.name(module, path, operation, self.phase)
+        where = user_line(2) if self.located else ""
+        return Call(name, operation, where, self.phase, path, module, func, args, kwargs)
+
+    def _signal(self, func: Callable[..., Any], operation: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether a call is an operation on a signal."""
+        return not (
             operation in _NO_OPERATION
             or (func.__name__ == "__get__" and operation not in _TENSOR_ATTRIBUTES)
             or get_ident() != self.thread
@@ -232,12 +247,7 @@ class Watcher(TorchFunctionMode):
             or not any(
                 self.follows(tensor) or self.concerns(operation, tensor) for tensor in tensors_in((args, kwargs))
             )
-        ):
-            return None
-        module = self.running.stack[-1] if self.running.stack else None
-        path = self.running.path()
-        name = self.naming.name(module, path, operation, self.phase)
-        return Call(name, operation, user_line(2), self.phase, path, module, func, args, kwargs)
+        )
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -288,7 +298,7 @@ def watching(
     """
     watcher = made(model, visitor, crossed, follows)
     watcher.concerns = concerns or watcher.concerns
-    with following(watcher.running), _opened_composites(), watcher:
+    with following(watcher.running), opened_composites(), watcher:
         yield watcher
 
 
@@ -312,7 +322,7 @@ _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function
 
 
 @contextmanager
-def _opened_composites() -> Iterator[None]:
+def opened_composites() -> Iterator[None]:
     """Let Python functions such as `F.cross_entropy` run their body, so that the mode sees what is inside.
 
     They ask `has_torch_function` first, which is true while any mode is active; here, in this thread, it is

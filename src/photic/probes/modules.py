@@ -20,13 +20,21 @@ def module_names(model: nn.Module) -> dict[int, str]:
     `hidden = [nn.Linear(2, 2)]` gives `hidden.0`. A module with several paths has its first one.
     `torch.compile`'s wrapper adds no path component.
     """
+    return _first(_named(model))
+
+
+def _first(found: Iterable[tuple[str, nn.Module]]) -> dict[int, str]:
     names: dict[int, str] = {}
-    for path, module in model.named_modules():
-        names.setdefault(id(module), _without_compiled(path))
-    for path, module in list(model.named_modules()):
-        for name, inner in _hidden_modules(module, _without_compiled(path)):
-            names.setdefault(id(inner), name)
+    for path, module in found:
+        names.setdefault(id(module), path)
     return names
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    own = [(_without_compiled(path), module) for path, module in model.named_modules()]
+    yield from own
+    for path, module in own:
+        yield from _hidden_modules(module, path)
 
 
 def _without_compiled(path: str) -> str:
@@ -64,6 +72,29 @@ def _family(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
         yield from _hidden_modules(inner, name)
 
 
+class ModuleNames:
+    """The names of a model's modules, taken once and again where a module runs that was not there; a copy takes its own."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._named: dict[int, str] = {}
+        self._held: list[nn.Module] = []  # so that no id is given again
+
+    def now(self) -> dict[int, str]:
+        """Return the names as they were when they were taken."""
+        return dict(self._named) if self._named else self.anew()
+
+    def anew(self) -> dict[int, str]:
+        """Take the names."""
+        found = list(_named(self.model))
+        self._held = [module for _, module in found]
+        self._named = _first(found)
+        return dict(self._named)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_named": {}, "_held": []}
+
+
 @dataclass(slots=True)
 class Running:
     """The modules whose forward is running, outermost first."""
@@ -73,6 +104,7 @@ class Running:
     stack: list[nn.Module] = field(default_factory=list[nn.Module])
     crossed: Callable[[Any, str], None] | None = None  # told what enters and leaves a module, and in whose scope
     fault: Callable[[Exception], None] | None = None  # told of errors of ours; without it they are raised
+    renamed: Callable[[], dict[int, str]] | None = None  # asked once for all names where a module has none
 
     def path(self) -> str:
         """Return the path of the innermost running module; '' in the root or outside."""
@@ -81,6 +113,9 @@ class Running:
     def name(self, module: nn.Module) -> str:
         """Return the path of a module; one that nobody named is called after its class in its caller."""
         known = self.names.get(id(module))
+        if known is None and self.renamed is not None:
+            self.names, self.renamed = self.renamed(), None
+            known = self.names.get(id(module))
         if known is not None:
             return known
         position = next((i for i, other in enumerate(self.stack) if other is module), 0)
@@ -92,24 +127,21 @@ class Running:
     def enter(self, module: nn.Module, given: Any) -> None:
         """Forward pre-hook."""
         if get_ident() == self.thread:
-            with self._ours():
-                if self.crossed is not None:
-                    self.crossed(given, self.path())
+            self._cross(given)
             self.stack.append(module)
 
     def leave(self, module: nn.Module, _: Any, output: Any) -> None:
         """Forward hook; runs after an exception too."""
         if get_ident() == self.thread and any(other is module for other in self.stack):
-            with self._ours():
-                if self.crossed is not None:
-                    self.crossed(output, self.path())
+            self._cross(output)
             while self.stack.pop() is not module:
                 pass
 
-    @contextmanager
-    def _ours(self) -> Iterator[None]:
+    def _cross(self, value: Any) -> None:
+        if self.crossed is None:
+            return
         try:
-            yield
+            self.crossed(value, self.path())
         except Exception as error:
             if self.fault is None:
                 raise

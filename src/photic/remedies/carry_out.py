@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,15 +14,15 @@ from photic.initialisers.initialise import initialise
 from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, orthogonal_recurrence
 from photic.probes.batches import call as call_model
 from photic.probes.batches import split
-from photic.probes.calls import Call, Watcher, is_real, tensors_in, watching
 from photic.probes.generators import kept, seeded
+from photic.probes.substitution import Substitute, Substitution
 from photic.probes.whole import Whole
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.functions import Differentiated, Floored
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
-from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, Substitute, pre_normalised, substitutes_of
+from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, pre_normalised, substitutes_of
 from photic.remedies.truncation import Truncated
 from photic.remedies.unwritten import Unwritten
 
@@ -157,15 +156,15 @@ class _SubstitutedForward:
     def __init__(self, model: nn.Module, forward: Callable[..., Any], substitutes: dict[str, Substitute]) -> None:
         self.model = model
         self.forward = forward
-        self.substitutes = substitutes
+        self.substitution = Substitution(model, substitutes)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for substitute in self.substitutes.values():
+        for substitute in self.substitution.substitutes.values():
             if isinstance(substitute, BatchNormalise):
                 substitute.training = self.model.training
         whole = Whole()
         whole.enter((args, kwargs))
-        with _substituting(self.model, self.substitutes, whole.concerns):
+        with self.substitution.at_work(concerns=whole.concerns):
             return self.forward(*args, **kwargs)
 
 
@@ -173,26 +172,8 @@ class _SubstitutedLoss:
     """The user's loss with some of its calls substituted."""
 
     def __init__(self, model: nn.Module, loss: Callable[..., Any], substitutes: dict[str, Substitute]) -> None:
-        self.model, self.loss, self.substitutes = model, loss, substitutes
+        self.loss, self.substitution = loss, Substitution(model, substitutes)
 
     def __call__(self, output: Any, targets: Any) -> Any:
-        with _substituting(self.model, self.substitutes) as watcher:
-            watcher.phase = "loss"
+        with self.substitution.at_work("loss"):
             return self.loss(output, targets)
-
-
-@contextmanager
-def _substituting(
-    model: nn.Module, substitutes: Mapping[str, Substitute], concerns: Callable[[str, Tensor], bool] | None = None
-) -> Iterator[Watcher]:
-    """Substitute calls by the names that an audit gives them: it follows numbers, and whole numbers and masks made of them."""
-    made: dict[int, Tensor] = {}  # kept while the block lasts, so that no id is given again
-
-    def visit(call: Call) -> Any:
-        substitute = substitutes.get(call.name)
-        value = call.run() if substitute is None else substitute(call)
-        made.update((id(one), one) for one in tensors_in(value) if not is_real(one))
-        return value
-
-    with watching(model, visit, None, lambda tensor: is_real(tensor) or id(tensor) in made, concerns) as watcher:
-        yield watcher

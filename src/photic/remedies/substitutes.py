@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
+from photic.probes.substitution import Substitute
 from photic.remedies.bridges import Bridge
 from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
@@ -32,8 +33,6 @@ from photic.remedies.written_back import WrittenBack
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softplus": F.softplus,
 }  # fmt: skip
-
-Substitute = Callable[[Call], Any]
 
 
 def pre_normalised(prescription: Prescription, model: nn.Module) -> dict[str, Substitute]:
