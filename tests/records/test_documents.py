@@ -62,6 +62,14 @@ def test_what_is_no_document_is_refused(text: str, said: str) -> None:
         documents.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("mean", "rms", "told"), [(0.05, 0.05, True), (-0.05, 0.05, True), (0.0499, 0.04999, False), (0.0, 0.05, False)]
+)
+def test_weights_of_one_number_are_told_from_others_in_spite_of_rounding(mean: float, rms: float, told: bool) -> None:
+    seen = Moments(512, mean * (1.0 + 2e-7), rms * (1.0 - 2e-7), 0.05)  # sums of 512 numbers in single precision
+    assert seen.of_one_number is told
+
+
 def test_moments_of_nothing_are_zero() -> None:
     empty = Moments(0, 0.0, 0.0, 0.0)
     assert (empty.norm, empty.deviation, empty.zero_fraction) == (0.0, 0.0, 0.0)

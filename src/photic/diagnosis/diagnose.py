@@ -161,8 +161,10 @@ def _asked(case: Case) -> tuple[list[Finding], list[NotAsked]]:
     """Ask every rule of one state."""
     findings: list[Finding] = []
     not_asked: list[NotAsked] = []
+    names = {name for rule in rules() for name in rule.evidence}
+    known = {name: provide(name, case) for name in sorted(names)}
     for rule in rules():
-        given = {name: provide(name, case) for name in rule.evidence}
+        given = {name: known[name] for name in rule.evidence}
         missing = [value.why for value in given.values() if isinstance(value, Missing)]
         if missing:
             not_asked.append(NotAsked(rule.problem, "; ".join(sorted(set(missing)))))

@@ -28,7 +28,5 @@ def one_number(graph: Graph) -> list[Parameter]:
     return [
         parameter
         for parameter, reading in read
-        if len(parameter.shape) > 1
-        and reading.weight.count > 1
-        and reading.weight.deviation <= 1e-6 * reading.weight.rms
+        if len(parameter.shape) > 1 and reading.weight.count > 1 and reading.weight.of_one_number
     ]

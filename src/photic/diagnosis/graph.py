@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from photic.records.runs import EdgeReading, ParameterReading, Run, SiteReading
 from photic.records.sites import Parameter, Site
@@ -47,12 +48,12 @@ class Graph:
         """Loss at this step."""
         return self.run.steps[self.step].loss
 
-    @property
+    @cached_property
     def first(self) -> Graph:
         """The same network at the first step that was read."""
         return self if self.step == 0 else Graph.of(self.run, 0)
 
-    @property
+    @cached_property
     def last(self) -> Graph:
         """The same network at the last step that was read."""
         return Graph.of(self.run, len(self.run.steps) - 1)
@@ -101,6 +102,10 @@ class Graph:
         Where the gradient fades all the way down, the last contribution is the smallest one of every path: of paths that are
         as wide as each other it is the one with the largest product of the shares that it brings where contributions meet.
         """
+        return list(self._path)
+
+    @cached_property
+    def _path(self) -> tuple[int, ...]:
         meeting: defaultdict[int, float] = defaultdict(float)
         for site in self.run.sites:
             for source, reading in self.feeders.get(site.order, []):
@@ -122,7 +127,7 @@ class Graph:
         path = [site.order for site in self.run.sites if self.gradient_norm(site.order) is not None][-1:]
         while path and path[-1] in best:
             path.append(best[path[-1]])
-        return path
+        return tuple(path)
 
     def layers(self) -> list[int]:
         """Return the weight sites of the model that are trained, in order of execution.

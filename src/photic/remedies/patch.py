@@ -190,7 +190,7 @@ def _patched(
     Raises:
         NoPlace: where a part of the prescription has no place in this file.
     """
-    source = Source(text)
+    source = Source.of(text)
     plan = made(source, prescription, run.optimizer, model, within)
     by_module = {name for name in rewrites if _made_by_module(prescription, run, name)}
     for operation in {run.site(name).operation for name in by_module}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import libcst as cst
@@ -59,6 +60,12 @@ class Source:
             for word in _words(node):
                 position = self._positions[node]
                 self._by_word.setdefault(word, []).append(Found(node, position.start.line, position.end.line))
+
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def of(text: str) -> Source:
+        """Return the source of a text; the same text is parsed once, and a source does not change."""
+        return Source(text)
 
     def at(self, line: int, word: str) -> list[cst.CSTNode]:
         """Return what makes an operation, or calls the attribute `.name`, on a line: what begins there before what only covers it."""

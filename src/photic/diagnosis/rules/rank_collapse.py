@@ -189,7 +189,7 @@ def _repeated(graph: Graph, training: Training | None) -> Finding | None:
 def _constant(graph: Graph, index: int) -> bool:
     """Whether every matrix of a layer, a recurrent one, holds one number, and that is not 0."""
     matrices = [reading.weight for p, reading in graph.parameters.get(index, []) if len(p.shape) > 1]
-    return bool(matrices) and all(w.rms > 0.0 and w.deviation < 1e-6 * w.rms and w.count > 3 for w in matrices)
+    return bool(matrices) and all(w.rms > 0.0 and w.of_one_number and w.count > 3 for w in matrices)
 
 
 def _tokens(graph: Graph, limit: float) -> Finding | None:
