@@ -40,12 +40,12 @@ def whole_turns(graph: Graph) -> list[tuple[int, float]]:
             or wave is None
             or argument.nonfinite
             or argument.deviation < 1.0
-            or _learned(graph, site.order)
+            or learned(graph, site.order)
         ):
             continue
         if wave.deviation <= _ROUNDING * argument.maximum:
             found.append((site.order, argument.maximum / _RADIANS))
-    return found if found and not _passes(graph, {index for index, _ in found}) else []
+    return found if found and not passes(graph, {index for index, _ in found}) else []
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def drowned_input(graph: Graph) -> Drowned | None:
         ):
             continue
         part = sources[0]
-        if part < 0 or graph.site(part).shape != site.shape or _learned(graph, site.order):
+        if part < 0 or graph.site(part).shape != site.shape or learned(graph, site.order):
             continue
         shares = [_share(each, part, site.order) for each in (graph.first, graph.last)]
-        if max(shares) < _FAINT and not _passes(graph, {site.order}):
+        if max(shares) < _FAINT and not passes(graph, {site.order}):
             return Drowned(site.order, part, max(shares))
     return None
 
@@ -111,7 +111,7 @@ def held_at_nothing(graph: Graph) -> HeldAtNothing | None:
             continue
         for code in {source for source, _ in graph.feeders.get(site.order, []) if source >= 0}:
             penalties = [after for after in graph.consumers.get(code, []) if _vanishes(graph, after)]
-            if not penalties or not _learned(graph, code):
+            if not penalties or not learned(graph, code):
                 continue
             share, numbers = _share(last, code, site.order), math.prod(site.shape[1:])
             bits = 0.5 * numbers * math.log2(1.0 + share * share)
@@ -158,13 +158,27 @@ def _share(graph: Graph, part: int, whole: int) -> float:
     )
 
 
-def _learned(graph: Graph, index: int) -> bool:
+def learned(graph: Graph, index: int) -> bool:
     """Whether a trained parameter takes part in what a site makes."""
     below = graph.ancestors([index]) | {index}
     return any(p.trainable and not below.isdisjoint(p.sites) for p in graph.run.parameters)
 
 
-def _passes(graph: Graph, closed: Collection[int]) -> bool:
+def shut_entrance(graph: Graph) -> int | None:
+    """Return the activation that makes 0 of all that enters, below all layers, first and last, with no other way; None without one."""
+    if graph.run.inputs is None or graph.run.inputs.rms == 0.0:
+        return None
+    for site in graph.run.sites:
+        if site.kind != "activation" or site.phase != "model" or learned(graph, site.order):
+            continue
+        signals = [each.reading(site.order).signal for each in (graph.first, graph.last)]
+        shut = all(signal is not None and 0 < signal.count == signal.zeros for signal in signals)
+        if shut and not passes(graph, {site.order}):
+            return site.order
+    return None
+
+
+def passes(graph: Graph, closed: Collection[int]) -> bool:
     """Whether something of the batch reaches an output past these sites."""
     return not set(graph.run.outputs).isdisjoint(_reached(graph, graph.consumers.get(INPUT, []), closed))
 

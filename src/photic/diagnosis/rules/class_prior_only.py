@@ -15,6 +15,8 @@ from photic.diagnosis.told_nothing import (
     asked_away,
     drowned_input,
     held_at_nothing,
+    passes,
+    shut_entrance,
     whole_turns,
 )
 from photic.diagnosis.words import listed, number, percent
@@ -223,15 +225,21 @@ def _one_example(graph: Graph) -> str:
     What a layer makes whose weights are one number each says nothing of what enters it.
     """
     first = next((site for site in graph.run.sites if site.kind == "weight" and site.phase == "model"), None)
-    spreads = [] if first is None else [each.reading(first.order).spread for each in (graph.first, graph.last)]
-    same = bool(spreads) and all(spread is not None and spread.examples < SAME for spread in spreads)
-    if not same or first is None:
+    if first is None or not _same(graph, first.order) or shut_entrance(graph) is not None:
         return ""
+    if passes(graph, {site.order for site in graph.run.sites if _same(graph, site.order)}):
+        return ""  # they are told apart by another way
     if any(_unlike(graph, source) for source, _ in graph.feeders.get(first.order, [])):
         return ""  # it makes them alike itself: its weights, or what enters, are next to nothing beside its bias
     # What is frozen and takes numbers of words is in no way of the gradient, so that no site knows of it.
     silent = [p for p in one_number(graph) if not p.sites or min(p.sites) <= first.order]
     return "" if silent else first.name
+
+
+def _same(graph: Graph, index: int) -> bool:
+    """Whether a site gives the same for all examples, at the first audit and the last."""
+    spreads = [each.reading(index).spread for each in (graph.first, graph.last)]
+    return all(spread is not None and spread.examples < SAME for spread in spreads)
 
 
 def _unlike(graph: Graph, source: int) -> bool:

@@ -7,6 +7,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import Silenced, never_exceeded
+from photic.diagnosis.told_nothing import shut_entrance
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 
@@ -20,7 +21,8 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     Signs: an activation with a flat zero side (ReLU, ReLU6, hard sigmoid) whose units never leave it, on a batch of
     at least `rows` examples or positions, at the start; or, on the main path, after some steps that did not lower the loss. Or a hidden
     exponential, as in radial basis functions, whose results are 0 or as good as. Or a maximum of the signal and a threshold that the
-    signal never exceeds, at the first step and at the last, over layers that do not move.
+    signal never exceeds, at the first step and at the last, over layers that do not move. Or an activation below all layers makes 0 of
+    whatever enters the model, as a ReLU does of negative numbers, and the loss does not fall.
 
     Why it matters: a unit that is off for every example gets no gradient and cannot come back. A layer of them cuts
     the network in two.
@@ -29,6 +31,9 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     network whose inputs have become alike; below `share` nothing is said. The watch counts those that were dead in each of its last
     audits, up to four, so that one odd batch is none. Sparse by design (top-k, routing) is not dead.
     """
+    shut = None if learns(training) else shut_entrance(graph)
+    if shut is not None:
+        return _shut(graph.first, shut)
     guilty = _guilty(graph, share, rows)
     ours = graph.run.facts.get("optimizer") == "assumed"  # then the steps were no steps of the user's
     killed = not guilty and training is not None and not learns(training) and not ours
@@ -62,6 +67,30 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
         confidence=min(0.95, 0.5 + 0.5 * fraction),
         sources=("maas2013",),
         victims=tuple(graph.site(index).name for index in graph.layers() if index <= first),
+    )
+
+
+def _shut(graph: Graph, index: int) -> Finding:
+    """An activation at the entrance, on whose flat side all inputs lie."""
+    site, inputs = graph.site(index), graph.run.inputs
+    assert inputs is not None
+    return Finding(
+        problem="dead-units",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(
+            Evidence("share of its results that are exactly 0", 1.0, "share"),
+            Evidence("mean of the inputs", inputs.mean, "input"),
+        ),
+        reason=(
+            f"{site.name} takes the inputs as they are (mean {number(inputs.mean)}, root mean square {number(inputs.rms)}) and makes 0 of "
+            "all of them: no layer above is told which example it sees."
+        ),
+        advice="Standardise the inputs, or let a layer with weights come before the first activation.",
+        confidence=0.95,
+        sources=("maas2013",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers()),
     )
 
 
