@@ -334,3 +334,34 @@ def test_unknown_schemes_and_options_are_answered_with_what_there_is() -> None:
         initialise(plain(nn.ReLU, 1), "he", longest=3)
     assert len(names()) >= 20
     assert all(summary(name) for name in names())
+
+
+class Gated(nn.Module):
+    """A gate made by one hidden ReLU unit, which the batch may leave off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.squeeze, self.excite, self.head = (
+            nn.Linear(4, 8),
+            nn.Linear(8, 1),
+            nn.Linear(1, 8),
+            nn.Linear(8, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(x))
+        return self.head(hidden * torch.sigmoid(self.excite(torch.relu(self.squeeze(hidden.abs())))))
+
+
+def test_lsuv_leaves_a_gate_that_is_off_and_refuses_a_network_that_is() -> None:
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    off = 0
+    for seed in range(8):  # what is drawn has one sign or the other
+        model = Gated()
+        said = initialise(model, "lsuv", batch=x, seed=seed)
+        off += any("deviation 0" in line for line in said.drawn.values())
+        assert abs(float(model(x).detach().std()) - 1.0) < 0.2
+    assert 0 < off < 8
+    dead = nn.Sequential(nn.ReLU(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(ValueError, match="does not vary"):
+        initialise(dead, "lsuv", batch=-x.abs(), seed=0)

@@ -27,26 +27,30 @@ def lsuv(
 
     Source: mishkin2016, algorithm 1, with the authors' defaults. Biases are 0. The batch should be a typical one.
 
+    A layer whose output does not vary at all on the batch, as above a few ReLU units that are all off, stays as it was drawn, as
+    long as the last one's varies.
+
     Raises:
-        ValueError: if a layer's output does not vary at all on the batch.
+        ValueError: if the last layer's output does not vary.
     """
     inputs, _ = batches.split(batch)
     for layer in layers:
         orthogonal(layer, generator)
     said: list[str] = []
+    still: list[str] = []
     for layer in layers:
         deviation = 0.0
         for _ in range(attempts):
             deviation = _deviation(model, layer, inputs)
-            if deviation == 0.0:
-                raise ValueError(
-                    f"the output of {layer.name} does not vary on this batch, so it cannot be scaled; is it dead?"
-                )
-            if abs(deviation - 1.0) < tolerance:
+            if deviation == 0.0 or abs(deviation - 1.0) < tolerance:
                 break
             with torch.no_grad():
                 layer.weight.div_(deviation)
+        if deviation == 0.0:
+            still.append(layer.name)
         said.append(f"orthogonal, output deviation {deviation:.3g}")
+    if still and layers[-1].name in still:
+        raise ValueError(f"the output of {still[0]} does not vary on this batch, so it cannot be scaled; is it dead?")
     return said
 
 
