@@ -266,7 +266,7 @@ def _spectra(seed: int, *, scaled: bool, rows: int = 960) -> Batches:
 @case(
     "chirps-in-decibels", label="dead-units", root="0.relu", steps=300,
     fixes=("standardise the decibels", "a convolution in front of the first block"),
-    source="he2016 (pre-activation) has a convolution in front; common mistake: log spectra as they are",
+    source="he2016identity has a convolution in front; common mistake: log spectra as they are",
     why="Decibels below the loudest are never positive, and the net begins with a ReLU: it is 0 for each input.",
 )  # fmt: skip
 def chirps(seed: int, *, scaled: bool = False) -> Setup:

@@ -283,7 +283,7 @@ class Adapted(nn.Module):
 
 @case(
     "digits-by-adapters", label="zero-times-zero", root="0", steps=300, fixes=("begin one factor at random",),
-    source="hu2022 (LoRA), section 4.1, with both factors begun at 0",
+    source="hu2022lora, section 4.1, with both factors begun at 0",
     why="Both factors of each adapter begin at 0: the gradient of each is the other one, and nothing ever moves.",
 )  # fmt: skip
 def adapters(seed: int, spread: float = 0.0) -> Setup:
@@ -355,7 +355,7 @@ class Reader(nn.Module):
 
 @case(
     "reader-with-scaled-scores", label="saturated-attention", root="first", steps=300, fixes=("divide by sqrt(d)",),
-    source="vaswani2017, section 3.2.1; common mistake: * for /",
+    source="vaswani2017attention, section 3.2.1; common mistake: * for /",
     why="Scores are multiplied by 8 = sqrt(64), not divided: the largest weight of a place is 0.95 on average.",
 )  # fmt: skip
 def scaled_scores(seed: int, power: float = 0.5) -> Setup:
