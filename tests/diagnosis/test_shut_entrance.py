@@ -74,4 +74,6 @@ def test_standardised_inputs_cure_it() -> None:
         steps=100,
     )
     assert treatment.remedy == "standardised-input"
-    assert treatment.trials[0].held_back_loss is not None
+    control, cure = treatment.trials[0], next(trial for trial in treatment.trials if trial.outcome == "accepted")
+    assert control.held_back_loss is not None and cure.held_back_loss is not None
+    assert cure.held_back_loss < 0.5 * control.held_back_loss

@@ -60,6 +60,8 @@ class _Substituting(Watcher):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.off:
+            return func(*args, **kwargs)
         operation = canonical(func)
         module = self.running.stack[-1] if self.running.stack else None
         prefix = self.naming.prefix(module, self.running.path(), operation, self.phase)

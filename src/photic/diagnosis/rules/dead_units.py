@@ -72,46 +72,31 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
 
 def _shut(graph: Graph, index: int) -> Finding:
     """An activation at the entrance, on whose flat side all inputs lie."""
-    site, inputs = graph.site(index), graph.run.inputs
+    inputs = graph.run.inputs
     assert inputs is not None
-    return Finding(
-        problem="dead-units",
-        severity="critical",
-        sites=(site.name,),
-        where=site.where,
-        evidence=(
-            Evidence("share of its results that are exactly 0", 1.0, "share"),
-            Evidence("mean of the inputs", inputs.mean, "input"),
-        ),
-        reason=(
-            f"{site.name} takes the inputs as they are (mean {number(inputs.mean)}, root mean square {number(inputs.rms)}) and makes 0 of "
-            "all of them: no layer above is told which example it sees."
-        ),
-        advice="Standardise the inputs, or let a layer with weights come before the first activation.",
-        confidence=0.95,
-        sources=("maas2013",),
-        victims=tuple(graph.site(layer).name for layer in graph.layers()),
+    return _critical(
+        graph,
+        [index],
+        graph.layers(),
+        f"{graph.site(index).name} takes the inputs as they are (mean {number(inputs.mean)}, root mean square {number(inputs.rms)}) and "
+        "makes 0 of all of them: no layer above is told which example it sees.",
+        "Standardise the inputs, or let a layer with weights come before the first activation.",
+        Evidence("share of its results that are exactly 0", 1.0, "share"),
+        Evidence("mean of the inputs", inputs.mean, "input"),
     )
 
 
 def _held(graph: Graph, held: list[Silenced]) -> Finding:
     """A threshold above all that the signal is."""
-    site = graph.site(held[-1].site)
     layers = sorted({index for one in held for index in one.layers})
-    return Finding(
-        problem="dead-units",
-        severity="critical",
-        sites=tuple(graph.site(one.site).name for one in held),
-        where=site.where,
-        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
-        reason=(
-            f"At {site.name} the threshold is larger than the signal everywhere: it gives the threshold whatever comes in, and no gradient "
-            f"passes to {listed([graph.site(index).name for index in layers])}."
-        ),
-        advice="Start the threshold where half of the signal lies above it: at 0 after a normalisation.",
-        confidence=0.95,
-        sources=("maas2013",),
-        victims=tuple(graph.site(index).name for index in layers),
+    return _critical(
+        graph,
+        [one.site for one in held],
+        layers,
+        f"At {graph.site(held[-1].site).name} the threshold is larger than the signal everywhere: it gives the threshold whatever comes in, "
+        f"and no gradient passes to {listed([graph.site(index).name for index in layers])}.",
+        "Start the threshold where half of the signal lies above it: at 0 after a normalisation.",
+        Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),
     )
 
 
@@ -126,25 +111,42 @@ def _underflown(graph: Graph, share: float, rows: int) -> Finding | None:
         above = graph.consumers.get(site.order, [])
         if not any(graph.site(i).kind == "weight" for i in above) or signal.count < rows * site.shape[-1]:
             continue
-        return Finding(
-            problem="dead-units",
-            severity="critical",
-            sites=(site.name,),
-            where=site.where,
-            evidence=(
-                Evidence("share of its results that are exactly 0", signal.zero_fraction, "share"),
-                Evidence("root mean square of its results", signal.rms, "value"),
-            ),
-            reason=(
-                f"What {site.name} gives the layer above is 0 to {percent(signal.zero_fraction)}, and {number(signal.rms)} at the root "
-                "mean square: its arguments lie so far below 0 that next to no gradient passes."
-            ),
-            advice="Bring the arguments nearer to 0: wider bells, a smaller factor, centres on the data.",
+        return _critical(
+            graph,
+            [site.order],
+            [index for index in graph.layers() if index <= site.order],
+            f"What {site.name} gives the layer above is 0 to {percent(signal.zero_fraction)}, and {number(signal.rms)} at the root "
+            "mean square: its arguments lie so far below 0 that next to no gradient passes.",
+            "Bring the arguments nearer to 0: wider bells, a smaller factor, centres on the data.",
+            Evidence("share of its results that are exactly 0", signal.zero_fraction, "share"),
+            Evidence("root mean square of its results", signal.rms, "value"),
             confidence=0.9,
-            sources=("maas2013",),
-            victims=tuple(graph.site(index).name for index in graph.layers() if index <= site.order),
         )
     return None
+
+
+def _critical(
+    graph: Graph,
+    sites: list[int],
+    victims: list[int],
+    reason: str,
+    advice: str,
+    *evidence: Evidence,
+    confidence: float = 0.95,
+) -> Finding:
+    """Return the finding; its line is that of the last site."""
+    return Finding(
+        problem="dead-units",
+        severity="critical",
+        sites=tuple(graph.site(index).name for index in sites),
+        where=graph.site(sites[-1]).where,
+        evidence=evidence,
+        reason=reason,
+        advice=advice,
+        confidence=confidence,
+        sources=("maas2013",),
+        victims=tuple(graph.site(index).name for index in victims),
+    )
 
 
 def _guilty(graph: Graph, share: float, rows: int) -> list[tuple[int, float]]:
