@@ -27,8 +27,8 @@ def lsuv(
 
     Source: mishkin2016, algorithm 1, with the authors' defaults. Biases are 0. The batch should be a typical one.
 
-    A layer whose output does not vary at all on the batch, as above a few ReLU units that are all off, stays as it was drawn, as
-    long as the last one's varies.
+    Where a layer's output does not vary on the batch, as above a few ReLU units that are all off, the layer before it is drawn anew, up
+    to `attempts` times; then it stays as it is, as long as the last layer's output varies.
 
     Raises:
         ValueError: if the last layer's output does not vary.
@@ -38,20 +38,32 @@ def lsuv(
         orthogonal(layer, generator)
     said: list[str] = []
     still: list[str] = []
-    for layer in layers:
-        deviation = 0.0
-        for _ in range(attempts):
-            deviation = _deviation(model, layer, inputs)
-            if deviation == 0.0 or abs(deviation - 1.0) < tolerance:
+    for place, layer in enumerate(layers):
+        deviation = _scaled(model, layer, inputs, tolerance, attempts)
+        for _ in range(attempts if place else 0):
+            if deviation > 0.0:
                 break
-            with torch.no_grad():
-                layer.weight.div_(deviation)
+            orthogonal(layers[place - 1], generator)
+            _scaled(model, layers[place - 1], inputs, tolerance, attempts)
+            deviation = _scaled(model, layer, inputs, tolerance, attempts)
         if deviation == 0.0:
             still.append(layer.name)
         said.append(f"orthogonal, output deviation {deviation:.3g}")
     if still and layers[-1].name in still:
         raise ValueError(f"the output of {still[0]} does not vary on this batch, so it cannot be scaled; is it dead?")
     return said
+
+
+def _scaled(model: nn.Module, layer: Layer, inputs: Any, tolerance: float, attempts: int) -> float:
+    """Scale a layer until its output deviates by 1, and return the deviation that was seen last; 0 where it does not vary."""
+    deviation = 0.0
+    for _ in range(attempts):
+        deviation = _deviation(model, layer, inputs)
+        if deviation == 0.0 or abs(deviation - 1.0) < tolerance:
+            break
+        with torch.no_grad():
+            layer.weight.div_(deviation)
+    return deviation
 
 
 def _deviation(model: nn.Module, layer: Layer, inputs: Any) -> float:
