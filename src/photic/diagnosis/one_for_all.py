@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from photic.diagnosis.by_itself import over_one_number
 from photic.diagnosis.cuts import FLAT_STEPS
 from photic.diagnosis.graph import Graph
 from photic.records.runs import SiteReading
@@ -51,8 +52,11 @@ def one_for_all(graph: Graph) -> OneForAll | None:
     their own. So an operation below all weights is named, or one that makes one of all whatever the weights are.
     """
     outputs, size = [_unmoved(graph, index) for index in graph.run.outputs], _batch(graph)
-    steps = (graph.first, graph.last)
-    if not size or not outputs or not all(_same(step.reading(index)) for step in steps for index in outputs):
+    steps, lost = (graph.first, graph.last), over_one_number(graph)
+    limit = (
+        _TOLD if lost else SAME
+    )  # a number less itself leaves 0, or what float32 rounds at, in which examples differ
+    if not size or not outputs or not all(_same(step.reading(index), limit) for step in steps for index in outputs):
         return None
     if not any(_spread(step.reading(index)) is not None for step in steps for index in outputs):
         return None  # zeros alone say nothing: a last layer may start there
@@ -65,7 +69,7 @@ def one_for_all(graph: Graph) -> OneForAll | None:
             continue
         seen.add(index)
         feeders = [source for source, _ in graph.feeders.get(index, [])]
-        told = [source for source in feeders if _tells(graph, steps, source, size)]
+        told = [source for source in feeders if source not in lost and _tells(graph, steps, source, size)]
         if told and not _multiplied_by_one(graph, steps, index, feeders):
             edge.append(index)
         seen.update(source for source in told if source >= 0 and graph.site(source).operation in _ATTENTION)
@@ -73,7 +77,7 @@ def one_for_all(graph: Graph) -> OneForAll | None:
             if source < 0 or source in told:
                 continue
             share = _spread(graph.reading(source))
-            if share is not None and SAME <= share <= _TOLD and graph.site(source).shape[0] == size:
+            if share is not None and limit <= share <= _TOLD and graph.site(source).shape[0] == size:
                 return None  # it fades from layer to layer
             waiting.append(source)
     return _named(graph, steps, edge, seen)
@@ -186,9 +190,9 @@ def _sure(graph: Graph, index: int) -> bool:
     return share is not None and share < SAME
 
 
-def _same(reading: SiteReading) -> bool:
+def _same(reading: SiteReading, limit: float = SAME) -> bool:
     share = _spread(reading)
-    return _nothing(reading) or (share is not None and share < SAME)
+    return _nothing(reading) or (share is not None and share < limit)
 
 
 def _nothing(reading: SiteReading) -> bool:

@@ -1,9 +1,10 @@
-"""Findings of a severed gradient where no call cuts a way: a backward of one's own, a sample, a derivative."""
+"""Findings of a severed gradient where no call cuts a way: a backward of one's own, a sample, a derivative, x / x."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from photic.diagnosis.by_itself import divided_by_itself
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.handed_none import silent_way
@@ -64,6 +65,25 @@ def by_a_derivative(graph: Graph, training: Training | None) -> Finding | None:
         "torch.autograd.grad(..., create_graph=True), so that what is made of the derivative can be differentiated too.",
         graph.ancestors([term.cut]),
         "raissi2019",
+    )
+
+
+def by_a_share_of_one(graph: Graph) -> Finding | None:
+    """Return the finding where numbers are divided by a sum over each alone."""
+    found = divided_by_itself(graph)
+    if found is None:
+        return None
+    place, unheard = graph.site(found.site).name, [graph.site(index).name for index in found.layers]
+    return _finding(
+        graph,
+        found.site,
+        Evidence("layers that get rounding for a gradient", float(len(unheard)), "layers"),
+        f"{place} divides each number by {graph.site(found.sum).name} over that number alone: x / x is 1 whatever x is, its slope is 0, "
+        f"and no gradient reaches {listed(unheard)}.",
+        "Leave the division out where one share is kept (Switch), keep two or more (Mixtral), or divide before one is chosen.",
+        found.layers,
+        "fedus2022",
+        "jiang2024",
     )
 
 

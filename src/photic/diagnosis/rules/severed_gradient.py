@@ -8,7 +8,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.loops import state_cuts
 from photic.diagnosis.registry import rule
-from photic.diagnosis.severed_ways import by_a_derivative, by_a_function, by_a_sample
+from photic.diagnosis.severed_ways import by_a_derivative, by_a_function, by_a_sample, by_a_share_of_one
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -25,7 +25,8 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
     without recording, as a reentrant checkpoint does whose inputs require no gradient, or its backward returns None for the signal
     that it took. Or trained layers take what `sample()` drew of a distribution that has `rsample()`. Or most of the loss is a
     derivative that was taken without `create_graph`, so that another term alone is trained. Or a loop detaches its state at every step, so
-    that only the last one learns, and the loss does not fall.
+    that only the last one learns, and the loss does not fall. Or numbers are divided by a sum over each alone, so that they are 1, and layers
+    below get rounding for a gradient.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 
@@ -42,7 +43,7 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
         return state
     if cut is None and (hidden := hidden_parameters(graph)):
         return _hidden(hidden)
-    if cut is None and (other := by_a_function(graph) or by_a_derivative(graph, training)):
+    if cut is None and (other := by_a_function(graph) or by_a_derivative(graph, training) or by_a_share_of_one(graph)):
         return other
     if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
         return None
