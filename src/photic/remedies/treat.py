@@ -132,7 +132,7 @@ def treat(
     """Find what is wrong with a network, try what may cure it, and keep what is proven to.
 
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
-    trained for an eighth of the steps, the best three for a third, the best to the end; what takes the cause itself away and leaves
+    trained for an eighth of the steps, the best two for a third, the best to the end; what takes the cause itself away and leaves
     little of the loss after an eighth is proven before the rest is begun. What seems to cure at the end is
     repeated with every seed before it is accepted (to the end where it lost on its way what it had gained), and begun with three more
     where the untreated training breaks off.
