@@ -37,7 +37,7 @@ CHOSEN = {
     "jozefowicz2015": ("memory",),
     "wang2022deepnet": ("updates",),
 }
-SEEDS = 3  # at most so many here; `photic reproduce --all` takes all
+SEEDS = 2  # at most so many here; `photic reproduce --all` takes all
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +98,7 @@ def test_figures_are_drawn_in_the_form_of_the_paper(tmp_path: Path, capsys: pyte
     assert "there are: 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_glorots_figures_2_to_11_and_table_1_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

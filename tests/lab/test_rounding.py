@@ -23,7 +23,7 @@ def networks(variances: list[float]) -> list[Plain]:
     ]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)])
 def test_in_the_ordered_phase_a_stack_equals_training_alone_to_its_rounding_at_every_step(
     dtype: torch.dtype,
 ) -> None:
@@ -40,6 +40,7 @@ def test_in_the_ordered_phase_a_stack_equals_training_alone_to_its_rounding_at_e
         assert accuracy == pytest.approx(own.accuracy, abs=1 / 297)
 
 
+@pytest.mark.slow
 def test_where_a_stack_parts_from_training_alone_it_does_so_as_a_last_bit_does() -> None:
     """In the chaotic phase, fan_in Var[w] = 3, an error that grows by e^(r t) reaches APART after ln(APART / error) / r steps.
     A fault of the stack would be as large in float64, and part the runs at the same step. Rounding has 29 bits further to

@@ -331,12 +331,12 @@ def test_no_module_is_refused_with_what_was_given() -> None:
         measure(digits_like, digits_like(), F.cross_entropy)  # pyright: ignore
 
 
-def test_ten_thousand_layers_are_audited() -> None:
-    model = zoo.seeded(lambda: nn.Sequential(*[nn.Linear(4, 4, bias=False) for _ in range(10_000)]))
+def test_three_thousand_layers_are_audited() -> None:
+    model = zoo.seeded(lambda: nn.Sequential(*[nn.Linear(4, 4, bias=False) for _ in range(3_000)]))
     for layer in model:
         nn.init.orthogonal_(layer.weight)
     run = measure(model, (torch.eye(4), torch.zeros(4, 4)), F.mse_loss)
-    assert len(run.sites) == 10_001 and run.unseen == ()
-    first, last = run.reading("0").gradient, run.reading("9999").gradient
+    assert len(run.sites) == 3_001 and run.unseen == ()
+    first, last = run.reading("0").gradient, run.reading("2999").gradient
     assert first is not None and last is not None
-    assert first.norm == pytest.approx(last.norm, rel=1e-3)  # orthogonal: rounding alone, 10,000 times 6e-8 at random
+    assert first.norm == pytest.approx(last.norm, rel=1e-3)  # orthogonal: rounding alone, 3,000 times 6e-8 at random

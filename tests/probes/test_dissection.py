@@ -92,6 +92,7 @@ def test_attention_without_a_skip_collapses_to_rank_one() -> None:
     assert (collapsed[-1].effective_rank or 99) < 5 < (kept[-1].effective_rank or 0)
 
 
+@pytest.mark.slow
 def test_gradients_of_neighbouring_inputs_shatter_with_depth_and_skips_help() -> None:
     class Net(nn.Module):
         def __init__(self, depth: int, skip: bool) -> None:

@@ -20,12 +20,12 @@ from tests.remedies.test_structure import CATALOGUE, cured, digits, healed, norm
 
 def test_seats_that_begin_alike_are_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     given = (lambda: sick.Seats(0.0)), sick.heaps() + sick.heaps(1), sick.nearest
-    assert healed(cured("drawn-states", monkeypatch, *given, optimizer=sick.adam, steps=150))
+    assert healed(cured("drawn-states", monkeypatch, *given, optimizer=sick.adam, steps=100))
 
 
 def test_one_layer_under_many_names_becomes_many(monkeypatch: pytest.MonkeyPatch) -> None:
     given = (lambda: sick.Listed("one")), digits(), F.cross_entropy
-    assert healed(cured("own-copies", monkeypatch, *given, optimizer=sick.adam, steps=150))
+    assert healed(cured("own-copies", monkeypatch, *given, optimizer=sick.adam, steps=100))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def treated(name: str) -> Treatment:
     setup = case.build(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return photic.treat(build, setup.batches, setup.loss, optimizer=lambda _: made[0].optimizer, steps=120)
+        return photic.treat(build, setup.batches, setup.loss, optimizer=lambda _: made[0].optimizer, steps=100)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +224,6 @@ def test_where_the_remedies_of_the_finding_fail_those_of_other_problems_are_trie
         batches,
         F.cross_entropy,
         optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
-        steps=120,
+        steps=100,
     )
     assert treatment.accepted and "vanishing-gradient" in CATALOGUE[treatment.remedy].treats

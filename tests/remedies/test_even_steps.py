@@ -40,7 +40,7 @@ def test_a_chain_of_matrices_that_blows_up_is_brought_to_steps_of_one_size() -> 
         BATCHES,
         F.cross_entropy,
         optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=3e-3),
-        steps=200,
+        steps=130,
         workers=1,
     )
     assert found.remedy == "even-steps"

@@ -103,7 +103,7 @@ def test_weights_that_torch_draws_cure_an_embedding_of_one_number() -> None:
 
 def test_factors_of_a_written_out_recurrence_keep_its_state() -> None:
     batches = first_of_many()
-    treatment = treat(lambda: Loop(matrix=False), batches, F.cross_entropy, optimizer=adam, steps=200, workers=1)
+    treatment = treat(lambda: Loop(matrix=False), batches, F.cross_entropy, optimizer=adam, steps=130, workers=1)
     assert treatment.remedy == "kept-state", treatment.report()
     drawn = treatment.setup().model.get_parameter("step")
     assert bool(((drawn >= 0.9) & (drawn < 1.0)).all())

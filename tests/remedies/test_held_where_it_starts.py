@@ -151,18 +151,18 @@ def test_a_squared_error_of_a_probability_gives_way_to_its_cross_entropy() -> No
 
 def test_waves_that_go_around_too_often_are_slowed() -> None:
     adam_ = lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)  # noqa: E731
-    found = treat(lambda: Snakes(5.0), field, F.mse_loss, optimizer=adam_, steps=150, workers=1)
+    found = treat(lambda: Snakes(5.0), field, F.mse_loss, optimizer=adam_, steps=100, workers=1)
     assert found.remedy == "slower-waves" and "constant_" in (found.patch or found.paste)
     assert isinstance(prescribed("slower-waves", Snakes(0.0), field, F.mse_loss), str)
 
 
 def test_tables_of_one_number_are_drawn() -> None:
-    assert treated(lambda: Factors(alike), pairs, F.mse_loss, steps=200).remedy == "drawn-tables"
+    assert treated(lambda: Factors(alike), pairs, F.mse_loss, steps=130).remedy == "drawn-tables"
     assert isinstance(prescribed("drawn-tables", Factors(drawn), pairs, F.mse_loss), str)
 
 
 def test_a_mean_is_taken_of_what_was_not_centred() -> None:
-    assert treated(lambda: Averaged(last=True), tones, steps=200).remedy == "uncentred-mean"
+    assert treated(lambda: Averaged(last=True), tones, steps=130).remedy == "uncentred-mean"
     assert isinstance(prescribed("uncentred-mean", Averaged(last=False), tones), str)
 
 
@@ -186,7 +186,7 @@ def test_rows_that_were_put_back_stay_there() -> None:
 
 
 def test_a_goal_stays_where_it_is() -> None:
-    found = treated(lambda: Views(stop=False), loss=alike_and_named, steps=200)
+    found = treated(lambda: Views(stop=False), loss=alike_and_named, steps=130)
     assert any(trial.remedy == "stopped-goal" for trial in found.trials)
     assert isinstance(prescribed("stopped-goal", Views(stop=True), loss=alike_and_named), str)
     x, gradients = BATCHES[0][0], []

@@ -43,13 +43,13 @@ def prescribed(name: str, build: Callable[[], nn.Module], case: str) -> Prescrip
 @pytest.mark.parametrize("name", CURES)
 def test_it_cures_the_sick_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build, _, batches, loss, _ = sick.SICK[CURES[name]]
-    assert healed(cured(name, monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=150))
+    assert healed(cured(name, monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=100))
 
 
 @pytest.mark.parametrize("case", ["places that lie flat", "maps of one cell"])
 def test_positions_are_kept_apart_in_graphs_and_in_maps(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build, _, batches, loss, _ = sick.SICK[case]
-    assert healed(cured("kept-positions", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=150))
+    assert healed(cured("kept-positions", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=100))
 
 
 @pytest.mark.parametrize("name", CURES)

@@ -17,7 +17,7 @@ def test_a_network_that_learns_by_heart_is_left_alone() -> None:
         list(zip(x, y, strict=True)),
         F.mse_loss,
         optimizer=lambda model: torch.optim.Adam(model.parameters(), 3e-3),
-        steps=120,
+        steps=100,
     )
     assert not treatment.accepted and not treatment.trials
     assert any(HEALTHY in note for note in treatment.record.notes)

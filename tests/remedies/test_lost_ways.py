@@ -112,7 +112,7 @@ def test_parameters_in_lists_and_dicts_become_known() -> None:
     ],
 )
 def test_what_was_lost_is_found_again(name: str, build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    treatment = cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=150)
+    treatment = cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=100)
     assert treatment.accepted
 
 

@@ -260,7 +260,7 @@ def test_the_applied_patch_gives_a_file_that_trains(
     chosen = tuple(r for r in remedies() if r.name == remedy)
     monkeypatch.setattr(module, "remedies_for", lambda problems: chosen)
     target = load("net.py:build")
-    treatment = treat(target.build, digits(), F.cross_entropy, optimizer=sgd, steps=150, seeds=(0,))
+    treatment = treat(target.build, digits(), F.cross_entropy, optimizer=sgd, steps=100, seeds=(0,))
     assert treatment.remedy == remedy
     assert treatment.patch.startswith("--- a/net.py"), treatment.paste
     apply_patch(treatment.patch, tmp_path)

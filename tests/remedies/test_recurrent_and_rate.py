@@ -70,7 +70,7 @@ def test_a_layer_that_forgets_its_first_step_is_cured(
     network = memory(tmp_path)
     batches = shown_first(30)
     treatment = photic.treat(
-        lambda: network(kind), lambda: iter(batches), F.cross_entropy, optimizer=adam, steps=220, seeds=(0,)
+        lambda: network(kind), lambda: iter(batches), F.cross_entropy, optimizer=adam, steps=150, seeds=(0,)
     )
     assert [f.problem for f in treatment.record.before.findings if f.severity != "info"] == ["vanishing-in-time"]
     assert treatment.remedy == remedy, treatment.report()
@@ -161,7 +161,7 @@ def test_a_second_softmax_is_left_out_and_that_cures(tmp_path: Path, monkeypatch
         batches,
         F.cross_entropy,
         optimizer=lambda m: torch.optim.SGD(m.parameters(), 0.1),
-        steps=120,
+        steps=100,
         seeds=(0,),
     )
     assert [f.problem for f in treatment.record.before.findings] == ["loss-saturation"]

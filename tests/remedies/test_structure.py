@@ -75,8 +75,8 @@ def healed(treatment: Treatment) -> bool:
         pytest.param("post-norm-16-no-warm-up", "pre-norm", marks=pytest.mark.slow),
         pytest.param("post-norm-16-no-warm-up", "deepnorm", marks=pytest.mark.slow),
         ("residual-without-norm", "skip-init"),
-        ("residual-without-norm", "rms-normalisation"),
-        ("sigmoid-convolutions", "batch-normalisation"),
+        pytest.param("residual-without-norm", "rms-normalisation", marks=pytest.mark.slow),
+        pytest.param("sigmoid-convolutions", "batch-normalisation", marks=pytest.mark.slow),
         ("neighbours-sixteen-hops", "initial-residual"),
     ],
 )
@@ -98,7 +98,7 @@ def test_each_cures_a_network_of_the_clinic(case: str, remedy: str, monkeypatch:
             setup.batches,
             setup.loss,
             optimizer=lambda _: made[0].optimizer,
-            steps=120,
+            steps=100,
             seeds=(0,),
         )
         assert treatment.accepted
@@ -242,7 +242,7 @@ def test_truncation_cures_a_gradient_that_explodes_along_time(monkeypatch: pytes
         x[torch.arange(32), -2, y] += 1.0  # shown near the end
         batches.append((x, y))
     treatment = cured(
-        "truncated-time", monkeypatch, build, batches, F.cross_entropy, optimizer=adam, steps=150, seeds=(0,)
+        "truncated-time", monkeypatch, build, batches, F.cross_entropy, optimizer=adam, steps=100, seeds=(0,)
     )
     assert treatment.accepted
 
@@ -311,7 +311,7 @@ def rows() -> list[Any]:
 
 def test_t_fixup_cures_a_transformer_without_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
     treatment = cured(
-        "t-fixup", monkeypatch, lambda: Bare(gain=4.0), rows(), F.cross_entropy, optimizer=adam, steps=120
+        "t-fixup", monkeypatch, lambda: Bare(depth=6, gain=4.0), rows(), F.cross_entropy, optimizer=adam, steps=100
     )
     assert treatment.accepted
 
@@ -322,7 +322,7 @@ def test_a_quiet_output_cures_a_loud_one(monkeypatch: pytest.MonkeyPatch) -> Non
         nn.init.normal_(model.head.weight, std=4.0)
         return model
 
-    treatment = cured("quiet-output", monkeypatch, build, digits(), F.cross_entropy, optimizer=sgd, steps=120)
+    treatment = cured("quiet-output", monkeypatch, build, digits(), F.cross_entropy, optimizer=sgd, steps=100)
     weight = treatment.setup().model.head.weight.detach()
     assert float(weight.var()) == pytest.approx(1.0 / 64**2, rel=0.3)  # 640 draws: deviation sqrt(2 / 640) = 6 %
 

@@ -70,7 +70,7 @@ def test_what_breaks_late_is_read_in_the_step_that_broke_it() -> None:
         sick.apart,
         sick.rooted(1.0),
         optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=2e-2),
-        steps=300,
+        steps=200,
         workers=1,
     )
     assert treatment.record.before.healthy
@@ -94,7 +94,7 @@ def test_one_that_makes_it_no_larger_is_kept(factor: float) -> None:
 
 
 def test_a_loop_hands_back_no_more_than_its_last_step_hears() -> None:
-    assert cure(lambda: sick.Chaos(free=True), sick.turns, steps=200) == "limited-in-time"
+    assert cure(lambda: sick.Chaos(free=True), sick.turns, steps=130) == "limited-in-time"
     assert isinstance(prescribed("limited-in-time", sick.Chaos(free=False), sick.turns), str)
 
 

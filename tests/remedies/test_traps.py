@@ -93,6 +93,6 @@ def test_four_times_xavier_does_not_cure_a_deep_sigmoid_network(monkeypatch: pyt
         return Prescription(layers=layers, why="four times Xavier")
 
     only(replace(CATALOGUE["xavier"], name="four-times-xavier", prescribe=four_times), monkeypatch)
-    treatment = treat(lambda: zoo.Mlp(torch.sigmoid, 12), digits(), F.cross_entropy, optimizer=sgd(0.1), steps=120)
+    treatment = treat(lambda: zoo.Mlp(torch.sigmoid, 12), digits(), F.cross_entropy, optimizer=sgd(0.1), steps=100)
     (trial,) = treatment.trials[1:]
     assert trial.outcome == "refused" and not treatment.accepted, trial.reason

@@ -111,7 +111,7 @@ def test_he_cures_relu_with_default_weights(monkeypatch: pytest.MonkeyPatch) -> 
         return torch.optim.SGD(model.parameters(), lr=0.05)
 
     only("he", monkeypatch)
-    treatment = treat(lambda: zoo.Mlp(torch.relu, 14), digits(), F.cross_entropy, optimizer=slower, steps=150)
+    treatment = treat(lambda: zoo.Mlp(torch.relu, 14), digits(), F.cross_entropy, optimizer=slower, steps=100)
     assert treatment.remedy == "he"
     assert "kaiming_normal_" in treatment.patch + treatment.paste
 
@@ -122,7 +122,7 @@ def test_what_cannot_cure_is_refused_and_the_nearest_is_named() -> None:
     batches = [
         (torch.randn(32, 64, generator=generator), torch.randint(10, (32,), generator=generator)) for _ in range(20)
     ]
-    treatment = treat(lambda: zoo.Mlp(), batches, F.cross_entropy, optimizer=sgd, steps=60)
+    treatment = treat(lambda: zoo.Mlp(), batches, F.cross_entropy, optimizer=sgd, steps=30)
     assert not treatment.accepted and treatment.patch == ""
     assert set(outcomes(treatment).values()) <= {"control", "refused", "not-applicable"}
     assert "nothing in the catalogue cured it" in treatment.record.notes[-1]
@@ -138,7 +138,7 @@ def test_a_severing_detach_is_removed() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.upper(torch.relu(self.lower(x)).detach())
 
-    treatment = treat(Cut, digits(), F.cross_entropy, optimizer=sgd, steps=150)
+    treatment = treat(Cut, digits(), F.cross_entropy, optimizer=sgd, steps=100)
     assert treatment.remedy == "reattach"
     x, y = digits()[0]
     setup = treatment.setup()

@@ -26,7 +26,7 @@ from photic.reports.page import page
 from photic.reports.view import view_of
 
 TRIAL_STEPS = 300
-FULL_STEPS = 1680
+FULL_STEPS = 1120
 Progress = Callable[[str, float], None]
 
 
