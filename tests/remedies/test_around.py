@@ -17,12 +17,14 @@ from photic.checkups.training import train
 from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import cases
 from photic.probes.audit import measure
+from photic.remedies.around import setup_lines
 from photic.remedies.carry_out import carry_out
 from photic.remedies.material import Material
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.range_test import with_rate
 from photic.remedies.treated import treated_setup
+from photic.remedies.units import standardise_input
 
 
 def regression(scale: float = 1.0, shift: float = 0.0, rate: float = 0.1) -> Material:
@@ -193,7 +195,7 @@ def test_what_no_line_of_the_model_says_is_given_as_lines_to_paste() -> None:
     run = measure(model, (x, x[:, :1]), F.mse_loss)
     for prescription, wanted in (
         (Prescription(settings={"eps": 1e-8}, why="w"), 'group["eps"] = 1e-08'),
-        (Prescription(standardised_input=True, why="w"), "inputs.std(0)"),
+        (Prescription(standardised_input=True, why="w"), "inputs.std(others"),
         (Prescription(scheme="lsuv", why="w"), 'photic.initialise(model, "lsuv", batch=batch)'),
         (Prescription(warmup=5, why="w"), "LinearLR"),
     ):
@@ -245,3 +247,16 @@ def test_remedies_that_do_not_apply_say_so() -> None:
         "descend",
     ):
         assert isinstance(answers[name], str), name
+
+
+@pytest.mark.parametrize("shape", [(50, 6), (40, 5, 3), (30, 2, 4, 4)])
+def test_the_lines_for_a_standardised_input_give_what_the_trial_gave(shape: tuple[int, ...]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    scales = torch.tensor([0.1, 7.0, 300.0, 1.0, 0.0, 20.0])[: shape[1] if len(shape) > 3 else shape[-1]]
+    scales = scales[:, None, None] if len(shape) > 3 else scales
+    x = torch.randn(shape, generator=draw) * scales + 5.0
+    model = nn.Identity()
+    standardise_input(model, [(x[:20], None), (x[20:], None)])
+    space: dict[str, Any] = {"inputs": x.clone(), "torch": torch}
+    exec("\n".join(setup_lines(Prescription(standardised_input=True))), space)
+    assert torch.allclose(space["inputs"], model(x), rtol=1e-4, atol=1e-5)

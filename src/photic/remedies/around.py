@@ -155,8 +155,12 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append("inputs = torch.nan_to_num(inputs, 0.0, 0.0, 0.0)  # or leave such examples out")
     if p.standardised_input:
         lines += [
-            "mean, deviation = inputs.mean(0), inputs.std(0)  # of the training set",
-            "inputs = (inputs - mean) / deviation",
+            "# once, with all inputs of the training set: a mean for each column, or for each channel of images",
+            "column = 1 if inputs.ndim > 3 else inputs.ndim - 1",
+            "others = [axis for axis in range(inputs.ndim) if axis != column]",
+            "mean, deviation = inputs.mean(others, keepdim=True), inputs.std(others, correction=0, keepdim=True)",
+            "deviation[deviation <= 1e-6 * mean.abs()] = 1.0  # a column that never varies stays 0",
+            "inputs = (inputs - mean) / deviation  # before every call of the model, with the same two",
         ]
     if p.standardised_target:
         lines += [
