@@ -31,6 +31,9 @@ from photic.remedies.trials import (
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_ITSELF = 1  # the rank to which a remedy takes the cause itself away
+SOON = (
+    0.5  # one of the cause that leaves this share of the loss after the first rung is proven before the rest is begun
+)
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
@@ -142,10 +145,10 @@ class Search:
         waiting = self._begun(first) if first else []
         seen = list(waiting)
         for candidate in self._ranked(waiting, self.rungs[0]) if waiting else []:
-            if len(self.cured) == before and self._leaves_little(candidate) and not self.crew.over():
+            if len(self.cured) == before and self._promises(candidate) and not self.crew.over():
                 waiting.remove(candidate)
                 seen += self._attempt(candidate, before)
-        if len(self.cured) == before:
+        if not any(deep(self.untreated, c.arm.seen) for c in self.cured[before:]):
             begun = self._begun(rest) if rest or not first else []
             seen += begun
             waiting = self._halved([*waiting, *begun])
@@ -169,9 +172,9 @@ class Search:
         self._prove(calmer)
         return [calmer]
 
-    def _leaves_little(self, candidate: Candidate) -> bool:
-        """Whether it takes the cause away, and leaves so little so soon that what is less of a change cannot do much better."""
-        return candidate.remedy.rank <= OF_ITSELF and deep(self.untreated, candidate.arm.seen)
+    def _promises(self, candidate: Candidate) -> bool:
+        """Whether it takes the cause away, and half of the loss so soon that it may leave too little for any other to do much better."""
+        return candidate.remedy.rank <= OF_ITSELF and deep(self.untreated, candidate.arm.seen, left=SOON)
 
     def _goes_deeper(self, candidate: Candidate) -> bool:
         """Whether most of the loss is left by what cured, and little by a candidate already that is not trained to the end yet."""

@@ -168,9 +168,9 @@ def _far(pair: Pair, times: float) -> bool:
     return further and first - after >= (MUCH if learns else SOME) * abs(first)
 
 
-def deep(control: Course, arm: Course) -> bool:
-    """Whether only `MUCH` is left of the loss at the beginning: how far that network trains is no luck of a seed."""
-    return 0.0 <= arm.mean() <= MUCH * _beginning(control, arm)
+def deep(control: Course, arm: Course, *, left: float = MUCH) -> bool:
+    """Whether only that share is left of the loss at the beginning: how far that network trains is no luck of a seed."""
+    return 0.0 <= arm.mean() <= left * _beginning(control, arm)
 
 
 def wavers(control: Course, arm: Course) -> bool:
