@@ -77,6 +77,20 @@ def test_one_share_divided_by_itself_keeps_the_gradient_from_the_router(total: A
     assert told(Routed(1, total)) == {"severed-gradient": ("/div#1",)}
 
 
+def test_an_epsilon_is_not_blamed_for_a_gradient_that_is_rounding() -> None:
+    """Experts stand beside a way past them, and the router's gradient is 1e-10: Adam's epsilon takes its steps."""
+
+    class Past(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.routed, self.past = Routed(1, summed), nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.past(x) + 0.01 * self.routed(x)
+
+    assert told(Past()) == {"severed-gradient": ("routed/div#1",)}
+
+
 @pytest.mark.parametrize(("top", "total"), [(2, summed), (2, length), (1, itself)])
 def test_shares_of_several_or_whole_ones_are_no_fault(top: int, total: Any) -> None:
     assert not told(Routed(top, total))

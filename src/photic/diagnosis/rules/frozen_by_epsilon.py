@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.by_itself import divided_by_itself
 from photic.diagnosis.epsilons import Drowned, drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
@@ -31,7 +32,10 @@ def frozen_by_epsilon(
     """
     if training is not None and (small := drowned(graph)):
         return _drowned(graph, small, informs=learns(training))
-    layers = graph.layers()
+    itself = divided_by_itself(graph)
+    layers = [
+        index for index in graph.layers() if itself is None or index not in itself.layers
+    ]  # those hear rounding alone
     frozen: list[tuple[int, float]] = []
     covered: list[tuple[int, float]] = []
     last = graph.last
