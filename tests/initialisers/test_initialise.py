@@ -367,3 +367,29 @@ def test_lsuv_draws_anew_what_leaves_a_gate_off_and_refuses_a_network_that_is() 
     dead = nn.Sequential(nn.ReLU(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(ValueError, match="does not vary"):
         initialise(dead, "lsuv", batch=-x.abs(), seed=0)
+
+
+class Sent(nn.Module):
+    """Two layers, of which each row goes to one, by the sign of its first number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.above, self.head = nn.Linear(4, 8), nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = torch.zeros(len(x), 8)
+        for rows, layer in ((x[:, 0] < 0.0, self.below), (x[:, 0] >= 0.0, self.above)):
+            made[rows] = layer(x[rows])
+        return self.head(made)
+
+
+def test_lsuv_leaves_a_layer_alone_that_gets_no_row() -> None:
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    x[:, 0] = x[:, 0].abs()
+    model = Sent()
+    said = initialise(model, "lsuv", batch=x, seed=0).drawn
+    assert "no row of this batch" in said["below.weight"] and "deviation" in said["above.weight"]
+    rows = model.below.weight.detach()
+    assert torch.allclose(rows.T @ rows, torch.eye(4), atol=1e-5)
+    assert all(bool(p.isfinite().all()) for p in model.parameters())
+    assert abs(float(model(x).std()) - 1.0) < 0.1
