@@ -93,6 +93,40 @@ def test_an_output_in_the_shape_of_the_target_cures(model: Callable[[], nn.Modul
     assert treated.model(regression(*shape)[0][0]).shape == regression(*shape)[0][1].shape
 
 
+class Maps(nn.Module):
+    """Maps of 8 x 8, with an axis for one channel or without."""
+
+    def __init__(self, *, channel: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
+        self.channel = channel
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.body(x)
+        return made if self.channel else made[:, 0]
+
+
+def maps(*, channel: bool) -> list[Any]:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(256, 1, 8, 8, generator=generator)
+    y = torch.tanh(x * x.roll(1, 3) + x)
+    return [(x[k : k + 32], y[k : k + 32] if channel else y[k : k + 32, 0]) for k in range(0, 256, 32)]
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("channel", [True, False])
+def test_maps_that_are_broadcast_over_the_batch_are_found_and_cured(channel: bool) -> None:
+    def build() -> nn.Module:
+        return seeded(lambda: Maps(channel=channel))
+
+    found = photic.check(build(), maps(channel=not channel), F.mse_loss, adam).findings
+    assert found[0].problem == "broadcast-target" and "[32, 32, 8, 8]" in found[0].reason
+    treatment = treat(build, maps(channel=not channel), F.mse_loss, optimizer=adam, steps=60)
+    assert treatment.remedy == "matched-target", treatment.report()
+    assert ("squeeze(1)" if channel else "unsqueeze(1)") in treatment.patch + treatment.paste
+    assert photic.check(build(), maps(channel=channel), F.mse_loss, adam).healthy
+
+
 def test_the_target_is_not_matched_where_shapes_fit_or_the_axis_is_no_single_one() -> None:
     from photic.diagnosis.graph import Graph
     from photic.remedies.catalogue.matched_target import matched_target

@@ -139,3 +139,33 @@ def test_nothing_but_what_brings_the_rows_back_is_a_cure() -> None:
 def test_what_is_made_with_its_batch_first_needs_no_remedy() -> None:
     graph = Graph.of(photic.measure(Reader(batch_first=True), FIRST[0], F.cross_entropy))
     assert batch_first(graph) == "no recurrent layer takes the first axis for time"
+
+
+@pytest.mark.parametrize("layout", ["n n", "n n k", "n k n"])
+def test_scores_of_all_pairs_go_with_their_rows_and_columns(layout: str) -> None:
+    class Pairs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.code = nn.Linear(FLAT[0][0].shape[1], 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            code = self.code(x)
+            scores = code @ code.T
+            more = torch.stack([scores, scores.tanh() * code[:, :1]], -1)
+            return {"n n": scores, "n n k": more, "n k n": more.transpose(1, 2)}[layout]
+
+    assert mixing(seeded(Pairs), FLAT[0]).mixed == pytest.approx(0.0, abs=1e-5)
+
+
+def test_pairs_of_rows_that_were_sorted_are_mixed_all_the_same() -> None:
+    class Sorted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.code = nn.Linear(FLAT[0][0].shape[1], 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            code = self.code(x[x[:, 0].argsort()])
+            return code @ code.T
+
+    mixed = mixing(seeded(Sorted), FLAT[0]).mixed
+    assert mixed is not None and mixed > 0.5

@@ -36,9 +36,9 @@ def mixing(model: nn.Module, batch: Any) -> Order:
     """Return how the answers to a batch in another order go with its examples.
 
     In evaluation. What an answer takes from the whole batch (its mean, the examples it is compared with) does not depend on their
-    order; what takes the batch for time, cuts it by `view` or sorts its rows does. Nothing is told where the model holds a row for each
-    example (a graph, whose nodes they are), where batch and output do not go by examples, where the same input gives two answers, or
-    all give one.
+    order, and scores of all pairs change their columns as they change their rows; what takes the batch for time, cuts it by `view`
+    or sorts its rows does. Nothing is told where the model holds a row for each example (a graph, whose nodes they are), where batch
+    and output do not go by examples, where the same input gives two answers, or all give one.
     """
     inputs, _ = batches.split(batch)
     lengths = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors_in(inputs)}
@@ -66,8 +66,8 @@ def _asked(model: nn.Module, inputs: Any, count: int) -> Order:
     before, again, other = (_answer(model, inputs, places, seed) for seed, places in asked)
     if before is None or again is None or other is None or not torch.equal(before, again):
         return Order()
-    wanted = before[order]
     between = float((before - before.mean(0)).norm()) * 2.0**0.5
+    wanted = min(_in_order(before, order), key=lambda way: float((other - way).norm()))
     away = float((other - wanted).norm())
     if not between > 1e-5 * float(before.norm()) or not math.isfinite(away):
         return Order()
@@ -75,6 +75,19 @@ def _asked(model: nn.Module, inputs: Any, count: int) -> Order:
     of_others = torch.cdist(other[:_COMPARED], before, p=math.inf).amin(1) <= near
     own = (other - wanted).abs().amax(1)[:_COMPARED] <= near
     return Order(away / between, float((~own).double().mean()) if bool(of_others.all()) else None)
+
+
+def _in_order(before: Tensor, order: Tensor) -> list[Tensor]:
+    """Return the answers in another order; where each may hold a number for every example, as scores of all pairs do, those too."""
+    count, rows = len(before), before[order]
+    if rows.shape[1] % count:
+        return [rows]
+    each = rows.shape[1] // count
+    return [
+        rows,
+        rows.view(count, count, each)[:, order].flatten(1),
+        rows.view(count, each, count)[:, :, order].flatten(1),
+    ]
 
 
 def _answer(model: nn.Module, inputs: Any, places: Tensor, seed: int) -> Tensor | None:

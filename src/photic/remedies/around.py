@@ -11,9 +11,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines: list[str] = []
     if p.scheme:
         lines.append(f'photic.initialise(model, "{p.scheme}", batch=batch)')
-    lines += [
-        f"# {name}: .{'squeeze' if away else 'unsqueeze'}(-1) of what it gives" for name, away in p.squeezed.items()
-    ]
+    lines += [f"# {name}: .{method}({axis}) of what it gives" for name, (method, axis) in p.squeezed.items()]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
     lines += [f"# {name}: an epsilon of {epsilon:.3g}" for name, epsilon in p.epsilons.items()]

@@ -145,7 +145,7 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
         *((name, Rewrite(("factor", by), _scaled(by))) for name, by in p.factors.items()),
         *((name, Rewrite(("straight",), _straight)) for name in p.straight),
         *((name, Rewrite(("epsilon", epsilon), _epsilon(name, epsilon))) for name, epsilon in p.epsilons.items()),
-        *((name, Rewrite(("squeezed", away), _squeezed(away))) for name, away in p.squeezed.items()),
+        *((name, Rewrite(("squeezed", how), _squeezed(*how))) for name, how in p.squeezed.items()),
         *((name, Rewrite(("pathwise",), lambda e: e.renamed("rsample"), called="sample")) for name in p.pathwise),
         *(
             (name, Rewrite(("slopes",), lambda e: e.with_argument(("create_graph",), None, "True")))
@@ -244,9 +244,8 @@ def _epsilon(name: str, epsilon: float) -> Callable[[Expression], cst.BaseExpres
     return change
 
 
-def _squeezed(away: bool) -> Callable[[Expression], cst.BaseExpression]:
-    method = cst.Name("squeeze" if away else "unsqueeze")
-    return lambda e: cst.Call(cst.Attribute(atom(e.node), method), [cst.Arg(parsed("-1"))])
+def _squeezed(method: str, axis: int) -> Callable[[Expression], cst.BaseExpression]:
+    return lambda e: cst.Call(cst.Attribute(atom(e.node), cst.Name(method)), [cst.Arg(parsed(str(axis)))])
 
 
 def _guarded(low: float | None, high: float | None) -> Callable[[Expression], cst.BaseExpression]:

@@ -61,8 +61,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = _Epsilon(epsilon)
     for name, factor in prescription.opened.items():
         found[name] = _Opened(factor)
-    for name, away in prescription.squeezed.items():
-        found[name] = _squeezed if away else _unsqueezed
+    for name, how in prescription.squeezed.items():
+        found[name] = _Squeezed(*how)
     for name in prescription.straight:
         found[name] = _straight_through
     for name, factor in prescription.factors.items():
@@ -233,12 +233,14 @@ class _Opened:
         return value + self.factor * next((one for one in alike if one.requires_grad), alike[0] if alike else given[0])
 
 
-def _squeezed(call: Call) -> Any:
-    return call.run().squeeze(-1)
+class _Squeezed:
+    """Takes an axis of length 1 away, or adds one."""
 
+    def __init__(self, method: str, axis: int) -> None:
+        self.method, self.axis = method, axis
 
-def _unsqueezed(call: Call) -> Any:
-    return call.run().unsqueeze(-1)
+    def __call__(self, call: Call) -> Any:
+        return getattr(call.run(), self.method)(self.axis)
 
 
 def _straight_through(call: Call) -> Any:

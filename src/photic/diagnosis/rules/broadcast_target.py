@@ -17,7 +17,7 @@ def broadcast_target(graph: Graph) -> Finding | None:
     """Outputs and targets differ in their number of axes, and broadcasting pairs each output with every target.
 
     Signs: in the loss the model's own output, of shape [N, 1] or [N], meets as many numbers that no operation made (the targets),
-    and the result has N x N numbers.
+    and the result has N x N numbers; or one of shape [N, 1, ...] or [N, ...], as maps are, and the result has N times as many.
 
     Why it matters: the best answer to all targets at once is their mean, for every example. The loss falls to the
     variance of the targets and stays there; no error is raised, only a warning by some of torch's losses.
@@ -41,9 +41,9 @@ def broadcast_target(graph: Graph) -> Finding | None:
         ),
         reason=(
             f"The output has shape {list(output.shape)}, the {count} targets another number of axes: {loss.name} broadcasts them to "
-            f"{list(loss.shape)} and compares every output with every target, so the mean of the targets is the best answer for all."
+            f"{list(loss.shape)} and compares every example's output with every target, so the mean of the targets is the best answer for all."
         ),
-        advice="Give both the same shape: output.squeeze(-1), or target.view_as(output).",
+        advice="Give both the same shape: output.squeeze(-1) (squeeze(1) for maps), or target.view_as(output).",
         confidence=0.97,
         sources=("harris2020",),
     )
@@ -60,7 +60,7 @@ def meeting(graph: Graph) -> tuple[Site, Site] | None:
                 continue
             shape = graph.site(source).shape
             count = math.prod(shape)
-            if count > 1 and given.count == count and math.prod(site.shape) == count * count:
+            if count > 1 and given.count == count and math.prod(site.shape) == count * shape[0] and shape[0] > 1:
                 return graph.site(source), site
     return None
 

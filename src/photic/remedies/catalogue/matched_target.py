@@ -20,9 +20,13 @@ def matched_target(graph: Graph) -> Prescription | str:
     if met is None:
         return "the loss compares each output with its own target"
     output, _ = met
-    away = len(output.shape) > 1
-    if away and output.shape[-1] != 1:
-        return "the output's last axis has not length 1; bring output and target to one shape by hand"
-    return Prescription(
-        squeezed={output.name: away}, why="output and target in one shape: each is compared with its own"
-    )
+    why = "output and target in one shape: each is compared with its own"
+    if len(output.shape) == 1:
+        return Prescription(squeezed={output.name: ("unsqueeze", -1)}, why=why)
+    if output.shape[-1] == 1:
+        return Prescription(squeezed={output.name: ("squeeze", -1)}, why=why)
+    if output.shape[1] == 1:
+        return Prescription(squeezed={output.name: ("squeeze", 1)}, why=why)
+    if len(output.shape) > 2:  # maps without the axis of channels that the targets have
+        return Prescription(squeezed={output.name: ("unsqueeze", 1)}, why=why)
+    return "the output has no axis of length 1; bring output and target to one shape by hand"
