@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, RoundTrip, find_cut, hidden_parameters, round_trip
+from photic.diagnosis.cuts import NOT_DIFFERENTIABLE, Cut, RoundTrip, find_cut, hidden_parameters, round_trip
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -31,8 +31,8 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 
     False alarms: frozen layers (requires_grad=False), parameters that another way reaches, heads whose output no loss
-    uses, a state that is cut now and then (truncated back-propagation), a value that is only a target of the loss (stop-gradient), a
-    sample whose log probability is trained (a policy gradient) are no cut.
+    uses, a state that is cut now and then (truncated back-propagation), a value that is only a target of the loss (stop-gradient) unless
+    it comes of a head on trained layers that the optimizer holds, a sample whose log probability is trained (a policy gradient) are no cut.
     """
     cut = find_cut(graph)
     if (cut is None or "sampled" in graph.site(cut.site).settings) and (sample := by_a_sample(graph)) is not None:
@@ -47,11 +47,12 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
         return other
     if cut is None or (graph.site(cut.site).operation in NOT_DIFFERENTIABLE and not cut.into_loss_only):
         return None
-    site = graph.site(cut.site)
+    site, aside = graph.site(cut.site), cut.into_loss_only
+    head = aside and _on_trained(graph, cut)
     lost = [parameter.name for parameter in cut.parameters]
     return Finding(
         problem="severed-gradient",
-        severity="info" if cut.into_loss_only else "critical",
+        severity="warning" if head else "info" if aside else "critical",
         sites=(site.name,),
         where=site.where,
         evidence=(
@@ -63,9 +64,22 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
             f"{listed(lost)} take part in the output and get no gradient."
         ),
         advice=f"Remove it, or freeze what lies below on purpose (requires_grad_(False)); {_instead(site.operation)}",
-        confidence=0.6 if cut.into_loss_only else 0.97,
+        confidence=0.8 if head else 0.6 if aside else 0.97,
         sources=("paszke2017",),
         victims=tuple(graph.site(index).name for index in cut.layers),
+    )
+
+
+def _on_trained(graph: Graph, cut: Cut) -> bool:
+    """Whether the severed layers are a head on layers that are trained, and the optimizer holds them: a target network has its own."""
+    if not cut.layers or not all(parameter.owned for parameter in cut.parameters):
+        return False
+    below = graph.ancestors(list(cut.layers))
+    return any(
+        reading.gradient is not None and reading.gradient.rms > 0.0 and len(parameter.shape) > 1
+        for index in graph.layers()
+        if index in below
+        for parameter, reading in graph.parameters.get(index, [])
     )
 
 
