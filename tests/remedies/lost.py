@@ -119,6 +119,21 @@ class OneKey(nn.Module):
         return self.above((self.scores(x).softmax(-1) * x).sum(1))
 
 
+class OneKeyInTurns(nn.Module):
+    """The same softmax in each turn of a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores, self.step, self.above = nn.Linear(32, 1), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        read = x.mean(1)
+        for _ in range(3):
+            asked = torch.cat([x, self.step(read)[:, None].expand_as(x)], -1)
+            read = (self.scores(asked).softmax(-1) * x).sum(1)
+        return self.above(read)
+
+
 def all_alike() -> nn.Module:
     model = nn.Sequential(nn.Embedding(20, 16), nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 4))
     for parameter in model.parameters():

@@ -32,6 +32,7 @@ from tests.remedies.lost import (
     Loop,
     MadeAnew,
     OneKey,
+    OneKeyInTurns,
     OneOfMany,
     PlainTensor,
     Standardised,
@@ -60,6 +61,7 @@ CURED = [
     ("adopted-parameters", MadeAnew, BATCHES, F.cross_entropy),
     ("adopted-parameters", PlainTensor, BATCHES, F.cross_entropy),
     ("softmax-axis", OneKey, marked(), F.cross_entropy),
+    ("softmax-axis", OneKeyInTurns, marked(), F.cross_entropy),
     ("log-probabilities", Layers, BATCHES, F.nll_loss),
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.saturated_attention import saturated_attention
+from photic.diagnosis.softmaxes import length, mixes
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,13 +16,20 @@ def softmax_axis(graph: Graph) -> Prescription | str:
 
     When not to: where the single entry is meant; then the softmax can go.
     """
-    found = saturated_attention(graph)
-    if found is None or len(found.sites) != 1 or found.evidence[0].name != "keys that share":
+    single = [
+        site
+        for site in graph.run.sites
+        if site.operation == "softmax"
+        and site.phase == "model"
+        and length(graph, site.order) == 1
+        and mixes(graph, site.order)
+    ]
+    if not single:
         return "no softmax runs over an axis of length 1"
-    site = graph.run.site(found.sites[0])
-    axes = [axis for axis in range(1, len(site.shape)) if site.shape[axis] > 1]
-    if site.operation != "softmax" or not axes:
+    axes = {site.name: [axis for axis in range(1, len(site.shape)) if site.shape[axis] > 1] for site in single}
+    if not all(axes.values()):
         return "there is no other axis to share out over"
+    size, axis = single[0].shape[axes[single[0].name][-1]], axes[single[0].name][-1]
     return Prescription(
-        axes={site.name: axes[-1]}, why=f"shares over the {site.shape[axes[-1]]} entries of axis {axes[-1]}"
+        axes={name: found[-1] for name, found in axes.items()}, why=f"shares over the {size} entries of axis {axis}"
     )
