@@ -1,10 +1,11 @@
-"""Weights too large: an initialisation far above what the activation wants, so that outputs are sure and wrong."""
+"""Weights too large: an initialisation or a factor far above what is wanted, so that outputs are sure and wrong."""
 
 from __future__ import annotations
 
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.loud_factor import loud_factor
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import activation_after, relu_like
 from photic.diagnosis.scale import stretches, typical
@@ -13,7 +14,7 @@ from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
 
-@rule(sources=("he2015", "glorot2010"))
+@rule(sources=("he2015", "glorot2010", "radford2021"))
 def weights_too_large(
     graph: Graph, training: Training | None, *, above: float = 20.0, outputs: float = 30.0, worse: float = 100.0
 ) -> Finding | None:
@@ -25,7 +26,8 @@ def weights_too_large(
     of outputs which are all 0: He's and Xavier's schemes lie closer together, and a growth below 1,000 is no
     matter of the depth. Or all layers are tables (factorisation), and the
     loss starts at more than `worse` times that of outputs which are all 0: they are ten times as large as what they should say. Ten
-    times are enough where the outputs are sure of themselves.
+    times are enough where the outputs are sure of themselves. Or the scores are multiplied by one number above all layers (a temperature),
+    ten or more, the loss starts at more than `worse` times that of outputs which are all 0, and the steps do not bring it down to twice that.
 
     Why it matters: outputs that large are sure and wrong: the first losses are enormous, the first steps as large, and what
     is learned afterwards is mostly the way back.
@@ -34,6 +36,10 @@ def weights_too_large(
     activations saturate instead, which is `saturated-activation`. A network that learns, or whose loss falls to
     half and below ten times that of chance, is told so as information.
     """
+    return _drawn(graph, training, above, outputs, worse) or _multiplied(graph.first, training, worse)
+
+
+def _drawn(graph: Graph, training: Training | None, above: float, outputs: float, worse: float) -> Finding | None:
     found = _on_the_way(graph.first)
     large = {index: value for index, value in found.items() if value > 1.0}
     layers, ratio = list(large), typical(large)
@@ -118,6 +124,39 @@ def _tables(graph: Graph, training: Training | None, worse: float) -> Finding | 
         advice="Draw the tables with a deviation of 0.01 to 0.1 (torch.nn.init.normal_(table.weight, std=0.1)); torch's own is 1.",
         confidence=0.9,
         sources=("he2015", "glorot2010"),
+    )
+
+
+def _multiplied(graph: Graph, training: Training | None, worse: float) -> Finding | None:
+    ignorant = graph.run.neutral_loss
+    if (
+        training is None
+        or graph.loss is None
+        or not ignorant
+        or graph.loss <= worse * ignorant
+        or training.last < 2.0 * ignorant
+    ):
+        return None
+    loud = loud_factor(graph)
+    if loud is None:
+        return None
+    site = graph.site(loud.site)
+    return Finding(
+        problem="weights-too-large",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(
+            Evidence("factor on the scores", loud.times, "times"),
+            Evidence("first loss over that of outputs of 0", graph.loss / ignorant, "ratio"),
+        ),
+        reason=(
+            f"{site.name} makes the scores {number(loud.times)} times as large: the loss starts at {number(graph.loss)}, is "
+            f"{number(ignorant)} where all outputs are 0, and {number(training.last)} after {training.steps} steps."
+        ),
+        advice="Let scores start with a deviation of about 1: leave the factor out, or a temperature as CLIP has it, 1 / 0.07 on cosines.",
+        confidence=0.9,
+        sources=("radford2021",),
     )
 
 
