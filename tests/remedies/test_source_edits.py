@@ -53,7 +53,7 @@ CASES: dict[str, tuple[tuple[str, ...], str, Callable[[Run], Prescription], str]
     ),
     "a column": (
         ("return self.head(h) * self.b(h).mean()",),
-        "mean", lambda r: Prescription(squeezed={only(r, "mean"): False}), "return self.head(h) * self.b(h).mean().unsqueeze(-1)",
+        "mean", lambda r: Prescription(squeezed={only(r, "mean"): ("unsqueeze", -1)}), "return self.head(h) * self.b(h).mean().unsqueeze(-1)",
     ),
     "an argument that is limited": (
         ("h = torch.exp(h * 2)", HEAD_LINE),
