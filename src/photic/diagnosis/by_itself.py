@@ -37,7 +37,7 @@ def divided_by_itself(graph: Graph) -> ByItself | None:
         total = _sum_below(graph, below)
         if total is None or above not in [source for source, _ in graph.feeders.get(total, [])]:
             continue
-        if math.prod(graph.site(total).shape) != _count(graph, above):
+        if math.prod(graph.site(total).shape) != math.prod(graph.site(above).shape):
             continue
         if unheard := _unheard(graph, above):
             return ByItself(site.order, total, unheard)
@@ -72,11 +72,6 @@ def _sum_below(graph: Graph, index: int) -> int | None:
             return None
         index = sources[0]  # one that only lends its shape gets no gradient
     return index if graph.site(index).operation in _SUMS else None
-
-
-def _count(graph: Graph, index: int) -> int:
-    signal = graph.reading(index).signal
-    return 0 if signal is None else signal.count
 
 
 def _unheard(graph: Graph, index: int) -> tuple[int, ...]:

@@ -16,12 +16,10 @@ class LoudFactor:
     Attributes:
         site: the product, or the quotient.
         times: how many times as large what it gives is as what it takes.
-        signal: the site that makes what it takes.
     """
 
     site: int
     times: float
-    signal: int
 
 
 def loud_factor(graph: Graph) -> LoudFactor | None:
@@ -48,7 +46,7 @@ def loud_factor(graph: Graph) -> LoudFactor | None:
             continue
         before, (_, after) = sizes[several[0]][1], _size(graph, site.order)
         if before > 0.0 and after > _LOUD * before:
-            found.append(LoudFactor(site.order, after / before, several[0]))
+            found.append(LoudFactor(site.order, after / before))
     return max(found, key=lambda one: one.times, default=None)
 
 

@@ -53,9 +53,8 @@ def one_for_all(graph: Graph) -> OneForAll | None:
     """
     outputs, size = [_unmoved(graph, index) for index in graph.run.outputs], _batch(graph)
     steps, lost = (graph.first, graph.last), over_one_number(graph)
-    limit = (
-        _TOLD if lost else SAME
-    )  # a number less itself leaves 0, or what float32 rounds at, in which examples differ
+    # A number less itself leaves 0, or what float32 rounds at, in which examples differ.
+    limit = _TOLD if lost else SAME
     if not size or not outputs or not all(_same(step.reading(index), limit) for step in steps for index in outputs):
         return None
     if not any(_spread(step.reading(index)) is not None for step in steps for index in outputs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.records.sites import Site
 
 
 def mixes(graph: Graph, index: int) -> bool:
@@ -13,6 +14,18 @@ def mixes(graph: Graph, index: int) -> bool:
         and len(graph.feeders.get(after, [])) > 1
         for after in graph.consumers.get(index, [])
     )
+
+
+def over_one_key(graph: Graph) -> list[Site]:
+    """Return the softmaxes of the model that share out over an axis of length 1 and multiply another signal by the share."""
+    return [
+        site
+        for site in graph.run.sites
+        if site.operation == "softmax"
+        and site.phase == "model"
+        and length(graph, site.order) == 1
+        and mixes(graph, site.order)
+    ]
 
 
 def length(graph: Graph, index: int) -> int:

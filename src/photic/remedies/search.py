@@ -31,10 +31,8 @@ from photic.remedies.trials import (
 
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_ITSELF = 1  # the rank to which a remedy takes the cause itself away
-SOON = (
-    0.5  # one of the cause that leaves this share of the loss after the first rung is proven before the rest is begun
-)
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
+SOON = 0.5  # one of the cause that leaves this share after the first rung is proven before the rest is begun
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 2  # that many at most reach the second rung

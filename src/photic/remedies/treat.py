@@ -134,9 +134,8 @@ def treat(
     Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
     trained for an eighth of the steps, the best two for a third, the best to the end. What takes the cause itself away and leaves no
     more than half of the loss after an eighth is proven before the rest is begun, and ends the search where it leaves a quarter.
-    What seems to cure at the end is
-    repeated with every seed before it is accepted (to the end where it lost on its way what it had gained), and begun with three more
-    where the untreated training breaks off.
+    What seems to cure at the end is repeated with every seed before it is accepted (to the end where it lost on its way what it had
+    gained), and begun with three more where the untreated training breaks off.
     Where nothing cures by itself, what helped is tried in pairs, and at last what treats other problems: the cause may be
     another. That is done too where no rule says why the loss does not fall, in the first steps or, with 100 or more, in
     all of them, or falls by less than a third; then only what trains far better is accepted.

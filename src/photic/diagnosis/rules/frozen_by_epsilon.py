@@ -32,10 +32,8 @@ def frozen_by_epsilon(
     """
     if training is not None and (small := drowned(graph)):
         return _drowned(graph, small, informs=learns(training))
-    itself = divided_by_itself(graph)
-    layers = [
-        index for index in graph.layers() if itself is None or index not in itself.layers
-    ]  # those hear rounding alone
+    itself = divided_by_itself(graph)  # what lies below hears rounding alone
+    layers = [index for index in graph.layers() if itself is None or index not in itself.layers]
     frozen: list[tuple[int, float]] = []
     covered: list[tuple[int, float]] = []
     last = graph.last

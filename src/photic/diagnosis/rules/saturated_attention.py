@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
-from photic.diagnosis.softmaxes import length, mixes
+from photic.diagnosis.softmaxes import over_one_key
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
@@ -59,32 +59,27 @@ def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.
 
 def _one_key(graph: Graph) -> Finding | None:
     """A softmax over an axis of length 1, whose shares multiply the values: all of them are 1."""
-    for site in graph.run.sites:
-        if (
-            site.operation != "softmax"
-            or site.phase != "model"
-            or length(graph, site.order) != 1
-            or not mixes(graph, site.order)
-        ):
-            continue
-        return Finding(
-            problem="saturated-attention",
-            severity="critical",
-            sites=(site.name,),
-            where=site.where,
-            evidence=(Evidence("keys that share", 1.0, "keys"),),
-            reason=(
-                f"{site.name} runs over an axis of length 1 of {list(site.shape)}: each share is 1 whatever the scores say, and no "
-                "gradient reaches what makes them."
-            ),
-            advice="Take the softmax over the axis of the keys (`dim=1` of [batch, keys, 1]).",
-            confidence=0.97,
-            sources=("vaswani2017attention",),
-            victims=tuple(
-                graph.site(i).name for i in sorted(graph.ancestors([site.order])) if graph.site(i).kind == "weight"
-            ),
-        )
-    return None
+    single = over_one_key(graph)
+    if not single:
+        return None
+    site = single[0]
+    return Finding(
+        problem="saturated-attention",
+        severity="critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence("keys that share", 1.0, "keys"),),
+        reason=(
+            f"{site.name} runs over an axis of length 1 of {list(site.shape)}: each share is 1 whatever the scores say, and no "
+            "gradient reaches what makes them."
+        ),
+        advice="Take the softmax over the axis of the keys (`dim=1` of [batch, keys, 1]).",
+        confidence=0.97,
+        sources=("vaswani2017attention",),
+        victims=tuple(
+            graph.site(i).name for i in sorted(graph.ancestors([site.order])) if graph.site(i).kind == "weight"
+        ),
+    )
 
 
 def _hidden(graph: Graph, index: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.softmaxes import length, mixes
+from photic.diagnosis.softmaxes import over_one_key
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,14 +16,7 @@ def softmax_axis(graph: Graph) -> Prescription | str:
 
     When not to: where the single entry is meant; then the softmax can go.
     """
-    single = [
-        site
-        for site in graph.run.sites
-        if site.operation == "softmax"
-        and site.phase == "model"
-        and length(graph, site.order) == 1
-        and mixes(graph, site.order)
-    ]
+    single = over_one_key(graph)
     if not single:
         return "no softmax runs over an axis of length 1"
     axes = {site.name: [axis for axis in range(1, len(site.shape)) if site.shape[axis] > 1] for site in single}
