@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -35,6 +36,30 @@ def test_no_file_is_named_for_nothing() -> None:
 def test_a_module_says_its_one_idea_in_its_first_line(path: Path) -> None:
     text = ast.get_docstring(ast.parse(path.read_text()))
     assert text and text.splitlines()[0].endswith((".", ".,", ":")), path
+
+
+def test_what_the_tests_import_is_there() -> None:
+    """A module that cannot be imported is passed over by `--doctest-ignore-import-errors`, with every test in it."""
+    missing: list[str] = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] not in ("photic", "tests"):
+                continue
+            found = importlib.util.find_spec(str(node.module))
+            if found is None:
+                missing.append(f"{path.name}: {node.module}")
+            if found is None or found.origin is None:  # None: a folder without a file of its own
+                continue
+            text = Path(found.origin).read_text()
+            below = (
+                {one.stem for one in Path(found.origin).parent.iterdir()} if found.submodule_search_locations else ()
+            )
+            missing += [
+                f"{path.name}: {name.name} of {node.module}"
+                for name in node.names
+                if name.name != "*" and name.name not in below and not re.search(rf"\b{name.name}\b", text)
+            ]
+    assert missing == []
 
 
 def test_every_cited_source_is_in_the_references() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from photic.probes.row_order import moved_answers
+from photic.probes.mixing import mixing
 from photic.records.findings import Checkup
 from tests.diagnosis.held import (
     BATCHES,
@@ -168,7 +168,7 @@ def test_answers_in_the_order_of_the_lengths_are_found() -> None:
     assert alarms(found)[:1] in (["class-prior-only"], ["mixed-examples"]) and (found.run.moved_answers or 0.0) > 0.5
     assert not alarms(asked(Ordered(back=True), words, rate=3e-3))
     for model in (Ordered(back=True), Ordered(back=False, sorts=False), Branch(1.0)):
-        assert moved_answers(model, next(words()) if isinstance(model, Ordered) else BATCHES[0]) == 0.0
+        assert mixing(model, next(words()) if isinstance(model, Ordered) else BATCHES[0]).moved == 0.0
 
 
 def test_examples_that_speak_to_each_other_are_not_said_to_be_moved() -> None:
@@ -176,10 +176,10 @@ def test_examples_that_speak_to_each_other_are_not_said_to_be_moved() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.cumsum(0))
 
-    assert moved_answers(Mixing(1.0), BATCHES[0]) is None
+    assert mixing(Mixing(1.0), BATCHES[0]).moved is None
     model = Branch(1.0).train()
     model.branch.eval()
-    moved_answers(model, BATCHES[0])
+    mixing(model, BATCHES[0])
     assert model.training and not model.branch.training
 
 
