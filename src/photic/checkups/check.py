@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from photic.checkups.breaking import hides, read_break, same_sites
+from photic.checkups.breaking import Lately, hides, read_break, same_sites
 from photic.checkups.schedules import schedule
 from photic.checkups.setup import (
     LossFunction,
@@ -28,7 +28,7 @@ from photic.diagnosis.diagnose import diagnose
 from photic.diagnosis.evidence import MOST, Case, ends, training
 from photic.diagnosis.learning import learns
 from photic.probes.audit import measure
-from photic.probes.batches import call, scalar_loss, split
+from photic.probes.batches import call, loss_of_mean, scalar_loss, split
 from photic.probes.clipping import clipping
 from photic.probes.generators import seeded
 from photic.probes.mixing import mixing
@@ -169,16 +169,23 @@ def _trained(
     begun = max((float(group.get("lr", 0.0)) for group in twin_optimizer.param_groups), default=0.0)
     leftover = 1.0
     breaking: list[Any] = []  # the batches of the step at which the loss stopped being finite, and of the one before
+    lately = Lately(twin, twin_loss, most=SMALL)
     for done in range(1, steps - 1):
         leftover = min(leftover, _leftover(setup))
+        if not breaking:
+            lately.before(done)
         try:
             losses += train(setup, stream, 1)
         except RuntimeError as error:  # torch's own: what the first step left behind stops the second
             return dataclasses.replace(run, losses=tuple(losses), stopped=_broken(done, error))
+        if not breaking:
+            lately.after(latest[-1])
         if not breaking and not math.isfinite(losses[-1]):
             breaking = list(latest)[-2:]
         tell("training steps", done / steps)
     run = read_break(dataclasses.replace(run, losses=tuple(losses)), model, loss, breaking)
+    if breaking and run.broke is None:
+        run = lately.read(run)
     if steps > 1:
         end = measure(twin, first, twin_loss, optimizer=twin_optimizer)
         run = dataclasses.replace(run, facts={**run.facts, **schedule(start, end, begun=begun)})
@@ -235,12 +242,12 @@ def _untrained(
                 output = call(twin, inputs)
                 untrained.append(float(scalar_loss(output, targets, twin_loss, step)))
                 mean = _mean_answer(output, targets)
-                if mean is not None:
-                    constant.append(float(scalar_loss(mean, targets, twin_loss, step)))
+                if mean is not None and (known := loss_of_mean(mean, targets, twin_loss, step)) is not None:
+                    constant.append(known)
     except Exception:  # a batch or a loss that does not bear it: then the first losses stand for it
         return None, None
-    first, known = (sum(values) / count if len(values) == count else math.nan for values in (untrained, constant))
-    return first if math.isfinite(first) else None, known if math.isfinite(known) else None
+    first, other = (sum(values) / count if len(values) == count else math.nan for values in (untrained, constant))
+    return first if math.isfinite(first) else None, other if math.isfinite(other) else None
 
 
 def _mean_answer(output: Any, targets: Any) -> torch.Tensor | None:

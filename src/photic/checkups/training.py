@@ -82,9 +82,15 @@ def _restore(modes: Sequence[tuple[nn.Module, bool]]) -> None:
 
 
 def _mean_loss(model: nn.Module, loss: Any, batches: Sequence[Any]) -> float:
-    with torch.no_grad():
-        values = [
-            float(batch_forms.scalar_loss(batch_forms.call(model, inputs), targets, loss, 0))
-            for inputs, targets in map(batch_forms.split, batches)
-        ]
+    try:
+        with torch.no_grad():
+            values = [_loss_of(model, loss, batch) for batch in batches]
+    except RuntimeError:  # a slope is asked for on the way, as forces are: that needs a graph
+        with torch.enable_grad():
+            values = [_loss_of(model, loss, batch) for batch in batches]
     return sum(values) / max(len(values), 1)
+
+
+def _loss_of(model: nn.Module, loss: Any, batch: Any) -> float:
+    inputs, targets = batch_forms.split(batch)
+    return float(batch_forms.scalar_loss(batch_forms.call(model, inputs), targets, loss, 0))

@@ -146,7 +146,7 @@ def diagnose(
     if len(asked) > 1:
         findings = _unwrecked(findings, {finding.problem for finding in asked[-1][0]})
     not_asked = asked[0][1]
-    broke = any(finding.problem == "non-finite" and finding.sites for finding in asked[-1][0])
+    broke = not run.broke_trained and any(f.problem == "non-finite" and f.sites for f in asked[-1][0])
     named = sorted(_roots(findings, later=not broke), key=_rank)
     return Diagnosis(
         findings=tuple(finding for finding in named if not _silenced(finding, ignore)),

@@ -94,3 +94,12 @@ def scalar_loss(output: Any, targets: Any, loss: LossFunction | None, step: int)
             f"loss at step {step} is not a scalar but has shape {tuple(value.shape)}; reduce it (`loss.mean()`) first"
         )
     return value.reshape(()) if value.ndim else value
+
+
+def loss_of_mean(mean: Tensor, targets: Tensor, loss: LossFunction | None, step: int) -> float | None:
+    """Return the loss of who answers `mean` to every example; None where the loss does not tell the targets from their mean.
+
+    Then they are there for the form alone: the loss is made in the model, or asks something else of the answers.
+    """
+    value = float(scalar_loss(mean, targets, loss, step))
+    return None if value == float(scalar_loss(mean, mean, loss, step)) else value

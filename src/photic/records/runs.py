@@ -303,8 +303,10 @@ class Run(Shown):
             answers; None where not tried.
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
         broke: readings of the weights as they were at the start on a batch of the step at which the loss stopped being finite, where
-            they break on it too: `step` is its number. None else.
+            they break on it too, else of the weights right before it, of networks of at most 3 million parameters: `step` is its
+            number. None where neither shows it.
         broke_inputs: moments of the floating-point numbers of that batch.
+        broke_trained: whether `broke` was read of the weights right before that step.
         foreign: how many tensors the optimizer holds that are no parameters of the model and that the pass did not use.
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
@@ -335,6 +337,7 @@ class Run(Shown):
     stretched: tuple[Stretch, ...] = ()
     broke: Step | None = None
     broke_inputs: Moments | None = None
+    broke_trained: bool = False
     foreign: int = 0
     whole_differ: bool = False
     optimizer: str = ""

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from photic.remedies.prescription import Prescription
+from photic.remedies.stable_logs import WORDS
+
+
+_CURVES = {
+    "positive": "torch.nn.functional.softplus(x) + 1e-6",
+    "negative": "-torch.nn.functional.softplus(-x)",
+    "unit": "torch.tanh(x) * (1 - 1e-6)",
+}
 
 
 def setup_lines(prescription: Prescription) -> list[str]:
@@ -60,8 +68,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
         limits = ", ".join(f"{k}={v:g}" for k, v in (("min", low), ("max", high)) if v is not None)
         lines.append(f"# {name}: call it on x.clamp({limits})")
     for name, domain in p.mapped.items():
-        curve = "torch.nn.functional.softplus(x) + 1e-6" if domain == "positive" else "torch.tanh(x) * (1 - 1e-6)"
-        lines.append(f"# {name}: call it on {curve}")
+        lines.append(f"# {name}: call it on {_CURVES[domain]}")
+    lines += [f"# {made} and {log}: {WORDS[operation]}" for made, log, operation in p.stable_logs]
     lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]
     lines += [f"# {curve} and {negation}: softplus(-v) in place of -softplus(v)" for curve, negation in p.flipped]
     lines += [f"# {name}.apply: {least:g} in place of the 0 that it is given" for name, least in p.floors.items()]

@@ -31,10 +31,24 @@ class Mapped:
         self.domain = domain
 
     def __call__(self, call: Call) -> Any:
-        """Call the site on numbers above 0, or between -1 and 1."""
+        """Call the site on numbers above 0, below 0, or between -1 and 1."""
         x: Tensor = call.args[0]
-        inside = F.softplus(x) + 1e-6 if self.domain == "positive" else torch.tanh(x) * (1.0 - 1e-6)
-        return call.function(inside, *call.args[1:], **call.kwargs)
+        return call.function(_DOMAINS[self.domain](x), *call.args[1:], **call.kwargs)
+
+
+def _positive(x: Tensor) -> Tensor:
+    return F.softplus(x) + 1e-6
+
+
+def _unit(x: Tensor) -> Tensor:
+    return torch.tanh(x) * (1.0 - 1e-6)
+
+
+def _negative(x: Tensor) -> Tensor:
+    return -F.softplus(-x)
+
+
+_DOMAINS = {"positive": _positive, "unit": _unit, "negative": _negative}
 
 
 def unaligned(call: Call) -> Any:

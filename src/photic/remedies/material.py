@@ -88,16 +88,17 @@ class Material:
 
     @cached_property
     def constant(self) -> float | None:
-        """Loss on the held-back batches of who answers the mean of the training targets to every example; None unless these are numbers."""
-        known, asked = ([batch_forms.split(batch)[1] for batch in part] for part in (self.training, self.held_back))
-        if self.loss is None or not all(isinstance(y, Tensor) and y.is_floating_point() for y in (*known, *asked)):
+        """Loss on the held-back batches of who answers the mean of the training targets to every example; None unless these are numbers, and asked for."""
+        told, asked = ([batch_forms.split(batch)[1] for batch in part] for part in (self.training, self.held_back))
+        if self.loss is None or not all(isinstance(y, Tensor) and y.is_floating_point() for y in (*told, *asked)):
             return None
         try:
-            mean = torch.cat(known).mean(0, keepdim=True)
-            values = [float(batch_forms.scalar_loss(mean.expand_as(y), y, self.loss, 0)) for y in asked]
+            mean = torch.cat(told).mean(0, keepdim=True)
+            values = [batch_forms.loss_of_mean(mean.expand_as(y), y, self.loss, 0) for y in asked]
         except Exception:  # a loss that takes other answers
             return None
-        return sum(values) / len(values)
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if len(known) == len(values) else None
 
     def fresh(self, seed: int) -> Setup:
         """Return a fresh, untrained set-up. Where `build` seeds itself, `seed` changes nothing in the weights."""

@@ -59,7 +59,8 @@ class Prescription:
         recomputed: reentrant checkpoints run as if they were none, so that the gradient passes them.
         differentiated: autograd functions of the user's, by class name, whose forward is differentiated as torch does, in place of their backward.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
-        mapped: site whose first argument is mapped into its domain: `positive` by a softplus, `unit` by a tanh.
+        mapped: site whose first argument is mapped into its domain: `positive` or `negative` by a softplus, `unit` by a tanh.
+        stable_logs: (function, logarithm, operation of the function) sites, whose values are computed as one.
         denominators: division site to the least distance from 0 of what is divided by.
         divided: whole quotients, `x // y`, that are true ones, `x / y`.
         quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
@@ -156,7 +157,10 @@ class Prescription:
     guards: dict[str, tuple[float | None, float | None]] = field(
         default_factory=dict[str, "tuple[float | None, float | None]"]
     )
-    mapped: dict[str, Literal["positive", "unit"]] = field(default_factory=dict[str, 'Literal["positive", "unit"]'])
+    mapped: dict[str, Literal["positive", "negative", "unit"]] = field(
+        default_factory=dict[str, 'Literal["positive", "negative", "unit"]']
+    )
+    stable_logs: tuple[tuple[str, str, str], ...] = ()
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     divided: tuple[str, ...] = ()
     quotients: dict[str, float] = field(default_factory=dict[str, float])

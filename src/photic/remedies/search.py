@@ -32,7 +32,8 @@ from photic.remedies.trials import (
 AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
 OF_ITSELF = 1  # the rank to which a remedy takes the cause itself away
 OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
-SOON = 0.5  # one of the cause that leaves this share after the first rung is proven before the rest is begun
+SOON = 0.5  # one that leaves this share after the first rung is proven before what comes later is begun
+FEW = 4  # that many are begun next where what takes the cause away does not cure
 ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 2  # that many at most reach the second rung
@@ -100,8 +101,13 @@ class Search:
         if pairs and not self.crew.over():
             first += self._round(pairs)
         self._relieve(first)
-        if others and not self.cured and not self.crew.over() and (self.problems or learns_little(self.untreated)):
+        if others and not self.cured and not self.crew.over() and self._leaves_much():
             self._relieve(self._round(others))
+
+    def _leaves_much(self) -> bool:
+        """Whether the untreated network leaves so much of its loss that another cause is worth the search."""
+        control = self.untreated
+        return learns_little(control) or (bool(self.problems) and not deep(control, control))
 
     @property
     def untreated(self) -> Course:
@@ -138,20 +144,21 @@ class Search:
             Candidate(remedy, place, self.crew.enlist(remedy.name, prescription, self.seeds[0]))
             for place, (remedy, prescription) in enumerate(chosen)
         ]
-        first = [c for c in candidates if c.remedy.rank <= OF_ITSELF and not self.thorough]
-        rest = [c for c in candidates if c not in first]
-        waiting = self._begun(first) if first else []
-        seen = list(waiting)
-        for candidate in self._ranked(waiting, self.rungs[0]) if waiting else []:
-            if len(self.cured) == before and self._promises(candidate) and not self.crew.over():
-                waiting.remove(candidate)
-                seen += self._attempt(candidate, before)
-        if not any(deep(self.untreated, c.arm.seen) for c in self.cured[before:]):
-            begun = self._begun(rest) if rest or not first else []
+        waiting: list[Candidate] = []
+        seen: list[Candidate] = []
+        for wave in self._waves(candidates):
+            if self._deep(before):
+                waiting += wave
+                continue
+            begun = self._begun(wave)
             seen += begun
-            waiting = self._halved([*waiting, *begun])
-        else:
-            waiting += rest
+            waiting += begun
+            for candidate in self._ranked(waiting, self.rungs[0]) if not self.thorough else []:
+                if len(self.cured) == before and self._promises(candidate) and not self.crew.over():
+                    waiting.remove(candidate)
+                    seen += self._attempt(candidate, before)
+        if not self._deep(before):
+            waiting = self._halved(waiting)
         for candidate in waiting:
             if len(self.cured) > before and not self.thorough and not self._goes_deeper(candidate):
                 self._close(candidate, f"{self.cured[-1].remedy.name} cured and came before it")
@@ -170,14 +177,25 @@ class Search:
         self._prove(calmer)
         return [calmer]
 
+    def _waves(self, candidates: list[Candidate]) -> list[list[Candidate]]:
+        """Return what takes the cause itself away, the next few, and the rest: what comes later is begun where the earlier do not cure."""
+        first = [c for c in candidates if c.remedy.rank <= OF_ITSELF]
+        rest = [c for c in candidates if c not in first]
+        waves = [candidates] if self.thorough else [first, rest[:FEW], rest[FEW:]]
+        return [wave for wave in waves if wave] or [[]]
+
+    def _deep(self, before: int) -> bool:
+        """Whether one beyond the first `before` that cured leaves so little of the loss that no other can do much better."""
+        return any(deep(self.untreated, c.arm.seen) for c in self.cured[before:])
+
     def _promises(self, candidate: Candidate) -> bool:
-        """Whether it takes the cause away, and half of the loss so soon that it may leave too little for any other to do much better."""
-        return candidate.remedy.rank <= OF_ITSELF and deep(self.untreated, candidate.arm.seen, left=SOON)
+        """Whether half of the loss is gone so soon that it may leave too little for any other to do much better."""
+        return deep(self.untreated, candidate.arm.seen, left=SOON)
 
     def _goes_deeper(self, candidate: Candidate) -> bool:
         """Whether most of the loss is left by what cured, and little by a candidate already that is not trained to the end yet."""
         control, course = self.untreated, candidate.arm.course
-        return course is not None and deep(control, course) and not any(deep(control, c.arm.seen) for c in self.cured)
+        return course is not None and deep(control, course) and not self._deep(0)
 
     def _calmer(self, candidate: Candidate) -> Candidate | None:
         """Return the candidate at a tenth of a learning rate that was found and did not keep the training steady to the end."""
@@ -234,13 +252,18 @@ class Search:
         ranked = self._ranked(waiting, self.rungs[0])
         # The best of each kind of change comes first: what changes less may only be slower at the start.
         kinds = {c.remedy.changes: c for c in reversed(ranked)}.values()
-        near = [c for c in ranked if c.order <= ranked[0].order or self._near(c, ranked[0])]
+        near = [c for c in ranked if (c.order <= ranked[0].order and self._moves(c)) or self._near(c, ranked[0])]
         kept = sorted(near, key=lambda c: c not in kinds)[:LEFT]
         left = [c for c in ranked if c not in kept]
         if len(self.rungs) > 2 and len(kept) > 1:
             self.crew.work(*(Order(c.arm, self.rungs[1]) for c in kept))
             kept = self._ranked(kept, self.rungs[1])
         return kept + left
+
+    def _moves(self, candidate: Candidate) -> bool:
+        """Whether a candidate brought its own loss clearly down in the first steps."""
+        before, after = candidate.arm.seen.mean(0), candidate.arm.seen.mean(self.rungs[0])
+        return not after > before - CLEARLY * abs(before)
 
     def _near(self, candidate: Candidate, best: Candidate) -> bool:
         """Whether a candidate brought the loss down at least half as far as the best in the first steps."""

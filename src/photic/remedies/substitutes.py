@@ -28,6 +28,7 @@ from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.prescription import Prescription
+from photic.remedies.stable_logs import StableLog
 from photic.remedies.written_back import WrittenBack
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -49,74 +50,35 @@ def pre_normalised(prescription: Prescription, model: nn.Module) -> dict[str, Su
 def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     """Return what is called in place of each site that a prescription names."""
     found: dict[str, Substitute] = {}
-    for name, operation in prescription.activations.items():
-        found[name] = _Replace(operation)
+    for field, substitute in _alike().items():
+        found |= dict.fromkeys(getattr(prescription, field), substitute)
+    for field, make in _by_value().items():
+        found |= {name: make(value) for name, value in getattr(prescription, field).items()}
     for name in prescription.normalised:
         found[name] = (
             BatchNormalise() if prescription.normalisation == "batch" else _NORMALISE[prescription.normalisation]
         )
-    for name in prescription.removed:
-        found[name] = _hand_through
-    for name, epsilon in prescription.epsilons.items():
-        found[name] = _Epsilon(epsilon)
-    for name, factor in prescription.opened.items():
-        found[name] = _Opened(factor)
     for name, how in prescription.squeezed.items():
         found[name] = _Squeezed(*how)
-    for name in prescription.straight:
-        found[name] = _straight_through
-    for name, factor in prescription.factors.items():
-        found[name] = _Scale(factor)
-    for name in prescription.revealed:
-        found[name] = _recorded
-    for name in prescription.pathwise:
-        found[name] = pathwise
-    for name in prescription.slopes:
-        found[name] = _with_history
     for (chosen, *computed), ends in prescription.places:
         places = Places()
         found |= {chosen: places.choose, **dict.fromkeys(computed, places.compute), **dict.fromkeys(ends, places.end)}
     for ranked, number in prescription.ranks:
         ranks = Ranks()
         found[ranked], found[number] = ranks.enter, ranks.leave
-    for name in prescription.next_entries:
-        found[name] = next_entry
-    for name in prescription.pooled:
-        found[name] = mean_entry
-    for name in prescription.turned_masks:
-        found[name] = turned
-    for name in prescription.masked_rows:
-        found[name] = _no_empty_row
     for name, limits in prescription.guards.items():
         found[name] = Guard(*limits)
-    for name, domain in prescription.mapped.items():
-        found[name] = Mapped(domain)
-    for name in prescription.unaligned:
-        found[name] = unaligned
-    for name, least in prescription.denominators.items():
-        found[name] = Denominator(least)
     for name, share in prescription.quotients.items():
         found[name] = Denominator(share, relative=True)
-    for name, share in prescription.ridges.items():
-        found[name] = Ridge(share)
-    for name in prescription.divided:
-        found[name] = divided
-    for name in prescription.unscaled:
-        found[name] = unscaled
-    for name, limit in prescription.limited.items():
-        found[name] = LimitedGradient(limit)
-    for name in prescription.finite:
-        found[name] = finite
+    for made, logarithm, operation in prescription.stable_logs:
+        log = StableLog(operation)
+        found[made], found[logarithm] = log.enter, log.leave
     for leaves, returns in prescription.bridged:
         bridge = Bridge(result=returns.startswith("<loss>"))
         found[leaves], found[returns] = bridge.leave, bridge.come_back
     users = {user: Handed() for _, user in prescription.handed}
     for write, user in prescription.handed:
         found[write], found[user] = users[user].write, users[user].use
-    for name, axis in prescription.axes.items():
-        found[name] = _Over(axis)
-    for name in prescription.logarithms:
-        found[name] = _of_logarithms
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
     for curve, negation in prescription.flipped:
@@ -124,12 +86,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for scores, taken in prescription.choices:
         choice = Choice()
         found[scores], found[taken] = choice.enter, choice.leave
-    for name in prescription.comparisons:
-        found[name] = soft_comparison
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
-    for name, rows in prescription.ranged.items():
-        found[name] = Ranged(rows)
     for name in prescription.drawn_from:
         found[name] = DrawnFrom()
     for taken, written in prescription.written_back:
@@ -151,6 +109,23 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[source] = _Kept(found.get(source), made)
         found[name] = _Balance(found.get(name), made, factor)
     return found
+
+
+def _alike() -> dict[str, Substitute]:
+    """Return what is called in place of every site that a field of a prescription lists."""
+    return {
+        "removed": _hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
+        "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
+        "divided": divided, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms, "comparisons": soft_comparison,
+    }  # fmt: skip
+
+
+def _by_value() -> dict[str, Callable[[Any], Substitute]]:
+    """Return what makes the substitute of a site from the value that a field of a prescription gives it."""
+    return {
+        "activations": _Replace, "epsilons": _Epsilon, "opened": _Opened, "factors": _Scale, "mapped": Mapped, "ridges": Ridge,
+        "denominators": Denominator, "limited": LimitedGradient, "axes": _Over, "ranged": Ranged,
+    }  # fmt: skip
 
 
 class _Replace:

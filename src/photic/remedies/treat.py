@@ -131,9 +131,10 @@ def treat(
 ) -> Treatment:
     """Find what is wrong with a network, try what may cure it, and keep what is proven to.
 
-    Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. All are
-    trained for an eighth of the steps, the best two for a third, the best to the end. What takes the cause itself away and leaves no
-    more than half of the loss after an eighth is proven before the rest is begun, and ends the search where it leaves a quarter.
+    Every remedy is tried on a fresh copy, with the same seeds and batches as the untreated control, cause first. What takes the
+    cause itself away is trained for an eighth of the steps, then the next few, then the rest; what leaves no more than half of the
+    loss by then is proven before what comes later is begun, and ends the search where it leaves a quarter. Else the best two go on
+    to a third, and the best to the end.
     What seems to cure at the end is repeated with every seed before it is accepted (to the end where it lost on its way what it had
     gained), and begun with three more where the untreated training breaks off.
     Where nothing cures by itself, what helped is tried in pairs, and at last what treats other problems: the cause may be
@@ -219,12 +220,12 @@ def treat(
             return wild(losses, losses[0])
 
         search = Search(crew, problems, seeds, thorough, unsteady)
-        broke = None if problems else _broke_late(search)
+        broke = _broke_late(search) if not problems or _later(before) else None
         if broke is not None:
             crew.apart += broke.step + 1
             notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
+            chosen, others, unfit = _of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
             problems.add(broke.finding.problem)  # the search's as well: they are one set
-            chosen, others, unfit = _of_the_operation(broke.graph, chosen, others, unfit)
         search.run(chosen, others)
     trials = (
         _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
@@ -275,15 +276,32 @@ def _broke_late(search: Search) -> LateBreak | None:
     return late_break(search.crew.material, control.course, seed=control.seed)
 
 
+def _later(before: Checkup) -> bool:
+    """Whether it was found that numbers are not finite after some steps, though the untrained network makes none on these batches."""
+    found = next((f for f in before.findings if f.problem == "non-finite" and f.severity != "info"), None)
+    return found is not None and (before.run.broke_trained or not found.sites)
+
+
 def _of_the_operation(
-    graph: Graph, chosen: Prescribed, others: Prescribed, unfit: list[Trial]
+    graph: Graph, chosen: Prescribed, others: Prescribed, unfit: list[Trial], *, alone: bool
 ) -> tuple[Prescribed, Prescribed, list[Trial]]:
-    """Return what treats the operation that made the first number which is not finite, then all else."""
+    """Return what treats the operation that made the first number which is not finite, then all else.
+
+    With `alone` nothing else was found: what was chosen comes last, as all others.
+    """
     found, closed_now = _prescribe(graph, ["non-finite"])
     own = [(remedy, prescription) for remedy, prescription in found if remedy.treats == ("non-finite",)]
     names = {remedy.name for remedy, _ in own}
-    rest = [(remedy, prescription) for remedy, prescription in (*chosen, *others) if remedy.name not in names]
-    return own, rest, [*unfit, *(trial for trial in closed_now if trial.remedy not in {one.remedy for one in unfit})]
+    chosen, others = ([pair for pair in part if pair[0].name not in names] for part in (chosen, others))
+    fresh = [
+        trial for trial in closed_now if trial.remedy not in {one.remedy for one in unfit} | _names(chosen, others)
+    ]
+    unfit = [*(trial for trial in unfit if trial.remedy not in names), *fresh]
+    return (own, [*chosen, *others], unfit) if alone else ([*own, *chosen], others, unfit)
+
+
+def _names(*parts: Prescribed) -> set[str]:
+    return {remedy.name for part in parts for remedy, _ in part}
 
 
 def _enters_alike(before: Checkup) -> bool:

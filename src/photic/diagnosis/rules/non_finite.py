@@ -28,8 +28,8 @@ def non_finite(graph: Graph) -> Finding | None:
 
     Why it matters: one nan in a gradient makes every weight nan at the next step.
 
-    Where certain batches alone do it, the one at which the loss stopped being finite is tried on the untrained network. Where numbers of
-    the batch are not finite themselves, what takes them is named.
+    Where the training breaks off later, the batch at which the loss stopped being finite is tried on the untrained network, and else on
+    the network as it was right before. Where numbers of the batch are not finite themselves, what takes them is named.
 
     False alarms: minus infinity in a mask before a softmax is meant and stays inside; it is not reported while loss
     and gradients are finite.
@@ -51,8 +51,13 @@ def non_finite(graph: Graph) -> Finding | None:
     ]
     if not bad_loss and not bad_gradients and later is None and not hidden:
         return _swallowed(graph)
-    if not bad_loss and not bad_gradients and run.broke is not None:
-        return _at_a_batch(run, run.broke)
+    if (
+        not bad_loss
+        and not bad_gradients
+        and run.broke is not None
+        and (met := _at_a_batch(run, run.broke)) is not None
+    ):
+        return met
     origin = _forward_origin(graph) if bad_loss else None
     if origin is not None and any(r.weight.nonfinite for _, r in graph.parameters.get(origin, [])):
         origin, bad_gradients = None, []  # its weights are broken already: an earlier step did it
@@ -130,27 +135,39 @@ def _of_the_batch(graph: Graph, inputs: Moments, takers: list[int]) -> Finding:
 
 
 def _at_a_batch(run: Run, broke: Step) -> Finding | None:
-    """What the untrained network shows on the batch that broke the training."""
-    alone = replace(run, steps=(broke,), losses=(), broke=None, inputs=run.broke_inputs or run.inputs)
-    found = non_finite(Graph.of(alone))
+    """What the network, untrained or as it was right before, shows on the batch that broke the training."""
+    found = non_finite(Graph.of(broken(run, broke)))
     if found is None:
         return None
+    if run.broke_trained:
+        return replace(found, reason=f"In step {broke.step}: {found.reason} Before the training it does not.")
     return replace(
         found, reason=f"{found.reason} The batch of step {broke.step} does that, to the untrained network too."
     )
 
 
+def broken(run: Run, broke: Step) -> Run:
+    """Return the run as it is on the batch that broke the training."""
+    return replace(run, steps=(broke,), losses=(), broke=None, inputs=run.broke_inputs or run.inputs)
+
+
 def _forward_origin(graph: Graph) -> int | None:
+    """Return the first site that makes numbers which are not finite and stay so on a way to the loss; what is absorbed is meant."""
+
     def bad(index: int) -> bool:
         signal = graph.reading(index).signal
         return signal is not None and signal.nonfinite > 0 and graph.site(index).operation not in _MASKS
 
-    for site in graph.run.sites:
-        if bad(site.order) and not any(source >= 0 and bad(source) for source, _ in graph.feeders.get(site.order, [])):
-            above = graph.descendants([site.order]) | {site.order}
-            if any(bad(index) and graph.site(index).phase == "loss" for index in above):
-                return site.order
-    return None
+    ends = [site.order for site in graph.run.sites if site.phase == "loss"]
+    reach = ends[-1:] if ends and bad(ends[-1]) else [index for index in ends if bad(index)]
+    reached: set[int] = set()
+    while reach:
+        index = reach.pop()
+        if index not in reached:
+            reached.add(index)
+            reach += [source for source, _ in graph.feeders.get(index, []) if source >= 0 and bad(source)]
+    makers = (i for i in reached if not any(source in reached for source, _ in graph.feeders.get(i, [])))
+    return min(makers, default=None)
 
 
 def _backward_origin(graph: Graph) -> int | None:
