@@ -55,14 +55,16 @@ def test_the_batch_that_breaks_a_training_tells_the_operation() -> None:
     assert not alarms(check(seeded(lambda: Masked(-1e4)), F.cross_entropy, bags()))
 
 
-def test_weights_that_break_by_themselves_are_no_matter_of_the_batch() -> None:
+def test_weights_that_break_by_themselves_are_read_as_they_are_right_before() -> None:
     model, batches = seeded(lambda: zoo.Mlp(torch.relu, depth=2)), [zoo.vectors(seed) for seed in range(4)]
 
     def loss(output: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(output, target) + output.pow(4).mean()
 
-    checkup = photic.check(model, batches, loss, lambda module: torch.optim.SGD(module.parameters(), 1e3))
-    assert checkup.run.broke is None
+    run = photic.check(model, batches, loss, lambda module: torch.optim.SGD(module.parameters(), 1e3)).run
+    assert run.broke is not None and run.broke_trained and 0 < run.broke.step <= 3
+    still = photic.check(model, batches, loss, lambda module: torch.optim.SGD(module.parameters(), 1e-6)).run
+    assert still.broke is None and not still.broke_trained
 
 
 def likelihood(output: Tensor, target: Tensor) -> Tensor:

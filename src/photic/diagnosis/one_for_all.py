@@ -21,6 +21,7 @@ _LIMITS = ("clamp", "clamp_min", "clamp_max")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
 _READ_OUT = ("getitem", "expand", "expand_as", "repeat", "select", "index_select", "narrow", "broadcast_to")
+_SPREADS = ("expand", "expand_as", "repeat", "broadcast_to", "tile")
 _MOVES = (
     "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous", "detach",
     "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
@@ -55,6 +56,8 @@ def one_for_all(graph: Graph) -> OneForAll | None:
     steps, lost = (graph.first, graph.last), over_one_number(graph)
     # A number less itself leaves 0, or what float32 rounds at, in which examples differ.
     limit = _TOLD if lost else SAME
+    if size and outputs and all(_from_one_row(graph, index, size) for index in outputs):
+        return OneForAll(outputs[0], "read-out", outputs[0])
     if not size or not outputs or not all(_same(step.reading(index), limit) for step in steps for index in outputs):
         return None
     if not any(_spread(step.reading(index)) is not None for step in steps for index in outputs):
@@ -175,6 +178,38 @@ def _moves(graph: Graph, index: int) -> bool:
         return site.operation in _MOVES
     entering = graph.run.inputs if feeders[0] < 0 else graph.reading(feeders[0]).signal
     return entering is not None and entering.count == math.prod(site.shape)
+
+
+def _from_one_row(graph: Graph, index: int, size: int) -> bool:
+    """Whether a site hands one row to all examples that was made of the whole batch."""
+    site, feeders = graph.site(index), [source for source, _ in graph.feeders.get(index, [])]
+    if site.operation not in _SPREADS or site.shape[:1] != (size,) or len(feeders) != 1 or feeders[0] < 0:
+        return False
+    below = graph.ancestors([index])
+    entered = any(source < 0 for place in below for source, _ in graph.feeders.get(place, []))
+    return (
+        graph.site(feeders[0]).shape[:1] == (1,)
+        and entered
+        and (graph.run.columns is not None or graph.run.whole_differ)
+    )
+
+
+def attended_alike(graph: Graph) -> list[int]:
+    """Return the attentions that read the same of every example, before the steps and after, though what they read from differs.
+
+    They let through nothing but what all examples have alike: padding.
+    """
+    size, steps = _batch(graph), (graph.first, graph.last)
+    found: list[int] = []
+    for site in graph.run.sites:
+        if size and site.operation == _ATTENTION[1] and site.phase == "model" and site.shape[:1] == (size,):
+            read = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0][
+                1:
+            ]  # keys and values, not the query
+            alike = all(_sure(step, site.order) for step in steps)
+            if alike and any(_tells(graph, steps, source, size) for source in graph.ancestors(read) | set(read)):
+                found.append(site.order)
+    return found
 
 
 def _multiplied_by_one(graph: Graph, steps: tuple[Graph, Graph], index: int, feeders: list[int]) -> bool:

@@ -97,9 +97,14 @@ def scalar_loss(output: Any, targets: Any, loss: LossFunction | None, step: int)
 
 
 def loss_of_mean(mean: Tensor, targets: Tensor, loss: LossFunction | None, step: int) -> float | None:
-    """Return the loss of who answers `mean` to every example; None where the loss does not tell the targets from their mean.
+    """Return the loss of who answers `mean` to every example; None where the targets are all one number, or the loss is blind to them.
 
     Then they are there for the form alone: the loss is made in the model, or asks something else of the answers.
     """
     value = float(scalar_loss(mean, targets, loss, step))
-    return None if value == float(scalar_loss(mean, mean, loss, step)) else value
+    if not targets.numel() or bool((targets == targets.reshape(-1)[0]).all()):
+        return None
+    try:
+        return None if float(scalar_loss(mean, targets + 1.0, loss, step)) == value else value
+    except Exception:  # it looks at them: these are no probabilities
+        return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from photic.remedies.prescription import Prescription
 from photic.remedies.stable_logs import WORDS
 
-
 _CURVES = {
     "positive": "torch.nn.functional.softplus(x) + 1e-6",
     "negative": "-torch.nn.functional.softplus(-x)",
@@ -71,6 +70,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(f"# {name}: call it on {_CURVES[domain]}")
     lines += [f"# {made} and {log}: {WORDS[operation]}" for made, log, operation in p.stable_logs]
     lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]
+    lines += [f"# {name}: call it on x.transpose(0, 1).contiguous()" for name in p.rows_first]
     lines += [f"# {curve} and {negation}: softplus(-v) in place of -softplus(v)" for curve, negation in p.flipped]
     lines += [f"# {name}.apply: {least:g} in place of the 0 that it is given" for name, least in p.floors.items()]
     for name, least in p.denominators.items():

@@ -1,4 +1,4 @@
-"""Entries: a call that takes one entry of an axis is given the next one, or the mean of all."""
+"""Entries: a call that takes one entry of an axis is given the next one, or the mean of all; and one whose rows are another axis."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def mean_entry(call: Call) -> Any:
     """Return `x.mean(1)` where the call is `x[:, i]`; another call as it is."""
     taken = _taken(call)
     return call.run() if taken is None else taken[0].mean(taken[2])
+
+
+def rows_first(call: Call) -> Any:
+    """Return what the call makes of its first argument with the first two axes changed over, in the order of memory that this has."""
+    x: Tensor = call.args[0]
+    return call.run() if x.ndim < 3 else call.function(x.transpose(0, 1).contiguous(), *call.args[1:], **call.kwargs)
 
 
 def _taken(call: Call) -> tuple[Tensor, list[Any], int] | None:

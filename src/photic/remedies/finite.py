@@ -75,6 +75,8 @@ class Denominator:
             least = self.least * (float(below.detach().square().mean().sqrt()) if self.relative else 1.0)
             away = torch.where(below < 0.0, -least, least).to(below.dtype)
             args[place] = torch.where(below.abs() < least, away, below)
+        elif isinstance(below, (int, float)) and abs(below) < self.least:
+            args[place] = -self.least if below < 0 else self.least
         return call.function(*args, **call.kwargs)
 
 
@@ -93,10 +95,15 @@ class Ridge:
 
 
 def finite(call: Call) -> Any:
-    """What the call makes, with 0 where it is not finite, in the value and in the slope."""
+    """What the call makes, with 0 where it is not finite: in the value, in the slope, and in the slope of that where one is asked for."""
     args = [_hooked(value) for value in call.args]
     value = call.function(*args, **{name: _hooked(item) for name, item in call.kwargs.items()})
-    return torch.nan_to_num(value, 0.0, 0.0, 0.0) if isinstance(value, Tensor) and value.is_floating_point() else value
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    value = torch.nan_to_num(value, 0.0, 0.0, 0.0)
+    if value.requires_grad:
+        value.register_hook(_hooked)  # what enters the backward of the call, from where a second derivative comes back
+    return value
 
 
 def _hooked(value: Any) -> Any:

@@ -88,7 +88,7 @@ class Material:
 
     @cached_property
     def constant(self) -> float | None:
-        """Loss on the held-back batches of who answers the mean of the training targets to every example; None unless these are numbers, and asked for."""
+        """Loss on the held-back batches of who answers the mean of the training targets; None unless these are numbers, and asked for."""
         told, asked = ([batch_forms.split(batch)[1] for batch in part] for part in (self.training, self.held_back))
         if self.loss is None or not all(isinstance(y, Tensor) and y.is_floating_point() for y in (*told, *asked)):
             return None

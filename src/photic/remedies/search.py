@@ -12,11 +12,11 @@ from photic.remedies.combine import combine, together
 from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, Member, Order
 from photic.remedies.prescription import Prescription
+from photic.remedies.ranking import ENOUGH, OF_ITSELF, Ranking
 from photic.remedies.registry import Remedy
 from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.trials import (
     CLEARLY,
-    MUCH,
     Pair,
     ahead,
     bottomless,
@@ -29,12 +29,8 @@ from photic.remedies.trials import (
     wavers,
 )
 
-AS_GOOD = 0.25  # a smaller change is preferred while its held-back loss is within this share of the best improvement
-OF_ITSELF = 1  # the rank to which a remedy takes the cause itself away
-OF_THE_CAUSE = 0.5  # and one that takes the cause itself away within this share
 SOON = 0.5  # one that leaves this share after the first rung is proven before what comes later is begun
 FEW = 4  # that many are begun next where what takes the cause away does not cure
-ENOUGH = 0.5  # a cure brings the loss down at least so far as what was tried and refused; else pairs are tried
 SHORT, MIDDLE = 8, 3  # the first rung is an eighth of the steps, the second a third
 LEFT = 2  # that many at most reach the second rung
 STEADY = 3  # so many more seeds are tried to the first rung where the untreated training is not steady
@@ -86,7 +82,7 @@ class Search:
     @property
     def best(self) -> Remedy | None:
         """The accepted remedy: the first in order of those that are as good as the best."""
-        return self._ranked(self.cured, self.rungs[-1])[0].remedy if self.cured else None
+        return self.ranking.ranked(self.cured, self.rungs[-1])[0].remedy if self.cured else None
 
     def run(
         self, chosen: Sequence[tuple[Remedy, Prescription]], others: Sequence[tuple[Remedy, Prescription]] = ()
@@ -115,27 +111,22 @@ class Search:
         return self.controls[self.seeds[0]].seen
 
     @property
+    def ranking(self) -> Ranking:
+        """What tells which candidate is worth its proof first."""
+        return Ranking(self.untreated, self.rungs)
+
+    @property
     def learns(self) -> bool:
         """Whether the untreated network trains to the end of its steps."""
         return learns(self.untreated)
 
     def _far_enough(self, candidates: Sequence[Candidate]) -> bool:
         """Whether a remedy cured, and none that was refused brought the loss twice as far down."""
-        base = self._worst(candidates, self.rungs[-1])
+        base = self.ranking.worst(candidates, self.rungs[-1])
         ends = [c.arm.seen.mean() for c in candidates]
         gains = [base - end for end in ends if math.isfinite(end) and not bottomless(base, end)]
         cured = [base - c.arm.seen.mean() for c in self.cured]
         return bool(cured) and (not math.isfinite(base) or max(cured) >= ENOUGH * max(gains, default=0.0))
-
-    def _base(self, steps: int) -> float:
-        """Held-back loss of the untreated network after so many steps; untrained where it broke off."""
-        control = self.untreated
-        return control.mean(steps) if control.whole else control.mean(0)
-
-    def _worst(self, candidates: Sequence[Candidate], steps: int) -> float:
-        """The base, or what one of the candidates starts from: beside a loss of thousands every other would look alike."""
-        starts = [c.arm.seen.mean(0) for c in candidates if c.arm.course is not None]
-        return min([self._base(steps), *(start for start in starts if math.isfinite(start))])
 
     def _round(self, chosen: Sequence[tuple[Remedy, Prescription]]) -> list[Candidate]:
         """Try what takes the cause itself away, and the rest where that does not cure at once; return what was trained."""
@@ -153,7 +144,7 @@ class Search:
             begun = self._begun(wave)
             seen += begun
             waiting += begun
-            for candidate in self._ranked(waiting, self.rungs[0]) if not self.thorough else []:
+            for candidate in self.ranking.ranked(waiting, self.rungs[0]) if not self.thorough else []:
                 if len(self.cured) == before and self._promises(candidate) and not self.crew.over():
                     waiting.remove(candidate)
                     seen += self._attempt(candidate, before)
@@ -189,8 +180,12 @@ class Search:
         return any(deep(self.untreated, c.arm.seen) for c in self.cured[before:])
 
     def _promises(self, candidate: Candidate) -> bool:
-        """Whether half of the loss is gone so soon that it may leave too little for any other to do much better."""
-        return deep(self.untreated, candidate.arm.seen, left=SOON)
+        """Whether half of the loss is gone so soon that it may leave too little for any other to do much better.
+
+        Another learning rate makes up for much that it does not cure: it waits, unless it takes the cause away.
+        """
+        waits = candidate.prescription.rate != 1.0 and candidate.remedy.rank > OF_ITSELF
+        return not waits and deep(self.untreated, candidate.arm.seen, left=SOON)
 
     def _goes_deeper(self, candidate: Candidate) -> bool:
         """Whether most of the loss is left by what cured, and little by a candidate already that is not trained to the end yet."""
@@ -249,45 +244,20 @@ class Search:
             self.crew.work(*(Order(c.arm, self.rungs[-1], judged=True) for c in waiting))
         if self.thorough or len(waiting) < 2 or len(self.rungs) < 2:
             return waiting
-        ranked = self._ranked(waiting, self.rungs[0])
+        ranked = self.ranking.ranked(waiting, self.rungs[0])
         # The best of each kind of change comes first: what changes less may only be slower at the start.
         kinds = {c.remedy.changes: c for c in reversed(ranked)}.values()
-        near = [c for c in ranked if (c.order <= ranked[0].order and self._moves(c)) or self._near(c, ranked[0])]
+        near = [
+            c
+            for c in ranked
+            if (c.order <= ranked[0].order and self.ranking.moves(c)) or self.ranking.near(c, ranked[0])
+        ]
         kept = sorted(near, key=lambda c: c not in kinds)[:LEFT]
         left = [c for c in ranked if c not in kept]
         if len(self.rungs) > 2 and len(kept) > 1:
             self.crew.work(*(Order(c.arm, self.rungs[1]) for c in kept))
-            kept = self._ranked(kept, self.rungs[1])
+            kept = self.ranking.ranked(kept, self.rungs[1])
         return kept + left
-
-    def _moves(self, candidate: Candidate) -> bool:
-        """Whether a candidate brought its own loss clearly down in the first steps."""
-        before, after = candidate.arm.seen.mean(0), candidate.arm.seen.mean(self.rungs[0])
-        return not after > before - CLEARLY * abs(before)
-
-    def _near(self, candidate: Candidate, best: Candidate) -> bool:
-        """Whether a candidate brought the loss down at least half as far as the best in the first steps."""
-        base = self._base(self.rungs[0])
-        return not base - candidate.arm.seen.mean(self.rungs[0]) < ENOUGH * (base - best.arm.seen.mean(self.rungs[0]))
-
-    def _ranked(self, candidates: list[Candidate], steps: int) -> list[Candidate]:
-        """Sort by the held-back loss, but a smaller change or one of the cause stands first while it is as good.
-
-        At the end what leaves more than `MUCH` of the loss is not as good as what leaves less.
-        """
-        ended = steps == self.rungs[-1]
-        losses = {id(c): m if math.isfinite(m := c.arm.seen.mean(steps)) else math.inf for c in candidates}
-        best = min(losses.values(), default=math.inf)
-        other = self._worst(candidates, steps)
-        room = max(other - best, 0.0) if math.isfinite(best) and math.isfinite(other) else 0.0
-
-        def key(candidate: Candidate) -> tuple[bool, float, int]:
-            loss = losses[id(candidate)]
-            share = OF_THE_CAUSE if candidate.remedy.rank <= OF_ITSELF else AS_GOOD
-            as_good = loss <= best + share * room and not (ended and 0.0 <= best <= MUCH * other < loss)
-            return (False, 0.0, candidate.order) if as_good else (True, loss, candidate.order)
-
-        return sorted(candidates, key=key)
 
     def _prove(self, candidate: Candidate) -> None:
         """Train to the end, and with the other seeds as far as the first one needed to be sure."""
@@ -345,7 +315,7 @@ class Search:
         last, control = self.rungs[-1], self.untreated
         judged = [c for c in candidates if c.arm.course is not None and c.arm.course.end is not None]
         able = [c for c in judged if self._judged(c, [(control, c.arm.seen, last)], relief=True).outcome == "accepted"]
-        for candidate in self._ranked(able, last)[:RELIEFS]:
+        for candidate in self.ranking.ranked(able, last)[:RELIEFS]:
             if self.cured or self.crew.over():
                 return
             again = [(self.control(s), self._again(candidate, s)) for s in self.seeds[1:]]
@@ -390,13 +360,13 @@ class Search:
         Those come first that treat a problem which it does not treat, in order of causes; else those that helped most.
         """
         first = self.rungs[0]
-        base = self._base(first)
+        base = self.ranking.base(first)
         harmless = [c for c in candidates if not c.arm.seen.mean(first) > base + CLEARLY * abs(base)]
         if len(harmless) < 2:
             return []
         one = min(harmless, key=lambda c: c.arm.seen.mean())
         left = self.problems - set(one.remedy.treats)
-        others = [c for c in self._ranked(harmless, first) if c is not one]
+        others = [c for c in self.ranking.ranked(harmless, first) if c is not one]
         others.sort(key=lambda c: (False, c.order) if left & set(c.remedy.treats) else (True, 0))
         found: list[tuple[Remedy, Prescription]] = []
         for other in others:

@@ -18,7 +18,7 @@ from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
-from photic.remedies.entries import mean_entry, next_entry
+from photic.remedies.entries import mean_entry, next_entry, rows_first
 from photic.remedies.factors import divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
@@ -70,9 +70,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = Guard(*limits)
     for name, share in prescription.quotients.items():
         found[name] = Denominator(share, relative=True)
-    for made, logarithm, operation in prescription.stable_logs:
+    for function, logarithm, operation in prescription.stable_logs:
         log = StableLog(operation)
-        found[made], found[logarithm] = log.enter, log.leave
+        found[function], found[logarithm] = log.enter, log.leave
     for leaves, returns in prescription.bridged:
         bridge = Bridge(result=returns.startswith("<loss>"))
         found[leaves], found[returns] = bridge.leave, bridge.come_back
@@ -117,6 +117,7 @@ def _alike() -> dict[str, Substitute]:
         "removed": _hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
         "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms, "comparisons": soft_comparison,
+        "rows_first": rows_first,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.held_still import HeldStill, held_still
 from photic.diagnosis.learning import learns, learns_a_third
 from photic.diagnosis.one_choice import OneChoice, one_choice
+from photic.diagnosis.one_for_all import attended_alike
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
 from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
@@ -32,7 +33,8 @@ def idle_layer(
     weights has length 0. Or of a trained matrix nothing is left under its mask.
 
     Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves by is taken back
-    before the next step. Or all examples, which differ, are given the same row of a trained table.
+    before the next step. Or all examples, which differ, are given the same row of a trained table. Or an attention reads the same of
+    every example, though what it reads from differs: its mask lets through nothing but padding.
 
     Why it matters: what is not heard in the output gets no gradient from it: the layers are computed, paid for, and idle.
 
@@ -55,6 +57,8 @@ def idle_layer(
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if alike := attended_alike(graph):
+        return _read_alike(graph, alike)
     if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
         return _chosen(graph, choice, informs=learns_a_third(training))
     if (held := held_still(graph)) is not None:
@@ -87,6 +91,27 @@ def idle_layer(
         advice="Bring both to the same size: scale the stream down (a normalisation before the first block), or the branch up.",
         confidence=0.8,
         sources=("zhang2019", "wang2022deepnet"),
+    )
+
+
+def _read_alike(graph: Graph, alike: list[int]) -> Finding:
+    read = [source for index in alike for source, _ in graph.feeders.get(index, [])[1:] if source >= 0]
+    layers = [index for index in graph.layers() if index in graph.ancestors(read) | set(read)]
+    names = [graph.site(index).name for index in (*alike, *layers)]
+    return Finding(
+        problem="idle-layer",
+        severity="warning",
+        sites=tuple(names),
+        where=graph.site(alike[0]).where,
+        evidence=(Evidence("attentions that read the same of every example", float(len(alike)), "sites"),),
+        reason=(
+            f"{listed([graph.site(index).name for index in alike])} reads the same of every example, at the first step and at the last, though "
+            f"what it reads from differs: {listed([graph.site(index).name for index in layers])} are not heard."
+        ),
+        advice="Look at the mask: in torch's MultiheadAttention True in key_padding_mask leaves a place out; in scaled_dot_product_attention "
+        "True lets it through.",
+        confidence=0.95,
+        sources=("vaswani2017attention",),
     )
 
 

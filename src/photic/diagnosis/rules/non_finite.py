@@ -13,6 +13,9 @@ from photic.records.runs import Moments, Run, Step
 
 _MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
 
+_PLAIN = ("mul", "add", "sub", "matmul", "bmm", "linear", "einsum")  # of ordinary numbers they make ordinary numbers
+_OVERFLOWING = 1e15  # beyond it a product, or a sum of many, may overflow
+
 _OVERFLOWS = ("square", "pow", "mul", "matmul", "bmm", "linear", "prod", "norm", "sum")
 
 
@@ -167,7 +170,13 @@ def _forward_origin(graph: Graph) -> int | None:
             reached.add(index)
             reach += [source for source, _ in graph.feeders.get(index, []) if source >= 0 and bad(source)]
     makers = (i for i in reached if not any(source in reached for source, _ in graph.feeders.get(i, [])))
-    return min(makers, default=None)
+    first = min(makers, default=None)
+    if first is None or graph.site(first).operation not in _PLAIN or _largest_input(graph, first) > _OVERFLOWING:
+        return first
+    # Finite numbers have a finite product: the other factor is made of parameters alone, which is no way of the signal.
+    return next(
+        (i for i in range(first) if bad(i) and not any(s >= 0 and bad(s) for s, _ in graph.feeders.get(i, []))), first
+    )
 
 
 def _backward_origin(graph: Graph) -> int | None:

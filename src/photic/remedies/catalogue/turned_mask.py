@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.one_for_all import one_for_all
+from photic.diagnosis.one_for_all import attended_alike, one_for_all
 from photic.diagnosis.silenced import nothing_made
 from photic.remedies.masks import MASKING
 from photic.remedies.prescription import Prescription
@@ -28,10 +28,9 @@ def turned_mask(graph: Graph) -> Prescription | str:
 
 
 def _of_padding(graph: Graph) -> list[str]:
-    found = one_for_all(graph)
-    if found is None or found.how != "attended":
-        return []
-    attending = [s.order for s in graph.run.sites if s.operation in ("softmax", "scaled_dot_product_attention")]
+    found, attending = one_for_all(graph), attended_alike(graph)
+    if found is not None and found.how == "attended":
+        attending = [s.order for s in graph.run.sites if s.operation in ("softmax", "scaled_dot_product_attention")]
     below = graph.ancestors(attending) | set(attending)
     return [s.name for s in graph.run.sites if s.order in below and s.operation in MASKING and s.phase == "model"]
 
