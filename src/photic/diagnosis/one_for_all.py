@@ -206,7 +206,8 @@ def attended_alike(graph: Graph) -> list[int]:
             read = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0][
                 1:
             ]  # keys and values, not the query
-            alike = all(_sure(step, site.order) for step in steps)
+            given = [step.reading(site.order) for step in steps]
+            alike = all(map(_same, given)) and not all(map(_nothing, given))
             if alike and any(_tells(graph, steps, source, size) for source in graph.ancestors(read) | set(read)):
                 found.append(site.order)
     return found

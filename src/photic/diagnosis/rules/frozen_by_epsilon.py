@@ -7,6 +7,7 @@ from photic.diagnosis.epsilons import Drowned, drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.one_for_all import attended_alike
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
@@ -33,7 +34,8 @@ def frozen_by_epsilon(
     if training is not None and (small := drowned(graph)):
         return _drowned(graph, small, informs=learns(training))
     itself = divided_by_itself(graph)  # what lies below hears rounding alone
-    layers = [index for index in graph.layers() if itself is None or index not in itself.layers]
+    alike = graph.ancestors(attended_alike(graph))  # and so does what no score of an attention tells apart
+    layers = [i for i in graph.layers() if i not in alike and (itself is None or i not in itself.layers)]
     frozen: list[tuple[int, float]] = []
     covered: list[tuple[int, float]] = []
     last = graph.last
