@@ -173,12 +173,9 @@ def _forward_origin(graph: Graph) -> int | None:
     first = min(makers, default=None)
     if first is None or graph.site(first).operation not in _PLAIN or _largest_input(graph, first) > _OVERFLOWING:
         return first
-    if (given := graph.reading(first).given) is not None and given.nonfinite:
-        return first
-    # Finite numbers have a finite product: the other factor is made of parameters alone, which is no way of the signal.
-    return next(
-        (i for i in range(first) if bad(i) and not any(s >= 0 and bad(s) for s, _ in graph.feeders.get(i, []))), first
-    )
+    # Finite numbers have a finite product: the other factor may be made of parameters alone, which is no way of the signal.
+    own = [i for i in range(first) if bad(i) and not any(s >= 0 and bad(s) for s, _ in graph.feeders.get(i, []))]
+    return next((i for i in own if graph.descendants([i]).isdisjoint(ends)), first)
 
 
 def _backward_origin(graph: Graph) -> int | None:
