@@ -112,6 +112,7 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["sweep", "tanh", "--rate", "1", "--rate", "2", *small]) == 2
 
 
+@pytest.mark.slow
 def test_the_documented_experiment_runs_and_wide_networks_forgive_no_less_than_narrow_ones() -> None:
     from photic.lab.examples.own_experiment import GRID as OWN
     from photic.lab.examples.own_experiment import tolerance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ def prescribed(model: nn.Module) -> Any:
     return next(one for one in remedies() if one.name == "even-steps").prescribe(Graph.of(asked(model, steps=20).run))
 
 
+@pytest.mark.slow
 def test_a_chain_of_matrices_that_blows_up_is_brought_to_steps_of_one_size() -> None:
     found = treat(
         lambda: Chain(1.0),

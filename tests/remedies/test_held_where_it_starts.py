@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -95,6 +96,7 @@ def test_a_threshold_above_the_signal_gives_way_to_zero() -> None:
     assert isinstance(prescribed("zero-threshold", Threshold(0.0)), str)
 
 
+@pytest.mark.slow
 def test_epsilons_become_small_beside_what_they_are_added_to() -> None:
     for kind in KINDS:
         found = prescribed("smaller-epsilon", Normalised(kind, SICK[kind]), classes(1e-6))
@@ -149,6 +151,7 @@ def test_a_squared_error_of_a_probability_gives_way_to_its_cross_entropy() -> No
     assert isinstance(prescribed("standard-loss", plain(), numbers, F.mse_loss), str)
 
 
+@pytest.mark.slow
 def test_waves_that_go_around_too_often_are_slowed() -> None:
     adam_ = lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)  # noqa: E731
     found = treat(lambda: Snakes(5.0), field, F.mse_loss, optimizer=adam_, steps=100, workers=1)

@@ -155,6 +155,7 @@ def divergence_off(output: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Ten
     return ((made - target) ** 2).sum(1).mean() - divergence
 
 
+@pytest.mark.slow
 def test_a_term_that_pulls_the_loss_below_all_bounds_gets_the_other_sign() -> None:
     batches = [(x, x) for x, _ in BATCHES]
 
@@ -272,6 +273,7 @@ def test_branches_of_a_long_stream_are_made_as_many_times_smaller() -> None:
     torch.testing.assert_close(model(x), model.head(state))
 
 
+@pytest.mark.slow
 def test_smaller_branches_cure_a_stream_that_runs_away() -> None:
     material = Material.collect(lambda: Steps(40), BATCHES, F.cross_entropy, adam, steps=60)
     prescription = CATALOGUE["smaller-branches"].prescribe(graph_of(seeded(lambda: Steps(40)), F.cross_entropy))

@@ -228,6 +228,7 @@ def test_truncation_keeps_the_values_and_ends_the_gradient(kind: type[nn.RNNBase
     assert bool((gradient[:, :20] == 0).all()) and bool((gradient[:, 20:] != 0).any())
 
 
+@pytest.mark.slow
 def test_truncation_cures_a_gradient_that_explodes_along_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def build() -> nn.Module:
         model = Last(lambda *given, **named: nn.RNN(*given, nonlinearity="relu", **named))
@@ -266,6 +267,7 @@ def shown_first(length: int) -> list[tuple[Tensor, Tensor]]:
     return batches
 
 
+@pytest.mark.slow
 def test_a_gru_takes_the_place_of_a_plain_recurrence_and_learns_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def build() -> nn.Module:
         model = Last()
@@ -309,6 +311,7 @@ def rows() -> list[Any]:
     return [(x.view(-1, 8, 8), y) for x, y in digits()]
 
 
+@pytest.mark.slow
 def test_t_fixup_cures_a_transformer_without_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
     treatment = cured(
         "t-fixup", monkeypatch, lambda: Bare(depth=6, gain=4.0), rows(), F.cross_entropy, optimizer=adam, steps=100
@@ -316,6 +319,7 @@ def test_t_fixup_cures_a_transformer_without_normalisation(monkeypatch: pytest.M
     assert treatment.accepted
 
 
+@pytest.mark.slow
 def test_a_quiet_output_cures_a_loud_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def build() -> nn.Module:
         model = zoo.Mlp(torch.tanh, 3, width=64, variance=1.0)

@@ -93,6 +93,7 @@ def test_one_that_makes_it_no_larger_is_kept(factor: float) -> None:
     assert isinstance(prescribed("unscaled-state", model, sick.first_of(), F.cross_entropy), str)
 
 
+@pytest.mark.slow
 def test_a_loop_hands_back_no_more_than_its_last_step_hears() -> None:
     assert cure(lambda: sick.Chaos(free=True), sick.turns, steps=130) == "limited-in-time"
     assert isinstance(prescribed("limited-in-time", sick.Chaos(free=False), sick.turns), str)
@@ -112,11 +113,13 @@ def test_the_gradient_is_scaled_down_to_the_limit_and_the_value_stays() -> None:
     assert limited.norm <= 1.01e-3
 
 
+@pytest.mark.slow
 def test_a_backward_that_grows_from_step_to_step_is_that_of_torch() -> None:
     assert cure(lambda: sick.Summed(2.0), sick.delayed) == "plain-function"
     assert isinstance(prescribed("plain-function", sick.Summed(0.5), sick.delayed), str)
 
 
+@pytest.mark.slow
 def test_whole_turns_become_parts_of_one() -> None:
     assert cure(lambda: sick.Clock(1.0), sick.hours) == "partial-turns"
     assert isinstance(prescribed("partial-turns", sick.Clock(24.0), sick.hours), str)
@@ -142,11 +145,13 @@ def test_a_mask_of_everything_is_left_out() -> None:
     assert isinstance(prescribed("left-out", sick.Blanks(0.15), sick.words, F.cross_entropy), str)
 
 
+@pytest.mark.slow
 def test_rows_are_looked_up_by_their_own_number() -> None:
     assert cure(lambda: sick.Rows(scaled=True), sick.rows) == "unscaled-rounding"
     assert isinstance(prescribed("unscaled-rounding", sick.Rows(scaled=False), sick.rows), str)
 
 
+@pytest.mark.slow
 def test_all_places_are_read_where_one_hears_nothing() -> None:
     assert cure(lambda: sick.Causal(0), sick.themes, F.cross_entropy) == "all-places"
     assert isinstance(prescribed("all-places", sick.Causal(-1), sick.themes, F.cross_entropy), str)

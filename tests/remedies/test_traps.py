@@ -65,6 +65,7 @@ def test_he_does_not_cure_a_plain_cnn_whose_learning_rate_is_the_problem(monkeyp
     assert trial.outcome == "refused" and not treatment.accepted
 
 
+@pytest.mark.slow
 def test_batch_normalisation_of_fifty_relu_layers_explodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Yang et al. 2019: the gradient grows by pi / (pi - 1) a layer, 8.7e3 in norm over 50."""
     only(CATALOGUE["batch-normalisation"], monkeypatch)
@@ -78,6 +79,7 @@ def test_batch_normalisation_of_fifty_relu_layers_explodes(monkeypatch: pytest.M
     assert lowest is not None and lowest > 1e3
 
 
+@pytest.mark.slow
 def test_lsuv_does_not_cure_twenty_sigmoid_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     only(CATALOGUE["lsuv"], monkeypatch)
     treatment = treat(lambda: zoo.Mlp(torch.sigmoid, 20), digits(), F.cross_entropy, optimizer=sgd(0.1), steps=80)
