@@ -303,3 +303,23 @@ def of_the_active(z: Tensor, y: Tensor) -> Tensor:
 def gaits() -> Batches:
     draw, y = generator(15), torch.arange(16) % 2
     return [(torch.randn(16, 6, generator=draw) * 0.1 + y[:, None] * 2.0, y) for _ in range(8)]
+
+
+class Hidden(nn.Module):
+    """A density in front of a ray that is 0 everywhere, times a distance that is infinite: behind the nan nothing learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.density = nn.Linear(4, 24), nn.Linear(24, 4)
+        nn.init.constant_(self.density.bias, -3.0)
+        self.register_buffer("lengths", torch.tensor([0.5, 0.5, 0.5, math.inf]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        density = torch.relu(self.density(torch.relu(self.first(x))))
+        return 1 - torch.exp(-(density * self.lengths)).prod(1)
+
+
+def rays() -> Batches:
+    drawn = [torch.randn(32, 4, generator=generator(seed)) for seed in range(12)]
+    return [(x, torch.sigmoid(2.0 * x[:, 0])) for x in drawn]

@@ -122,6 +122,14 @@ def test_the_loss_of_forces_is_taken_on_held_back_batches_too() -> None:
     assert all(p.grad is None for p in model.parameters()) and torch.is_grad_enabled()
 
 
+def test_what_a_cure_brings_to_light_is_cured_with_it() -> None:
+    treatment = cure(sick.Hidden, sick.rays(), F.mse_loss, steps=60)
+    assert treatment.remedy.startswith("finite-values + "), treatment.report()
+    alone = next(trial for trial in treatment.trials if trial.remedy == "finite-values")
+    assert alone.outcome == "refused" and alone.brought == ("dead-units",)
+    assert alarms(treatment.record.after) == []
+
+
 def test_states_are_folded_into_the_rows_of_their_own_example() -> None:
     model = sick.Names(batch_major=False)
     found = prescribed("rows-first", model, sick.letters())

@@ -36,6 +36,7 @@ LEFT = 2  # that many at most reach the second rung
 STEADY = 3  # so many more seeds are tried to the first rung where the untreated training is not steady
 GROWING = {"exploding-gradient", "exploding-in-time", "diverging"}  # one seed's gradient is many times another's
 RELIEFS = 2  # so many of those that only relieve are repeated with the other seeds
+LAYERED = 4  # remedies of what came to light that are tried together with what brought it there
 PAIRS = 3  # combinations that are tried when no single remedy cures
 
 
@@ -55,6 +56,7 @@ class Search:
         thorough: train every candidate to the end, and accept all that cure.
         unsteady: says in what way a prescription does not train steadily on the user's own batches, which may be drawn anew in each
             round; '' where it does. It is asked where a learning rate was raised.
+        hidden: returns what treats problems of the network that a prescription makes, which were not seen without it.
         prescriptions: what was tried, by the name of the remedy.
     """
 
@@ -63,6 +65,7 @@ class Search:
     seeds: Sequence[int]
     thorough: bool
     unsteady: Callable[[Prescription], str] = lambda _: ""
+    hidden: Callable[[Prescription, Sequence[str]], Sequence[tuple[Remedy, Prescription]]] = lambda *_: ()
     prescriptions: dict[str, Prescription] = field(default_factory=dict[str, Prescription])
     trials: list[Trial] = field(default_factory=list[Trial])
     controls: dict[int, Member] = field(default_factory=dict[int, Member])
@@ -93,6 +96,8 @@ class Search:
         Where nothing of a kind cured, what lets the network train far better in spite of a finding relieves.
         """
         first = self._round(chosen)
+        if not self.cured and not self.crew.over() and (both := self._layered(first)):
+            first += self._round(both)
         pairs = self._pairs(first) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
             first += self._round(pairs)
@@ -353,6 +358,20 @@ class Search:
         size = f"loss on held-back batches {course.mean():.3g} after {len(course.losses)} of {self.rungs[-1]} steps"
         self.trials.append(shown(candidate.remedy, course, "stopped", f"{reason}; {size}"))
         self.crew.release(candidate.arm)
+
+    def _layered(self, candidates: Sequence[Candidate]) -> list[tuple[Remedy, Prescription]]:
+        """Return what took the findings away and was refused for another that it brought to light, together with what treats that."""
+        brought = {trial.remedy: trial.brought for trial in self.trials if trial.brought and not trial.remaining}
+        able = [c for c in self.ranking.ranked(list(candidates), self.rungs[-1]) if c.remedy.name in brought]
+        if not able:
+            return []
+        one = able[0]
+        both = [
+            (together(one.remedy, other), combined)
+            for other, prescription in self.hidden(one.prescription, brought[one.remedy.name])
+            if (combined := combine(one.prescription, prescription)) is not None
+        ]
+        return both[:LAYERED]
 
     def _pairs(self, candidates: list[Candidate]) -> list[tuple[Remedy, Prescription]]:
         """Return the candidate that brought the loss down most together with others that do no harm.

@@ -17,21 +17,20 @@ from photic.probes.generators import seeded
 from photic.records.findings import Checkup
 from photic.records.treatments import TreatmentRecord, Trial
 from photic.remedies.arms import Score
+from photic.remedies.choosing import behind, of_others, of_the_operation, prescribe
 from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, Order, at_once
 from photic.remedies.late_break import LateBreak, late_break
 from photic.remedies.material import Material
 from photic.remedies.patch import pasted, write_patch
 from photic.remedies.prescription import Prescription
-from photic.remedies.registry import Remedy, remedies, remedies_for
+from photic.remedies.registry import Remedy
 from photic.remedies.search import Search, rungs_of
 from photic.remedies.shelf import Shelf
 from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.treated import treated_setup
-from photic.remedies.trials import closed
 
 Progress = Callable[[str, float], None]
-Prescribed = list[tuple[Remedy, Prescription]]
 
 OF_THE_DATA = {"class-prior-only"}
 TIMED = 3  # steps that say how long an arm will train
@@ -187,8 +186,8 @@ def treat(
     if problems and problems <= OF_THE_DATA and _enters_alike(before):
         return nothing("what is wrong lies in the data, which no remedy changes: nothing was tried")
     treated = [f.problem for f in before.findings if f.problem in problems | hinted]
-    chosen, unfit = _prescribe(Graph.of(before.run), treated)
-    others = _of_others(Graph.of(before.run), {remedy.name for remedy, _ in chosen} | {trial.remedy for trial in unfit})
+    chosen, unfit = prescribe(Graph.of(before.run), treated)
+    others = of_others(Graph.of(before.run), {remedy.name for remedy, _ in chosen} | {trial.remedy for trial in unfit})
     if not chosen and not others:
         return nothing(f"nothing in the catalogue treats {', '.join(sorted(problems)) or 'it'}", unfit)
     work = steps * (3.5 + len(chosen) * (1.0 if thorough else 0.2))
@@ -219,12 +218,15 @@ def treat(
                 return f"{UNSTEADY}: on batches that are drawn anew the training broke off at step {len(losses)}"
             return wild(losses, losses[0])
 
-        search = Search(crew, problems, seeds, thorough, unsteady)
+        def hidden(prescription: Prescription, others: Sequence[str]) -> list[tuple[Remedy, Prescription]]:
+            return behind(material, prescription, others, seed=seeds[0])
+
+        search = Search(crew, problems, seeds, thorough, unsteady, hidden)
         broke = _broke_late(search) if not problems or _later(before) else None
         if broke is not None:
             crew.apart += broke.step + 1
             notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
-            chosen, others, unfit = _of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
+            chosen, others, unfit = of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
             problems.add(broke.finding.problem)  # the search's as well: they are one set
         search.run(chosen, others)
     trials = (
@@ -282,28 +284,6 @@ def _later(before: Checkup) -> bool:
     return found is not None and (before.run.broke_trained or not found.sites)
 
 
-def _of_the_operation(
-    graph: Graph, chosen: Prescribed, others: Prescribed, unfit: list[Trial], *, alone: bool
-) -> tuple[Prescribed, Prescribed, list[Trial]]:
-    """Return what treats the operation that made the first number which is not finite, then all else.
-
-    With `alone` nothing else was found: what was chosen comes last, as all others.
-    """
-    found, closed_now = _prescribe(graph, ["non-finite"])
-    own = [(remedy, prescription) for remedy, prescription in found if remedy.treats == ("non-finite",)]
-    names = {remedy.name for remedy, _ in own}
-    chosen, others = ([pair for pair in part if pair[0].name not in names] for part in (chosen, others))
-    fresh = [
-        trial for trial in closed_now if trial.remedy not in {one.remedy for one in unfit} | _names(chosen, others)
-    ]
-    unfit = [*(trial for trial in unfit if trial.remedy not in names), *fresh]
-    return (own, [*chosen, *others], unfit) if alone else ([*own, *chosen], others, unfit)
-
-
-def _names(*parts: Prescribed) -> set[str]:
-    return {remedy.name for part in parts for remedy, _ in part}
-
-
 def _enters_alike(before: Checkup) -> bool:
     """Whether all examples are one before the network has done anything to them: a layer is named, and no operation below it."""
     critical = [finding for finding in before.findings if finding.severity == "critical"]
@@ -329,29 +309,6 @@ def _seconds(material: Material, steps: int) -> float:
     except Exception:
         return math.inf
     return steps * (time.perf_counter() - began) / TIMED
-
-
-def _prescribe(graph: Graph, problems: Sequence[str]) -> tuple[list[tuple[Remedy, Prescription]], list[Trial]]:
-    """Return what applies, remedies of the first finding first, and what does not with the reason."""
-
-    def cause(remedy: Remedy) -> int:
-        return min(place for place, problem in enumerate(problems) if problem in remedy.treats)
-
-    chosen: list[tuple[Remedy, Prescription]] = []
-    trials: list[Trial] = []
-    for remedy in sorted(remedies_for(set(problems)), key=cause):
-        prescription = remedy.prescribe(graph)
-        if isinstance(prescription, str):
-            trials.append(closed(remedy, "not-applicable", prescription))
-        else:
-            chosen.append((remedy, prescription))
-    return chosen, trials
-
-
-def _of_others(graph: Graph, known: set[str]) -> list[tuple[Remedy, Prescription]]:
-    """Return what applies among the remedies of problems that were not found, smaller changes first."""
-    found = [(remedy, remedy.prescribe(graph)) for remedy in remedies() if remedy.name not in known]
-    return [(remedy, prescription) for remedy, prescription in found if not isinstance(prescription, str)]
 
 
 def _nearest(trials: Sequence[Trial], over: float | None) -> str:
