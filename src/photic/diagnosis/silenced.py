@@ -10,6 +10,8 @@ from photic.records.runs import ParameterReading
 # What takes, weighs and adds up: kinds, and operations of no kind. What cuts a signal off is an activation, whoever wrote it.
 _TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "einsum", "tensordot", "sum", "mean", "scatter_add",
           "scatter_reduce", "index_reduce", "segment_reduce", "add"}  # fmt: skip
+# What gives a part of what it takes, or shares that no score moves where there is one place alone.
+_PASSES_BY = ("getitem", "narrow", "select", "split", "chunk", "unbind", "softmax", "scaled_dot_product_attention")
 _SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
 
 
@@ -93,6 +95,36 @@ def masked_whole(graph: Graph) -> list[Silenced]:
         starved = [layer for layer in graph.layers() if layer in below and _starved(first, last, layer)]
         found.append(Silenced(made[-1] if made else index, (index, *starved)))
     return found
+
+
+def passed_by(graph: Graph) -> list[Silenced]:
+    """Return the cuts out of a signal, and the attentions with one place to look at, that give starved layers a gradient of exactly 0.
+
+    The gradient arrives at the site, and none of it at any of the layers, at the first reading and at the last.
+    """
+    if len(graph.run.steps) < 2:
+        return []
+    first, last = graph.first, graph.last
+    ends: dict[int, list[int]] = {}
+    for layer in graph.layers():
+        if _starved(first, last, layer) and (end := _silent_end(first, last, layer)) is not None:
+            ends.setdefault(end, []).append(layer)
+    return [
+        Silenced(end, tuple(layers)) for end, layers in sorted(ends.items()) if graph.site(end).operation in _PASSES_BY
+    ]
+
+
+def _silent_end(first: Graph, last: Graph, layer: int) -> int | None:
+    """Return the first site above a layer at which a gradient arrives, at both readings; None where one arrives in none."""
+    pending, seen = [layer], {layer}
+    while pending:
+        index = pending.pop(0)
+        if all(bool(each.gradient_norm(index)) for each in (first, last)):
+            return index
+        above = [place for place in sorted(first.consumers.get(index, [])) if place not in seen]
+        seen.update(above)
+        pending += above
+    return None
 
 
 def never_exceeded(graph: Graph) -> list[Silenced]:

@@ -132,6 +132,7 @@ _SETTINGS: dict[str, tuple[tuple[int, str], ...]] = {
     "add": ((1, "other"), (2, "alpha")),
     "sub": ((1, "other"), (2, "alpha")),
     "mean": ((1, "dim"),),
+    **dict.fromkeys(("sort", "argsort", "cumsum", "cumprod", "logcumsumexp"), ((1, "dim"),)),
     "sum": ((1, "dim"),),
     "pad": ((2, "mode"), (3, "value")),
 }

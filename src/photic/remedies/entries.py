@@ -31,6 +31,11 @@ def rows_first(call: Call) -> Any:
     return call.run() if x.ndim < 3 else call.function(x.transpose(0, 1).contiguous(), *call.args[1:], **call.kwargs)
 
 
+def channels_last(call: Call) -> Any:
+    """Return what the call makes of its first argument with the second axis moved to the end."""
+    return call.function(call.args[0].movedim(1, -1).contiguous(), *call.args[1:], **call.kwargs)
+
+
 def _taken(call: Call) -> tuple[Tensor, list[Any], int] | None:
     """Return the tensor, the index and the axis of which the call takes one entry; None where it takes something else."""
     x, index = call.args[0], call.args[1] if len(call.args) > 1 else None

@@ -155,7 +155,8 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
         *((name, Rewrite(("denominator", least), _away_from_0(least))) for name, least in p.denominators.items()),
         *((name, Rewrite(("axis", axis), _over(axis))) for name, axis in p.axes.items()),
         *((name, Rewrite(("turned",), _turned)) for name in p.turned_masks),
-        *((name, Rewrite(("rows_first",), _rows_first)) for name in p.rows_first),
+        *((name, Rewrite(("rows_first",), _moved("transpose", "0", "1"))) for name in p.rows_first),
+        *((name, Rewrite(("channels_last",), _moved("movedim", "1", "-1"))) for name in p.channels_last),
         *(
             (name, Rewrite(("unaligned",), lambda e: e.with_argument(("zero_infinity",), 6, "True")))
             for name in p.unaligned
@@ -172,9 +173,12 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
     return dict(found)
 
 
-def _rows_first(e: Expression) -> cst.BaseExpression:
-    moved = cst.Call(cst.Attribute(atom(e.first), cst.Name("transpose")), [cst.Arg(parsed("0")), cst.Arg(parsed("1"))])
-    return e.with_first(cst.Call(cst.Attribute(moved, cst.Name("contiguous"))))
+def _moved(method: str, *places: str) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        moved = cst.Call(cst.Attribute(atom(e.first), cst.Name(method)), [cst.Arg(parsed(place)) for place in places])
+        return e.with_first(cst.Call(cst.Attribute(moved, cst.Name("contiguous"))))
+
+    return change
 
 
 def _other_activation(becomes: str) -> Callable[[Expression], cst.BaseExpression]:

@@ -18,7 +18,7 @@ from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
-from photic.remedies.entries import mean_entry, next_entry, rows_first
+from photic.remedies.entries import channels_last, mean_entry, next_entry, rows_first
 from photic.remedies.factors import divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
@@ -117,7 +117,7 @@ def _alike() -> dict[str, Substitute]:
         "removed": _hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
         "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms, "comparisons": soft_comparison,
-        "rows_first": rows_first,
+        "rows_first": rows_first, "channels_last": channels_last,
     }  # fmt: skip
 
 
@@ -315,13 +315,15 @@ def _no_empty_row(call: Call) -> Any:
 
 
 class _Over:
-    """A softmax over another axis."""
+    """A softmax, a sort or a running sum over another axis."""
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
     def __call__(self, call: Call) -> Any:
-        return torch.softmax(call.args[0], self.axis)
+        if len(call.args) > 1:
+            return call.function(call.args[0], self.axis, *call.args[2:], **call.kwargs)
+        return call.function(call.args[0], **{**call.kwargs, "dim": self.axis})
 
 
 def _of_logarithms(call: Call) -> Any:

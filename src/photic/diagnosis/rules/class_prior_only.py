@@ -229,11 +229,21 @@ def _one_example(graph: Graph) -> str:
         return ""
     if passes(graph, {site.order for site in graph.run.sites if _same(graph, site.order)}):
         return ""  # they are told apart by another way
+    entrances = [
+        s.order for s in graph.run.sites if s.kind == "weight" and s.phase == "model" and not _made(graph, s.order)
+    ]
+    if any(_unlike(graph, index) for index in entrances):
+        return ""  # or where words of another kind enter
     if any(_unlike(graph, source) for source, _ in graph.feeders.get(first.order, [])):
         return ""  # it makes them alike itself: its weights, or what enters, are next to nothing beside its bias
     # What is frozen and takes numbers of words is in no way of the gradient, so that no site knows of it.
     silent = [p for p in one_number(graph) if not p.sites or min(p.sites) <= first.order]
     return "" if silent else first.name
+
+
+def _made(graph: Graph, index: int) -> bool:
+    """Whether another site makes what a site takes."""
+    return any(source >= 0 for source, _ in graph.feeders.get(index, []))
 
 
 def _same(graph: Graph, index: int) -> bool:

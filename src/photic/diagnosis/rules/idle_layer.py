@@ -12,7 +12,7 @@ from photic.diagnosis.learning import learns, learns_a_third
 from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.one_for_all import attended_alike
 from photic.diagnosis.registry import rule
-from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made
+from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made, passed_by
 from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -31,6 +31,8 @@ def idle_layer(
     look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or what trained layers give goes
     nowhere: no output, no loss and nothing that learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its
     weights has length 0. Or of a trained matrix nothing is left under its mask.
+
+    Or the gradient arrives at a slice, or at an attention with one place to look at, and exactly none of it at layers below.
 
     Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves by is taken back
     before the next step. Or all examples, which differ, are given the same row of a trained table. Or an attention reads the same of
@@ -57,6 +59,8 @@ def idle_layer(
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if shut := passed_by(graph):
+        return _passed_by(graph, shut, informs=learns_a_third(training))
     if alike := attended_alike(graph):
         return _read_alike(graph, alike)
     if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
@@ -223,6 +227,33 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
         advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew.",
         confidence=0.9,
         sources=("zhang2019", "srivastava2014"),
+    )
+
+
+def _passed_by(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    layers = sorted({index for one in shut for index in one.layers})
+    places = [graph.site(one.site) for one in shut]
+    chosen = all(place.operation in ("softmax", "scaled_dot_product_attention") for place in places)
+    why = (
+        "has one place alone to look at in each row, whatever the scores say"
+        if chosen
+        else "takes a part of what enters it, and theirs is not in it"
+    )
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(graph.site(index).name for index in layers),
+        where=places[0].where,
+        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
+        reason=(
+            f"Nothing is heard of {listed([graph.site(index).name for index in layers])}: {listed([place.name for place in places])} "
+            f"({places[0].operation}) {why}. Their gradient is exactly 0, at the first step and at the last, and they never move."
+        ),
+        advice="Look at the mask: is it the wrong way round?"
+        if chosen
+        else "Look at the index or slice: which part is it meant to take?",
+        confidence=0.95,
+        sources=("vaswani2017attention",) if chosen else ("karpathy2019",),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.unheard import dropped_results
+from photic.diagnosis.silenced import passed_by
+from photic.diagnosis.unheard import Dropped, dropped_results
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -17,7 +18,7 @@ def added_results(graph: Graph) -> Prescription | str:
     When not to: where a result was computed for the log alone.
     """
     pairs: list[tuple[int, int]] = []
-    for one in dropped_results(graph):
+    for one in [*dropped_results(graph), *_sliced_away(graph)]:
         shape, taken = graph.site(one.end).shape, {end for _, end in pairs}
         later = [
             index
@@ -32,3 +33,14 @@ def added_results(graph: Graph) -> Prescription | str:
         skips=tuple((graph.site(start).name, graph.site(end).name) for start, end in pairs),
         why="results that nothing takes are added to the layers that come after them",
     )
+
+
+def _sliced_away(graph: Graph) -> list[Dropped]:
+    """Return what starved layers make together, where a slice above takes another part."""
+    found: list[Dropped] = []
+    for one in passed_by(graph):
+        if graph.site(one.site).operation not in ("softmax", "scaled_dot_product_attention"):
+            after = graph.consumers.get(one.layers[-1], [])
+            end = after[0] if len(after) == 1 and graph.site(after[0]).kind == "activation" else one.layers[-1]
+            found.append(Dropped(end, one.layers))
+    return found

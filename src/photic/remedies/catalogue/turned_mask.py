@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.one_for_all import attended_alike, one_for_all
-from photic.diagnosis.silenced import nothing_made
+from photic.diagnosis.silenced import nothing_made, passed_by
 from photic.remedies.masks import MASKING
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
@@ -19,7 +19,7 @@ def turned_mask(graph: Graph) -> Prescription | str:
 
     When not to: where what is read is the same for all for another reason: a memory that every example shares.
     """
-    masks = _of_padding(graph) or _of_nothing(graph)
+    masks = _of_padding(graph) or _of_nothing(graph) or _of_one_place(graph)
     if not masks:
         return "no mask stands before what is the same for all, or 0"
     return Prescription(
@@ -40,5 +40,15 @@ def _of_nothing(graph: Graph) -> list[str]:
     for one in nothing_made(graph):
         below = (graph.ancestors([one.site]) | {one.site}) & (graph.descendants(one.layers) | set(one.layers))
         found = [index for index in sorted(below) if graph.site(index).operation in (*MASKING, "mul")]
+        masks += [graph.site(found[-1]).name] if found else []
+    return masks
+
+
+def _of_one_place(graph: Graph) -> list[str]:
+    """Return the last masks below attentions of which every row has one place alone to look at."""
+    masks: list[str] = []
+    for one in passed_by(graph):
+        below = graph.ancestors([one.site]) & graph.descendants(one.layers) | {one.site}
+        found = [index for index in sorted(below) if graph.site(index).operation in MASKING]
         masks += [graph.site(found[-1]).name] if found else []
     return masks

@@ -1,0 +1,47 @@
+"""Channels moved to the end before places are made rows."""
+
+from __future__ import annotations
+
+import math
+
+from photic.diagnosis.graph import Graph
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+_FOLDS = ("view", "reshape")
+_CHANNELS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+_KEEPS = ("activation", "normalisation", "pool")
+
+
+@remedy(treats=("class-prior-only", "mixed-examples"), changes="function", sources=("karpathy2019",), rank=1)
+def channels_last(graph: Graph) -> Prescription | str:
+    """`x.movedim(1, -1)` before a `view` or `reshape` that makes rows of C numbers of what has its C channels along the second axis.
+
+    What it changes: the numbers of a row are the channels of one place, not one channel of several places.
+
+    When not to: where the channels lie along the last axis already.
+    """
+    found: list[str] = []
+    for site in graph.run.sites:
+        sources = [source for source, _ in graph.feeders.get(site.order, [])]
+        if site.operation not in _FOLDS or len(sources) != 1 or sources[0] < 0 or not _of_channels(graph, sources[0]):
+            continue
+        before = graph.site(sources[0]).shape
+        if len(before) > 2 and math.prod(before[2:]) > 1 and site.shape[-1:] == before[1:2] and site.shape != before:
+            found.append(site.name)
+    if not found:
+        return "no view or reshape makes rows of channels of what has them along the second axis"
+    return Prescription(channels_last=tuple(found), why="the channels lie along the second axis: move them to the end")
+
+
+def _of_channels(graph: Graph, index: int) -> bool:
+    """Whether a convolution made a signal, or what keeps its axes went on with it."""
+    while index >= 0:
+        site = graph.site(index)
+        if site.operation in _CHANNELS:
+            return True
+        sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+        if len(sources) != 1 or not (site.kind in _KEEPS or site.operation in ("dropout", "batch_norm", "group_norm")):
+            return False
+        index = sources[0]
+    return False
