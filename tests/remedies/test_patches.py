@@ -253,7 +253,7 @@ def test_the_applied_patch_gives_a_file_that_trains(
     style: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from photic.cli.targets import load
-    from photic.remedies import treat as module
+    from photic.remedies import choosing as module
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(SOURCES[style])

@@ -106,7 +106,7 @@ def test_what_has_no_recurrent_layer_is_refused_in_words() -> None:
 def test_a_learning_rate_that_overshoots_is_lowered_as_far_as_the_step_was_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from photic.remedies import treat as module
+    from photic.remedies import choosing as module
 
     chosen = tuple(r for r in remedies() if r.name == "lower-learning-rate")
     monkeypatch.setattr(module, "remedies_for", lambda _: chosen)

@@ -54,7 +54,7 @@ class Growing(nn.Module):
 
 
 def test_what_climbs_with_another_seed_is_no_cure_of_a_gradient_that_explodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from photic.remedies import treat as module
+    from photic.remedies import choosing as module
 
     chosen = (CATALOGUE["critical"], CATALOGUE["lsuv"])
     monkeypatch.setattr(module, "remedies_for", lambda problems: chosen)

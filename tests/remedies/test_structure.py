@@ -16,7 +16,7 @@ from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import cases
 from photic.lab.examples import deep_sigmoid
 from photic.probes.audit import measure
-from photic.remedies import treat as module
+from photic.remedies import choosing as module
 from photic.remedies.carry_out import carry_out
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription

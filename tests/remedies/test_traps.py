@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.roles import matrices
 from photic.lab.examples import deep_sigmoid
-from photic.remedies import treat as module
+from photic.remedies import choosing as module
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy, remedies
 from photic.remedies.roles import initialisation

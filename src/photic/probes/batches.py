@@ -104,7 +104,9 @@ def loss_of_mean(mean: Tensor, targets: Tensor, loss: LossFunction | None, step:
     value = float(scalar_loss(mean, targets, loss, step))
     if not targets.numel() or bool((targets == targets.reshape(-1)[0]).all()):
         return None
-    try:
+    if float(scalar_loss(mean, mean, loss, step)) != value:
+        return value
+    try:  # one that is linear in the targets has their mean's value there, and a flat one the same for all that are far off
         return None if float(scalar_loss(mean, targets + 1.0, loss, step)) == value else value
     except Exception:  # it looks at them: these are no probabilities
         return value

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from photic.records.treatments import Trial
 from photic.remedies.candidate import Candidate
-from photic.remedies.combine import combine, together
 from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, Member, Order
+from photic.remedies.pairing import Hidden, layered, pairs_of
 from photic.remedies.prescription import Prescription
 from photic.remedies.ranking import ENOUGH, OF_ITSELF, Ranking
 from photic.remedies.registry import Remedy
 from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.trials import (
-    CLEARLY,
     Pair,
     ahead,
     bottomless,
@@ -36,8 +35,6 @@ LEFT = 2  # that many at most reach the second rung
 STEADY = 3  # so many more seeds are tried to the first rung where the untreated training is not steady
 GROWING = {"exploding-gradient", "exploding-in-time", "diverging"}  # one seed's gradient is many times another's
 RELIEFS = 2  # so many of those that only relieve are repeated with the other seeds
-LAYERED = 4  # remedies of what came to light that are tried together with what brought it there
-PAIRS = 3  # combinations that are tried when no single remedy cures
 
 
 def rungs_of(steps: int) -> tuple[int, ...]:
@@ -65,7 +62,7 @@ class Search:
     seeds: Sequence[int]
     thorough: bool
     unsteady: Callable[[Prescription], str] = lambda _: ""
-    hidden: Callable[[Prescription, Sequence[str]], Sequence[tuple[Remedy, Prescription]]] = lambda *_: ()
+    hidden: Hidden = lambda *_: ()
     prescriptions: dict[str, Prescription] = field(default_factory=dict[str, Prescription])
     trials: list[Trial] = field(default_factory=list[Trial])
     controls: dict[int, Member] = field(default_factory=dict[int, Member])
@@ -96,9 +93,9 @@ class Search:
         Where nothing of a kind cured, what lets the network train far better in spite of a finding relieves.
         """
         first = self._round(chosen)
-        if not self.cured and not self.crew.over() and (both := self._layered(first)):
+        if not self.cured and not self.crew.over() and (both := layered(self.ranking, first, self.trials, self.hidden)):
             first += self._round(both)
-        pairs = self._pairs(first) if not self._far_enough(first) else []
+        pairs = pairs_of(self.ranking, first, self.problems) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
             first += self._round(pairs)
         self._relieve(first)
@@ -358,41 +355,6 @@ class Search:
         size = f"loss on held-back batches {course.mean():.3g} after {len(course.losses)} of {self.rungs[-1]} steps"
         self.trials.append(shown(candidate.remedy, course, "stopped", f"{reason}; {size}"))
         self.crew.release(candidate.arm)
-
-    def _layered(self, candidates: Sequence[Candidate]) -> list[tuple[Remedy, Prescription]]:
-        """Return what took the findings away and was refused for another that it brought to light, together with what treats that."""
-        brought = {trial.remedy: trial.brought for trial in self.trials if trial.brought and not trial.remaining}
-        able = [c for c in self.ranking.ranked(list(candidates), self.rungs[-1]) if c.remedy.name in brought]
-        if not able:
-            return []
-        one = able[0]
-        both = [
-            (together(one.remedy, other), combined)
-            for other, prescription in self.hidden(one.prescription, brought[one.remedy.name])
-            if (combined := combine(one.prescription, prescription)) is not None
-        ]
-        return both[:LAYERED]
-
-    def _pairs(self, candidates: list[Candidate]) -> list[tuple[Remedy, Prescription]]:
-        """Return the candidate that brought the loss down most together with others that do no harm.
-
-        Those come first that treat a problem which it does not treat, in order of causes; else those that helped most.
-        """
-        first = self.rungs[0]
-        base = self.ranking.base(first)
-        harmless = [c for c in candidates if not c.arm.seen.mean(first) > base + CLEARLY * abs(base)]
-        if len(harmless) < 2:
-            return []
-        one = min(harmless, key=lambda c: c.arm.seen.mean())
-        left = self.problems - set(one.remedy.treats)
-        others = [c for c in self.ranking.ranked(harmless, first) if c is not one]
-        others.sort(key=lambda c: (False, c.order) if left & set(c.remedy.treats) else (True, 0))
-        found: list[tuple[Remedy, Prescription]] = []
-        for other in others:
-            both = combine(one.prescription, other.prescription)
-            if both is not None and len(found) < PAIRS:
-                found.append((together(one.remedy, other.remedy), both))
-        return found
 
 
 def _named(remedy: str, seed: int, seeds: Sequence[int]) -> str:

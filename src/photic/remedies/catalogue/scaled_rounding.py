@@ -11,7 +11,7 @@ RANGE = 255.0  # of a byte, the whole numbers of images
 WHOLE = ("uint8", "int8", "int16", "int32", "int64")
 
 
-@remedy(treats=("class-prior-only",), changes="function", sources=("jacob2018",), rank=1)
+@remedy(treats=("class-prior-only",), changes="function", sources=("jacob2018",), rank=2)
 def scaled_rounding(graph: Graph) -> Prescription | str:
     """What is rounded to whole numbers, and is nowhere above 1, times 255 first, as a byte of a picture is meant.
 

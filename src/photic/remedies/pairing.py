@@ -1,0 +1,60 @@
+"""Pairing: two remedies at once, where no single one cures or where one brought another fault to light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from photic.records.treatments import Trial
+from photic.remedies.candidate import Candidate
+from photic.remedies.combine import combine, together
+from photic.remedies.course import alarms
+from photic.remedies.prescription import Prescription
+from photic.remedies.ranking import Ranking
+from photic.remedies.registry import Remedy
+from photic.remedies.trials import CLEARLY
+
+LAYERED = 4  # remedies of what came to light that are tried together with what brought it there
+PAIRS = 3  # combinations that are tried when no single remedy cures
+Hidden = Callable[[Prescription, Sequence[str]], Sequence[tuple[Remedy, Prescription]]]
+
+
+def layered(
+    ranking: Ranking, candidates: Sequence[Candidate], trials: Sequence[Trial], hidden: Hidden
+) -> list[tuple[Remedy, Prescription]]:
+    """Return what took the findings away and was refused for another that lay behind them, together with what treats that.
+
+    What only the training brings, as steps that are too long, lay not behind.
+    """
+    brought = {trial.remedy: set(trial.brought) for trial in trials if trial.brought and not trial.remaining}
+    for one in ranking.ranked([c for c in candidates if c.remedy.name in brought], ranking.rungs[-1]):
+        behind = sorted(alarms(one.arm.seen.start) & brought[one.remedy.name])
+        if not behind:
+            continue
+        found = [(other, combine(one.prescription, also)) for other, also in hidden(one.prescription, behind)]
+        both = [(together(one.remedy, other), combined) for other, combined in found if combined is not None]
+        return both[:LAYERED]
+    return []
+
+
+def pairs_of(
+    ranking: Ranking, candidates: Sequence[Candidate], problems: set[str]
+) -> list[tuple[Remedy, Prescription]]:
+    """Return the candidate that brought the loss down most together with others that do no harm.
+
+    Those come first that treat a problem which it does not treat, in order of causes; else those that helped most.
+    """
+    first = ranking.rungs[0]
+    base = ranking.base(first)
+    harmless = [c for c in candidates if not c.arm.seen.mean(first) > base + CLEARLY * abs(base)]
+    if len(harmless) < 2:
+        return []
+    one = min(harmless, key=lambda c: c.arm.seen.mean())
+    left = problems - set(one.remedy.treats)
+    others = [c for c in ranking.ranked(harmless, first) if c is not one]
+    others.sort(key=lambda c: (False, c.order) if left & set(c.remedy.treats) else (True, 0))
+    found: list[tuple[Remedy, Prescription]] = []
+    for other in others:
+        both = combine(one.prescription, other.prescription)
+        if both is not None and len(found) < PAIRS:
+            found.append((together(one.remedy, other.remedy), both))
+    return found
