@@ -150,6 +150,54 @@ def test_bytes_of_numbers_below_1_are_scaled_first() -> None:
     assert isinstance(prescribed("scaled-rounding", sick.Tiles(255.0), sick.tiles()), str)
 
 
+def test_a_relu_below_a_logarithm_becomes_a_softplus() -> None:
+    class Rates(nn.Module):
+        def __init__(self, how: Any) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last, self.how = nn.Linear(4, 24), nn.Linear(24, 1), how
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.how(self.last(torch.tanh(self.first(x)))).squeeze(1)
+
+    def poisson(rate: Tensor, count: Tensor) -> Tensor:
+        return (rate - count * torch.log(rate) + torch.lgamma(rate)).mean()
+
+    given = [(x, (3.0 * y).round() + 1.0) for x, y in sick.rays()]
+    found = prescribed("smooth-source", Rates(torch.relu), given, poisson)
+    assert found.activations == {"/relu#1": "softplus"}
+    model = Rates(torch.relu)
+    carry_out(found, model, seed=0)
+    assert "non-finite" not in alarms(asked(model, given, poisson))
+    said = prescribed("smooth-source", Rates(F.softplus), given, poisson)
+    assert isinstance(said, str)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "build", "batches", "field", "site"),
+    [
+        ("own-axis", sick.Sorted, sick.clouds, "axes", {"/sort#1": 1}),
+        ("channels-last", sick.Map, sick.maps, "channels_last", ("/reshape#1",)),
+        ("one-gate", sick.Experts, sick.tariffs, "activations", {"/softmax#1": "sigmoid"}),
+        ("turned-mask", sick.Crowd, sick.crowds, "turned_masks", ("/masked_fill#1",)),
+        ("added-results", sick.Tower, sick.ratings, "skips", (("/relu#1", "gmf"),)),
+    ],
+)  # fmt: skip
+def test_what_goes_along_the_wrong_axis_or_is_passed_by_is_mended(
+    remedy: str, build: Any, batches: Any, field: str, site: Any
+) -> None:
+    given, loss = batches()
+    found = prescribed(remedy, build(wrong=True), given, loss)
+    assert getattr(found, field) == site
+    assert isinstance(prescribed(remedy, build(wrong=False), given, loss), str)
+    if remedy != "added-results":  # what is added is not what a person would write
+        model, right = build(wrong=True), build(wrong=False)
+        carry_out(found, model, seed=0)
+        if remedy != "one-gate":
+            assert torch.allclose(model(given[0][0]), right(given[0][0]), atol=1e-6)
+        assert not {"idle-layer", "saturated-attention"} & set(alarms(asked(model, given, loss)))
+
+
 def test_a_mask_that_lets_through_padding_alone_is_turned() -> None:
     found = prescribed("turned-mask", sick.Reader(turned=True), sick.facts())
     assert found.turned_masks == ("attn/scaled_dot_product_attention#1",)

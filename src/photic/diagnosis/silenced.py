@@ -12,6 +12,7 @@ _TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "ein
           "scatter_reduce", "index_reduce", "segment_reduce", "add"}  # fmt: skip
 # What gives a part of what it takes, or shares that no score moves where there is one place alone.
 _PASSES_BY = ("getitem", "narrow", "select", "split", "chunk", "unbind", "softmax", "scaled_dot_product_attention")
+_JOINS = ("cat", "concat", "stack", "hstack")
 _SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
 
 
@@ -107,7 +108,10 @@ def passed_by(graph: Graph) -> list[Silenced]:
     first, last = graph.first, graph.last
     ends: dict[int, list[int]] = {}
     for layer in graph.layers():
-        if _starved(first, last, layer) and (end := _silent_end(first, last, layer)) is not None:
+        end = _silent_end(first, last, layer) if _starved(first, last, layer) else None
+        while end is not None and graph.site(end).operation in _JOINS:  # a slice of what is put side by side
+            end = min(graph.consumers.get(end, []), default=None)
+        if end is not None:
             ends.setdefault(end, []).append(layer)
     return [
         Silenced(end, tuple(layers)) for end, layers in sorted(ends.items()) if graph.site(end).operation in _PASSES_BY

@@ -288,7 +288,7 @@ def _enters_alike(before: Checkup) -> bool:
     """Whether all examples are one before the network has done anything to them: a layer is named, and no operation below it."""
     critical = [finding for finding in before.findings if finding.severity == "critical"]
     kinds = {before.run.site(name).kind for finding in critical for name in finding.sites[:1]}
-    return kinds == {"weight"} and one_for_all(Graph.of(before.run)) is None
+    return kinds == {"weight"} and not before.run.whole_differ and one_for_all(Graph.of(before.run)) is None
 
 
 def _on_own_batches(material: Material, prescription: Prescription, seed: int, steps: int) -> list[float]:

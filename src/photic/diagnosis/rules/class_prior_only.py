@@ -267,8 +267,14 @@ def _alike(graph: Graph, layer: str, training: Training) -> Finding:
         sites=(layer,),
         where=graph.run.site(layer).where,
         evidence=(Evidence("share of the first layer's output that differs between examples", 0.0, "share"),),
-        reason=(f"All examples of a batch are the same where they enter {layer}. {_all_there_is(training)}"),
-        advice="Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
+        reason=(
+            f"All examples of a batch are the same where they enter {layer}"
+            + (", though the whole numbers that the model is given differ" if graph.run.whole_differ else "")
+            + f". {_all_there_is(training)}"
+        ),
+        advice="Look at what makes the index: does a division or a limit make one number of all?"
+        if graph.run.whole_differ
+        else "Look at what the data loader returns: a buffer that it fills again, an index that does not advance, padding alone.",
         confidence=0.95,
         sources=("glorot2010",),
     )
