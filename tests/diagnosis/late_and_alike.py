@@ -419,3 +419,27 @@ class Tower(nn.Module):
 def ratings() -> tuple[Batches, Any]:
     drawn = [torch.randn(48, 6, generator=generator(seed)) for seed in range(8)]
     return [(x, x[:, 0].abs() + x[:, 1]) for x in drawn], F.mse_loss
+
+
+class Curve(nn.Module):
+    """A cell in a loop, whose state is made before it, or anew at each turn."""
+
+    def __init__(self, *, wrong: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell, self.head, self.wrong = nn.LSTMCell(2, 12), nn.Linear(12, 1), wrong
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = (x.new_zeros(len(x), 12), x.new_zeros(len(x), 12))
+        told: list[Tensor] = []
+        for t in range(x.shape[1]):
+            if self.wrong:
+                state = (x.new_zeros(len(x), 12), x.new_zeros(len(x), 12))
+            state = self.cell(x[:, t], state)
+            told.append(self.head(state[0]))
+        return torch.cat(told, 1)
+
+
+def curves() -> tuple[Batches, Any]:
+    drawn = [torch.randn(24, 8, 2, generator=generator(seed)) for seed in range(8)]
+    return [(x, x[..., 0].cumsum(1) / 3) for x in drawn], F.mse_loss

@@ -12,6 +12,7 @@ _TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "ein
           "scatter_reduce", "index_reduce", "segment_reduce", "add"}  # fmt: skip
 # What gives a part of what it takes, or shares that no score moves where there is one place alone.
 _PASSES_BY = ("getitem", "narrow", "select", "split", "chunk", "unbind", "softmax", "scaled_dot_product_attention")
+TURNS = 3  # of a loop
 _JOINS = ("cat", "concat", "stack", "hstack")
 _SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
 
@@ -95,6 +96,28 @@ def masked_whole(graph: Graph) -> list[Silenced]:
         below = graph.ancestors([index])
         starved = [layer for layer in graph.layers() if layer in below and _starved(first, last, layer)]
         found.append(Silenced(made[-1] if made else index, (index, *starved)))
+    return found
+
+
+def fresh_cells(graph: Graph) -> list[Silenced]:
+    """Return the recurrent cells, called several times over, whose recurrent matrix alone gets a gradient of exactly 0 and never moves.
+
+    What it is multiplied by is 0 at every call: a state that is made anew. The layers are all calls.
+    """
+    if len(graph.run.steps) < 2:
+        return []
+    late = {p.name: reading for index in graph.layers() for p, reading in graph.last.parameters.get(index, [])}
+    found: list[Silenced] = []
+    for parameter, reading in zip(graph.run.parameters, graph.run.steps[0].parameters, strict=True):
+        cells = [index for index in parameter.sites if graph.site(index).operation.endswith("_cell")]
+        if len(cells) < TURNS or len(parameter.shape) < 2 or parameter.name not in late or not parameter.trainable:
+            continue
+        others = [
+            r for p, r in graph.first.parameters.get(cells[0], []) if p.name != parameter.name and len(p.shape) > 1
+        ]
+        heard = any(r.gradient is not None and r.gradient.rms > 0.0 for r in others)
+        if heard and _still(reading, late[parameter.name]):
+            found.append(Silenced(cells[0], tuple(cells)))
     return found
 
 

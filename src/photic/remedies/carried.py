@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,5 +26,16 @@ class Given:
             if len(state) == 1 and plain and value.shape == state[0].shape:
                 args[place] = value + state[0]
                 break
+            if isinstance(value, (tuple, list)) and _fits(
+                value, state
+            ):  # of an LSTM's cell: what it says, and what it keeps
+                args[place] = tuple(old + new for old, new in zip(value, state, strict=True))
+                break
         call = replace(call, args=tuple(args))
         return call.run() if self.inner is None else self.inner(call)
+
+
+def _fits(value: Sequence[Any], state: Sequence[Tensor]) -> bool:
+    return len(value) == len(state) > 1 and all(
+        isinstance(old, Tensor) and old.shape == new.shape for old, new in zip(value, state, strict=True)
+    )

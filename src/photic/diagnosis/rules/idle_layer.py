@@ -12,7 +12,14 @@ from photic.diagnosis.learning import learns, learns_a_third
 from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.one_for_all import attended_alike
 from photic.diagnosis.registry import rule
-from photic.diagnosis.silenced import Silenced, masked_whole, multiplied_by_nothing, nothing_made, passed_by
+from photic.diagnosis.silenced import (
+    Silenced,
+    fresh_cells,
+    masked_whole,
+    multiplied_by_nothing,
+    nothing_made,
+    passed_by,
+)
 from photic.diagnosis.unheard import Dropped, dropped_results, empty_layers
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -31,6 +38,8 @@ def idle_layer(
     look at nothing but padding, a sum along no edge, a state that is made anew at each step of a loop. Or what trained layers give goes
     nowhere: no output, no loss and nothing that learns is made of it, and no gradient comes. Or a layer has no unit: an axis of its
     weights has length 0. Or of a trained matrix nothing is left under its mask.
+
+    Or the recurrent matrix of a cell in a loop gets none, because its state is made anew at each turn.
 
     Or the gradient arrives at a slice, or at an attention with one place to look at, and exactly none of it at layers below.
 
@@ -59,6 +68,8 @@ def idle_layer(
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if fresh := fresh_cells(graph):
+        return _fresh(graph, fresh)
     if shut := passed_by(graph):
         return _passed_by(graph, shut, informs=learns_a_third(training))
     if alike := attended_alike(graph):
@@ -227,6 +238,24 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
         advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew.",
         confidence=0.9,
         sources=("zhang2019", "srivastava2014"),
+    )
+
+
+def _fresh(graph: Graph, fresh: list[Silenced]) -> Finding:
+    cells = [graph.site(one.site) for one in fresh]
+    return Finding(
+        problem="idle-layer",
+        severity="warning",
+        sites=tuple(cell.name for cell in cells),
+        where=cells[0].where,
+        evidence=(Evidence("calls of the cell", float(len(fresh[0].layers)), "calls"),),
+        reason=(
+            f"The recurrent weights of {listed([cell.name for cell in cells])} get a gradient of exactly 0, at the first step and at the last, "
+            f"though the cell is called {len(fresh[0].layers)} times: the state that they multiply is 0 at every call, and remembers nothing."
+        ),
+        advice="Make the state once, before the loop, and hand on what the cell returns: h, c = cell(x[:, t], (h, c)).",
+        confidence=0.95,
+        sources=("hochreiter1997",),
     )
 
 

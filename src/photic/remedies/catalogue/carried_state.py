@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.silenced import nothing_made
+from photic.diagnosis.silenced import fresh_cells, nothing_made
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -19,7 +19,10 @@ def carried_state(graph: Graph) -> Prescription | str:
     When not to: where steps are to know nothing of each other.
     """
     empty = {index for one in nothing_made(graph) for index in one.layers if not graph.feeders.get(index)}
-    pairs = [pair for p in graph.run.parameters if empty & set(p.sites) for pair in _steps(graph, sorted(p.sites))]
+    cells = [list(one.layers) for one in fresh_cells(graph)]
+    pairs = [pair for calls in cells for pair in pairwise(calls)] or [
+        pair for p in graph.run.parameters if empty & set(p.sites) for pair in _steps(graph, sorted(p.sites))
+    ]
     if not pairs:
         return "no matrix multiplies a state of zeros at each of several steps"
     return Prescription(
