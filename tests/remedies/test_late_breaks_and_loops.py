@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -180,7 +181,7 @@ def test_a_relu_below_a_logarithm_becomes_a_softplus() -> None:
         ("channels-last", sick.Map, sick.maps, "channels_last", ("/reshape#1",)),
         ("one-gate", sick.Experts, sick.tariffs, "activations", {"/softmax#1": "sigmoid"}),
         ("turned-mask", sick.Crowd, sick.crowds, "turned_masks", ("/masked_fill#1",)),
-        ("carried-state", sick.Curve, sick.curves, "carried", tuple((f"cell{a}", f"cell#{b}") for a, b in zip(("", *(f"#{i}" for i in range(2, 8))), range(2, 9), strict=True))),
+        ("carried-state", sick.Curve, sick.curves, "carried", tuple(pairwise(["cell", *(f"cell#{turn}" for turn in range(2, 9))]))),
         ("added-results", sick.Tower, sick.ratings, "skips", (("/relu#1", "gmf"),)),
     ],
 )  # fmt: skip
