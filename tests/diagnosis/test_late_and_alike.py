@@ -59,6 +59,21 @@ def test_infinite_numbers_that_are_absorbed_are_meant(both: bool) -> None:
     assert [f.sites for f in found] == ([("/add#2",)] if both else [])
 
 
+def test_a_part_that_was_not_seen_is_looked_behind() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Linear(16, 8), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            one, other = torch.cat([self.first(x)[:, :4], torch.log(0.0 * self.first(x)[:, 4:])], 1).chunk(2, 1)
+            return self.last(one + other)
+
+    (found,) = [f for f in asked(Parts(), steps=2).findings if f.problem == "non-finite"]
+    assert found.sites == ("/log#1",)
+
+
 def test_an_attention_that_reads_nothing_but_padding_is_named() -> None:
     (found,) = [f for f in asked(sick.Reader(turned=True), sick.facts()).findings if f.severity != "info"]
     assert found.problem == "idle-layer" and found.sites[0] == "attn/scaled_dot_product_attention#1"

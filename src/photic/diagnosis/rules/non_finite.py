@@ -14,6 +14,7 @@ from photic.records.runs import Moments, Run, Step
 _MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
 
 _PLAIN = ("mul", "add", "sub", "matmul", "bmm", "linear", "einsum")  # of ordinary numbers they make ordinary numbers
+_PARTS = ("chunk", "split", "unbind", "tensor_split")
 _OVERFLOWING = 1e15  # beyond it a product, or a sum of many, may overflow
 
 _OVERFLOWS = ("square", "pow", "mul", "matmul", "bmm", "linear", "prod", "norm", "sum")
@@ -161,6 +162,14 @@ def _forward_origin(graph: Graph) -> int | None:
         signal = graph.reading(index).signal
         return signal is not None and signal.nonfinite > 0 and graph.site(index).operation not in _MASKS
 
+    def makers(index: int) -> list[int]:
+        """What hands a site such numbers; of several parts of a chunk the first alone was seen, so plain sums look behind it."""
+        sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+        found = [source for source in sources if bad(source)]
+        if not found and graph.site(index).operation in (*_PLAIN, *_PARTS):
+            found = [below for s in sources if graph.site(s).operation in _PARTS for below in makers(s)]
+        return found
+
     ends = [site.order for site in graph.run.sites if site.phase == "loss"]
     reach = ends[-1:] if ends and bad(ends[-1]) else [index for index in ends if bad(index)]
     reached: set[int] = set()
@@ -168,9 +177,8 @@ def _forward_origin(graph: Graph) -> int | None:
         index = reach.pop()
         if index not in reached:
             reached.add(index)
-            reach += [source for source, _ in graph.feeders.get(index, []) if source >= 0 and bad(source)]
-    makers = (i for i in reached if not any(source in reached for source, _ in graph.feeders.get(i, [])))
-    first = min(makers, default=None)
+            reach += makers(index)
+    first = min((index for index in reached if not makers(index)), default=None)
     if first is None or graph.site(first).operation not in _PLAIN or _largest_input(graph, first) > _OVERFLOWING:
         return first
     # Finite numbers have a finite product: the other factor may be made of parameters alone, which is no way of the signal.
