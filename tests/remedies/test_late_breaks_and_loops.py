@@ -19,6 +19,7 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from photic.remedies.stable_logs import STABLE, WORDS
 from tests.diagnosis import late_and_alike as sick
+from tests.diagnosis import wrong_ways as wrong_way
 from tests.diagnosis.held import alarms, asked
 
 
@@ -177,12 +178,12 @@ def test_a_relu_below_a_logarithm_becomes_a_softplus() -> None:
 @pytest.mark.parametrize(
     ("remedy", "build", "batches", "field", "site"),
     [
-        ("own-axis", sick.Sorted, sick.clouds, "axes", {"/sort#1": 1}),
-        ("channels-last", sick.Map, sick.maps, "channels_last", ("/reshape#1",)),
-        ("one-gate", sick.Experts, sick.tariffs, "activations", {"/softmax#1": "sigmoid"}),
-        ("turned-mask", sick.Crowd, sick.crowds, "turned_masks", ("/masked_fill#1",)),
-        ("carried-state", sick.Curve, sick.curves, "carried", tuple(pairwise(["cell", *(f"cell#{turn}" for turn in range(2, 9))]))),
-        ("added-results", sick.Tower, sick.ratings, "skips", (("/relu#1", "gmf"),)),
+        ("own-axis", wrong_way.Sorted, wrong_way.clouds, "axes", {"/sort#1": 1}),
+        ("channels-last", wrong_way.Map, wrong_way.maps, "channels_last", ("/reshape#1",)),
+        ("one-gate", wrong_way.Experts, wrong_way.tariffs, "activations", {"/softmax#1": "sigmoid"}),
+        ("turned-mask", wrong_way.Crowd, wrong_way.crowds, "turned_masks", ("/masked_fill#1",)),
+        ("carried-state", wrong_way.Curve, wrong_way.curves, "carried", tuple(pairwise(["cell", *(f"cell#{turn}" for turn in range(2, 9))]))),
+        ("added-results", wrong_way.Tower, wrong_way.ratings, "skips", (("/relu#1", "gmf"),)),
     ],
 )  # fmt: skip
 def test_what_goes_along_the_wrong_axis_or_is_passed_by_is_mended(
