@@ -20,8 +20,8 @@ QUOTIENTS = ("floor_divide", "floordiv")
 _LIMITS = ("clamp", "clamp_min", "clamp_max")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
-_READ_OUT = ("getitem", "expand", "expand_as", "repeat", "select", "index_select", "narrow", "broadcast_to")
 _SPREADS = ("expand", "expand_as", "repeat", "broadcast_to", "tile")
+_READ_OUT = ("getitem", "select", "index_select", "narrow", *_SPREADS)
 _MOVES = (
     "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous", "detach",
     "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
@@ -203,9 +203,8 @@ def attended_alike(graph: Graph) -> list[int]:
     found: list[int] = []
     for site in graph.run.sites:
         if size and site.operation == _ATTENTION[1] and site.phase == "model" and site.shape[:1] == (size,):
-            read = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0][
-                1:
-            ]  # keys and values, not the query
+            sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+            read = sources[1:]  # keys and values, not the query
             given = [step.reading(site.order) for step in steps]
             alike = all(map(_same, given)) and not all(map(_nothing, given))
             if alike and any(_tells(graph, steps, source, size) for source in graph.ancestors(read) | set(read)):

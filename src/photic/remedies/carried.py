@@ -26,9 +26,8 @@ class Given:
             if len(state) == 1 and plain and value.shape == state[0].shape:
                 args[place] = value + state[0]
                 break
-            if isinstance(value, (tuple, list)) and _fits(
-                value, state
-            ):  # of an LSTM's cell: what it says, and what it keeps
+            # Of an LSTM's cell: what it says, and what it keeps.
+            if isinstance(value, (tuple, list)) and _fits(value, state):
                 args[place] = tuple(old + new for old, new in zip(value, state, strict=True))
                 break
         call = replace(call, args=tuple(args))

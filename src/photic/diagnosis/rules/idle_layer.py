@@ -136,24 +136,40 @@ def _uses(graph: Graph, index: int) -> set[int]:
     return used & set(graph.layers())
 
 
-def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+def _starving(
+    graph: Graph,
+    shut: list[Silenced],
+    reason: str,
+    advice: str,
+    *,
+    informs: bool,
+    sure: float,
+    sources: tuple[str, ...],
+) -> Finding:
+    """Return the finding of layers that get a gradient of exactly 0 because of these sites; `{layers}` and `{sites}` stand for their names."""
     layers = sorted({index for one in shut for index in one.layers})
-    names = [graph.site(index).name for index in layers]
-    place = graph.site(shut[0].site)
+    names, places = [graph.site(index).name for index in layers], [graph.site(one.site) for one in shut]
     return Finding(
         problem="idle-layer",
         severity="info" if informs else "warning",
         sites=tuple(names),
-        where=place.where,
+        where=places[0].where,
         evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
-        reason=(
-            f"{listed(names)} are multiplied by 0 at {listed([graph.site(one.site).name for one in shut])}, at the first step and at the "
-            "last: they add nothing, get a gradient of exactly 0 and never move, and nothing that is trained can open the way."
-        ),
-        advice="Make the factor a parameter (registered, trained, not cut off by a ReLU), or start it above 0; a dropout keeps 1 - p.",
-        confidence=0.95,
-        sources=("bachlechner2021", "srivastava2014"),
+        reason=reason.format(layers=listed(names), sites=listed([place.name for place in places])),
+        advice=advice,
+        confidence=sure,
+        sources=sources,
     )
+
+
+def _shut(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    reason = (
+        "{layers} are multiplied by 0 at {sites}, at the first step and at the last: they add nothing, get a gradient of exactly 0 and never "
+        "move, and nothing that is trained can open the way."
+    )
+    advice = "Make the factor a parameter (registered, trained, not cut off by a ReLU), or start it above 0; a dropout keeps 1 - p."
+    sources = ("bachlechner2021", "srivastava2014")
+    return _starving(graph, shut, reason, advice, informs=informs, sure=0.95, sources=sources)
 
 
 def _masked(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
@@ -223,22 +239,12 @@ def _chosen(graph: Graph, choice: OneChoice, *, informs: bool) -> Finding:
 
 
 def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
-    layers = sorted({index for one in shut for index in one.layers})
-    places = [graph.site(one.site) for one in shut]
-    return Finding(
-        problem="idle-layer",
-        severity="info" if informs else "warning",
-        sites=tuple(graph.site(index).name for index in layers),
-        where=places[0].where,
-        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
-        reason=(
-            f"{listed([place.name for place in places])} ({places[0].operation}) gives exactly 0, at the first step and at the last, so "
-            f"nothing is heard of {listed([graph.site(index).name for index in layers])}: their gradient is exactly 0, and they never move."
-        ),
-        advice="See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew.",
-        confidence=0.9,
-        sources=("zhang2019", "srivastava2014"),
+    reason = (
+        f"{{sites}} ({graph.site(shut[0].site).operation}) gives exactly 0, at the first step and at the last, so nothing is heard of "
+        "{layers}: their gradient is exactly 0, and they never move."
     )
+    advice = "See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew."
+    return _starving(graph, shut, reason, advice, informs=informs, sure=0.9, sources=("zhang2019", "srivastava2014"))
 
 
 def _fresh(graph: Graph, fresh: list[Silenced]) -> Finding:
@@ -260,30 +266,24 @@ def _fresh(graph: Graph, fresh: list[Silenced]) -> Finding:
 
 
 def _passed_by(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
-    layers = sorted({index for one in shut for index in one.layers})
-    places = [graph.site(one.site) for one in shut]
-    chosen = all(place.operation in ("softmax", "scaled_dot_product_attention") for place in places)
+    kinds = {graph.site(one.site).operation for one in shut}
+    chosen = kinds <= {"softmax", "scaled_dot_product_attention"}
     why = (
         "has one place alone to look at in each row, whatever the scores say"
         if chosen
         else "takes a part of what enters it, and theirs is not in it"
     )
-    return Finding(
-        problem="idle-layer",
-        severity="info" if informs else "warning",
-        sites=tuple(graph.site(index).name for index in layers),
-        where=places[0].where,
-        evidence=(Evidence("layers that get a gradient of exactly 0", float(len(layers)), "layers"),),
-        reason=(
-            f"Nothing is heard of {listed([graph.site(index).name for index in layers])}: {listed([place.name for place in places])} "
-            f"({places[0].operation}) {why}. Their gradient is exactly 0, at the first step and at the last, and they never move."
-        ),
-        advice="Look at the mask: is it the wrong way round?"
-        if chosen
-        else "Look at the index or slice: which part is it meant to take?",
-        confidence=0.95,
-        sources=("vaswani2017attention",) if chosen else ("karpathy2019",),
+    reason = (
+        f"Nothing is heard of {{layers}}: {{sites}} ({graph.site(shut[0].site).operation}) {why}. Their gradient is exactly 0, at the first step "
+        "and at the last, and they never move."
     )
+    advice = (
+        "Look at the mask: is it the wrong way round?"
+        if chosen
+        else "Look at the index or slice: which part is it meant to take?"
+    )
+    sources = ("vaswani2017attention",) if chosen else ("karpathy2019",)
+    return _starving(graph, shut, reason, advice, informs=informs, sure=0.95, sources=sources)
 
 
 def _dropped(graph: Graph, dropped: list[Dropped], *, informs: bool) -> Finding:

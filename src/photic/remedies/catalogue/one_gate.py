@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.softmaxes import length
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,21 +17,12 @@ def one_gate(graph: Graph) -> Prescription | str:
     When not to: where other scores are to compete with it: then take the softmax before the choice.
     """
     single = [
-        s.name for s in graph.run.sites if s.operation == "softmax" and s.phase == "model" and _over_one(graph, s.order)
+        s.name
+        for s in graph.run.sites
+        if s.operation == "softmax" and s.phase == "model" and length(graph, s.order) == 1
     ]
     if not single:
         return "no softmax goes over a single score"
     return Prescription(
         activations=dict.fromkeys(single, "sigmoid"), why="a softmax of one score is 1, whatever the score is"
-    )
-
-
-def _over_one(graph: Graph, index: int) -> bool:
-    site = graph.site(index)
-    axis = site.settings.get("dim")
-    return (
-        isinstance(axis, int)
-        and bool(site.shape)
-        and -len(site.shape) <= axis < len(site.shape)
-        and site.shape[axis] == 1
     )
