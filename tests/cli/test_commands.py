@@ -181,6 +181,7 @@ def test_a_record_that_is_none_is_refused(folder: Path, say: Say) -> None:
     assert code == 3 and "not a photic record" in err
 
 
+@pytest.mark.slow
 def test_treat_writes_the_patch_and_keeps_the_old_file(folder: Path, say: Say) -> None:
     source = Path(deep_sigmoid.__file__).read_text()
     Path("copied.py").write_text(source)

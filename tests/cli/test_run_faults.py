@@ -17,7 +17,9 @@ from tests.cli.test_run import LOOP, MODEL, launched, photic, plainly
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
 
 
-@pytest.mark.parametrize("size", [3_000, 60_000])  # the first is less than a page of the database
+@pytest.mark.parametrize(
+    "size", [3_000, pytest.param(60_000, marks=pytest.mark.slow)]
+)  # the first is less than a page of the database
 def test_a_full_disk_ends_the_record_and_nothing_else(tmp_path: Path, size: int) -> None:
     """No file may grow beyond `size` bytes: what a full disk looks like to whoever writes."""
     (tmp_path / "script.py").write_text(LIMITED.format(size) + MODEL + LOOP.format(act="", inside="pass"))
@@ -66,7 +68,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_that_load_the_data_are_left_alone(tmp_path: Path, context: str) -> None:
     (tmp_path / "script.py").write_text(MODEL + WORKERS.format(context=context))
     done = photic(tmp_path, "script.py", anew=context == "spawn")

@@ -81,7 +81,9 @@ def test_what_has_layers_of_its_own_or_is_not_held_may_be_a_goal() -> None:
 
 
 def test_the_detach_of_the_loss_is_removed() -> None:
-    treatment = treat(lambda: ActorCritic(shared=True), rollouts(), clipped, optimizer=adam, steps=100, workers=1)
+    treatment = treat(
+        lambda: ActorCritic(shared=True), rollouts(), clipped, optimizer=adam, steps=100, workers=1, seeds=(0,)
+    )
     assert treatment.remedy == "reattach", treatment.report()
     model, batches, loss, optimizer = treatment.setup()
     x, targets = next(iter(batches()))

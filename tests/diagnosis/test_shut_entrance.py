@@ -72,6 +72,7 @@ def test_standardised_inputs_cure_it() -> None:
         F.cross_entropy,
         optimizer=lambda model: torch.optim.Adam(model.parameters(), 1e-2),
         steps=100,
+        seeds=(0,),
     )
     assert treatment.remedy == "standardised-input"
     control, cure = treatment.trials[0], next(trial for trial in treatment.trials if trial.outcome == "accepted")

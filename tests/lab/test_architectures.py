@@ -14,7 +14,17 @@ with warnings.catch_warnings():
     OTHERS = architectures.transformers()
 
 
-@pytest.mark.parametrize("name", [*architectures.TORCH, *OTHERS])
+TWINS = {
+    "RNN, 2 layers, bidirectional",
+    "GRU, 2 layers, bidirectional",
+    "transformer encoder, post-norm",
+}  # of one that is there
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in (*architectures.TORCH, *OTHERS)],
+)
 @pytest.mark.filterwarnings("ignore")
 def test_every_architecture_is_seen_whole_and_left_as_it_was(name: str) -> None:
     seen = survey(name, {**architectures.TORCH, **OTHERS}[name], rounds=1)

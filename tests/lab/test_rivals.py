@@ -95,6 +95,7 @@ def test_tallies_count_what_applies() -> None:
     assert (ours.sick, ours.detected, ours.named, ours.healthy) == (1, 1, 1, 1)
 
 
+@pytest.mark.slow
 def test_the_command_prints_all_tools(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     picture = tmp_path / "rivals.png"
     assert (

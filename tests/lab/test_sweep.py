@@ -51,6 +51,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped_and_ends_with_the_same_bits(
     assert len(trained) == len(GRID.stacks()) + 1
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_by_the_system_leaves_whole_results_and_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ print([(t.remedy, t.outcome, t.losses, t.seed_losses) for t in found.trials])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_treatment_goes_on_where_it_was(tmp_path: Path) -> None:
     def command(folder: str) -> list[str]:
         return [sys.executable, "-c", SLOW, str(tmp_path / folder)]

@@ -68,7 +68,7 @@ CURED = [
 
 @pytest.mark.parametrize(("name", "build", "batches", "loss"), CURED)
 def test_each_cures_what_it_is_for(name: str, build: Any, batches: Any, loss: Any) -> None:
-    treatment = treat(build, batches, loss, optimizer=adam, steps=100, workers=1)
+    treatment = treat(build, batches, loss, optimizer=adam, steps=100, workers=1, seeds=(0,))
     assert name in treatment.remedy.split(" + "), treatment.report()
     assert treatment.patch or treatment.paste
 
@@ -79,7 +79,7 @@ def test_what_only_lowers_a_loss_without_a_bound_is_refused() -> None:
     def bare(output: Tensor, targets: Tensor) -> Tensor:
         return (output.log_softmax(1)[torch.arange(len(targets)), targets]).mean()
 
-    treatment = treat(Layers, BATCHES, bare, optimizer=adam, steps=100, workers=1)
+    treatment = treat(Layers, BATCHES, bare, optimizer=adam, steps=100, workers=1, seeds=(0,))
     assert not treatment.accepted, treatment.report()
     assert not any(trial.outcome == "accepted" for trial in treatment.trials)
 
@@ -98,14 +98,18 @@ def test_weights_that_torch_draws_cure_an_embedding_of_one_number() -> None:
     graph = Graph.of(measure(all_alike(), batches[0], F.cross_entropy))
     prescription = CATALOGUE["default-weights"].prescribe(graph)
     assert isinstance(prescription, Prescription)
-    treatment = treat(all_alike, batches, F.cross_entropy, optimizer=adam, steps=100, workers=1, thorough=True)
+    treatment = treat(
+        all_alike, batches, F.cross_entropy, optimizer=adam, steps=100, workers=1, thorough=True, seeds=(0,)
+    )
     outcomes = {trial.remedy: trial.outcome for trial in treatment.trials}
     assert outcomes["default-weights"] == "accepted", treatment.report()
 
 
 def test_factors_of_a_written_out_recurrence_keep_its_state() -> None:
     batches = first_of_many()
-    treatment = treat(lambda: Loop(matrix=False), batches, F.cross_entropy, optimizer=adam, steps=130, workers=1)
+    treatment = treat(
+        lambda: Loop(matrix=False), batches, F.cross_entropy, optimizer=adam, steps=130, workers=1, seeds=(0,)
+    )
     assert treatment.remedy == "kept-state", treatment.report()
     drawn = treatment.setup().model.get_parameter("step")
     assert bool(((drawn >= 0.9) & (drawn < 1.0)).all())
@@ -283,7 +287,7 @@ def test_a_treatment_draws_nothing_from_the_users_generator() -> None:
 
     for batches in (BATCHES, BATCHES[:1]):
         before = torch.get_rng_state()
-        treat(Noisy, batches, F.cross_entropy, optimizer=adam, steps=100, workers=1)
+        treat(Noisy, batches, F.cross_entropy, optimizer=adam, steps=100, workers=1, seeds=(0,))
         assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -32,7 +32,7 @@ def cure(build: Any, batches: Any, loss: Any = F.cross_entropy, *, steps: int, r
     def adam(model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(model.parameters(), lr=rate)
 
-    return treat(build, batches, loss, optimizer=adam, steps=steps, workers=1)
+    return treat(build, batches, loss, optimizer=adam, steps=steps, workers=1, seeds=(0,))
 
 
 FUNCTIONS: dict[str, Any] = {

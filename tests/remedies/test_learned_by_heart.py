@@ -18,6 +18,7 @@ def test_a_network_that_learns_by_heart_is_left_alone() -> None:
         F.mse_loss,
         optimizer=lambda model: torch.optim.Adam(model.parameters(), 3e-3),
         steps=100,
+        seeds=(0,),
     )
     assert not treatment.accepted and not treatment.trials
     assert any(HEALTHY in note for note in treatment.record.notes)
@@ -36,6 +37,7 @@ def test_what_was_tried_in_vain_on_a_network_that_learns_little_is_shown() -> No
         optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
         steps=100,
         workers=1,
+        seeds=(0,),
     )
     assert treatment.record.before.healthy and not treatment.accepted
     assert treatment.record.notes[-1].startswith(LEARNS) and not any(HEALTHY in note for note in treatment.record.notes)

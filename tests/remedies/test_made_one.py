@@ -37,6 +37,7 @@ def cure(build: Any, batches: Any = None) -> str:
         optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
         steps=120,
         workers=1,
+        seeds=(0,),
     ).remedy
 
 

@@ -27,6 +27,7 @@ def cure(build: Any, batches: Any, loss: Any = F.mse_loss, *, rate: float = 1e-2
         optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=rate),
         steps=steps,
         workers=1,
+        seeds=(0,),
     )
     return treatment.remedy
 
@@ -72,6 +73,7 @@ def test_what_breaks_late_is_read_in_the_step_that_broke_it() -> None:
         optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=2e-2),
         steps=200,
         workers=1,
+        seeds=(0,),
     )
     assert treatment.record.before.healthy
     assert treatment.remedy == "guarded-argument"
