@@ -53,6 +53,12 @@ def over_one_number(graph: Graph) -> frozenset[int]:
     )
 
 
+def levelled(graph: Graph) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the normalisations of each number alone, with the trained layers below that no gradient reaches."""
+    found = [(index, _unheard(graph, index)) for index in sorted(over_one_number(graph))]
+    return [(index, layers) for index, layers in found if layers]
+
+
 def _members(graph: Graph, index: int) -> int:
     """Return over how many numbers a normalisation takes one mean; 0 where it is not known."""
     site = graph.site(index)

@@ -124,7 +124,16 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"# {name}: make its weights once, in __init__, as attributes of the model (a layer, or torch.nn.Parameter), then the optimizer"
         )
     lines += [f"# {name}: over dim={axis}" for name, axis in p.axes.items()]
-    lines += [f"# {name}: torch.nn.functional.cross_entropy in the place of nll_loss" for name in p.logarithms]
+    lines += [
+        f"# {name}: give it the log_softmax of its scores"
+        + ("" if "ctc" in name else ", or take torch.nn.functional.cross_entropy")
+        for name in p.logarithms
+    ]
+    lines += [f"# {name}: log_softmax over the same axis" for name in p.logged]
+    lines += [
+        f"# {added}: add as many rows of {taken} as there are steps, along the second axis: pe[:x.size(1)].transpose(0, 1)"
+        for taken, added in p.positions
+    ]
     if p.thawed:
         lines += [
             f"for name in {list(p.thawed)!r}:  # then make the optimizer, with one rate for all",
@@ -203,7 +212,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.in_order:
         lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")
     lines += [f"# {name}: torch.nn.GRU in place of torch.nn.RNN, same sizes, no `nonlinearity`" for name in p.gated]
-    lines += [f"# {name}: batch_first=True where it is made" for name in p.batch_first]
+    lines += [
+        f"# {name}: batch_first=True where it is made; a state of zeros that it is given can be left out"
+        for name in p.batch_first
+    ]
     if p.truncated:
         lines += [
             f"# for each recurrent layer, every {p.truncated} steps:",

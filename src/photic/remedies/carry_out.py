@@ -23,7 +23,7 @@ from photic.remedies.functions import Differentiated, Floored
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
 from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, pre_normalised, substitutes_of
-from photic.remedies.truncation import Truncated
+from photic.remedies.truncation import FromRest, Truncated
 from photic.remedies.unwritten import Unwritten
 
 
@@ -72,7 +72,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         powers = model.get_submodule(name)
         powers.__dict__["forward"] = Squashed(powers.forward)
     for name in prescription.batch_first:
-        model.get_submodule(name).batch_first = True  # type: ignore[assignment]
+        recurrent: Any = model.get_submodule(name)
+        recurrent.batch_first = True
+        recurrent.__dict__["forward"] = FromRest(recurrent.forward)
     if prescription.truncated:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):
@@ -96,8 +98,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
 
 
 def changes_loss(prescription: Prescription) -> bool:
-    """Whether the loss is another, or calls of the loss function are substituted."""
-    return prescription.standard_loss or any(name.startswith("<loss>") for name in substitutes_of(prescription))
+    """Whether the loss is another, or is given something else, or calls of the loss function are substituted."""
+    return bool(prescription.standard_loss or prescription.logged) or any(
+        name.startswith("<loss>") for name in substitutes_of(prescription)
+    )
 
 
 def substitute_loss(prescription: Prescription, model: nn.Module, loss: Any) -> Any:

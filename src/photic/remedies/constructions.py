@@ -27,6 +27,8 @@ def other_class(source: Source, operation: str, becomes: str) -> dict[cst.CSTNod
     if not found:
         raise NoPlace(f"the file makes no {operation} module")
     other = CLASSES[becomes] if becomes else "Identity"
+    if becomes == "log_softmax":  # over the same axis
+        return dict.fromkeys(found, lambda call: replace_name(call, other))
     return dict.fromkeys(found, lambda call: replace_name(call.with_changes(args=[]), other))
 
 
@@ -55,6 +57,9 @@ def made(
             for name in names
         }
         plan |= {_one(source, kind, within): change for kind in kinds}
+    for name in p.batch_first:
+        calls = source.called(name.rpartition(".")[2], within)
+        plan |= {call: _from_rest for call in calls if len(call.args) > 1 and root(call.func) == "self"}
     if p.recomputed:
         calls = source.called("checkpoint")
         if not calls:
@@ -124,6 +129,11 @@ def _all_parameters(given: cst.BaseExpression) -> cst.BaseExpression:
 
 def _batch_first(call: cst.Call) -> cst.BaseExpression:
     return with_argument(call, ("batch_first",), 4, "True") if len(call.args) < 5 else _refused()
+
+
+def _from_rest(call: cst.Call) -> cst.BaseExpression:
+    """Leave out the state, made for as many examples as there were steps; torch's own is 0."""
+    return call.with_changes(args=[call.args[0].with_changes(comma=cst.MaybeSentinel.DEFAULT)])
 
 
 def _gated(call: cst.Call) -> cst.BaseExpression:

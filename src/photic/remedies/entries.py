@@ -28,7 +28,7 @@ def mean_entry(call: Call) -> Any:
 def rows_first(call: Call) -> Any:
     """Return what the call makes of its first argument with the first two axes changed over, in the order of memory that this has."""
     x: Tensor = call.args[0]
-    return call.run() if x.ndim < 3 else call.function(x.transpose(0, 1).contiguous(), *call.args[1:], **call.kwargs)
+    return call.run() if x.ndim < 2 else call.function(x.transpose(0, 1).contiguous(), *call.args[1:], **call.kwargs)
 
 
 def channels_last(call: Call) -> Any:

@@ -29,7 +29,7 @@ from photic.remedies.source import NoPlace, Source
 _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals", "turned_masks", "unaligned",
-    "rows_first", "channels_last",
+    "rows_first", "channels_last", "logged",
 }  # fmt: skip
 _AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {
@@ -198,9 +198,7 @@ def _patched(
         same = {s.name for s in run.sites if s.operation == operation and s.module_type and "/" not in s.name}
         if same - by_module:
             raise NoPlace("a module of the same class must stay")
-    becomes = next(
-        iter({*prescription.activations.values(), *(["cross_entropy"] if prescription.logarithms else [])}), ""
-    )
+    becomes = next(iter(_become(prescription)), "")
     try:
         for operation in {run.site(name).operation for name in by_module}:
             plan |= other_class(source, operation, becomes)
@@ -232,16 +230,30 @@ def _lines(prescription: Prescription, run: Run, model: nn.Module, variable: str
 
 def _made_by_module(prescription: Prescription, run: Run, name: str) -> bool:
     """Whether a site is changed where its module is made: `nn.Sigmoid()`."""
-    changed = name in prescription.activations or name in prescription.removed or name in prescription.logarithms
+    p = prescription
+    changed = any(name in names for names in (p.activations, p.removed, p.logarithms, p.logged))
     site = run.site(name)
     return changed and bool(site.module_type) and "/" not in name and site.operation in CLASSES
 
 
+def _become(p: Prescription) -> set[str]:
+    """Return what functions that are called by name become."""
+    return {
+        *p.activations.values(),
+        *(["cross_entropy"] if p.logarithms else []),
+        *(["log_softmax"] if p.logged else []),
+    }
+
+
 def _referred(tree: cst.Module, p: Prescription, rewrites: dict[str, Rewrite], run: Run) -> cst.Module | None:
     """Return the source with another function where it is handed on or looked up by name; None unless at one place, and all of it."""
-    becomes = {*p.activations.values(), *(["cross_entropy"] if p.logarithms else [])}
+    becomes = _become(p)
     operations = {run.site(name).operation for name in rewrites}
-    if len(operations) != 1 or len(becomes) != 1 or len(rewrites) != len(p.activations) + len(p.logarithms):
+    if (
+        len(operations) != 1
+        or len(becomes) != 1
+        or len(rewrites) != len(p.activations) + len(p.logarithms) + len(p.logged)
+    ):
         return None
     (operation,), (other,) = operations, becomes
     for edit in (ReferenceEdit(operation, other), KeyEdit(tree, operation, other)):

@@ -72,6 +72,8 @@ class Prescription:
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
         logarithms: sites whose first argument goes through a log_softmax first.
+        logged: softmaxes that give the logarithms of what they gave.
+        positions: (site that takes rows of a table, sum): the first rows are added along the second axis in their place.
         loops: (parameter, `orthogonal` or `decay`): of a recurrence that is written out, a matrix drawn orthogonal, in square blocks, or
             factors drawn between 0.9 and 0.999.
         constants: parameter to the number that all of it starts at.
@@ -173,6 +175,8 @@ class Prescription:
     adopted: tuple[str, ...] = ()
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()
+    logged: tuple[str, ...] = ()
+    positions: tuple[tuple[str, str], ...] = ()
     loops: tuple[tuple[str, str], ...] = ()
     constants: dict[str, float] = field(default_factory=dict[str, float])
     centred: dict[str, float] = field(default_factory=dict[str, float])

@@ -161,7 +161,8 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
             (name, Rewrite(("unaligned",), lambda e: e.with_argument(("zero_infinity",), 6, "True")))
             for name in p.unaligned
         ),
-        *((name, Rewrite(("logarithms",), lambda e: e.renamed("cross_entropy"))) for name in p.logarithms),
+        *((name, Rewrite(("logarithms",), _of_scores(run.site(name).operation))) for name in p.logarithms),
+        *((name, Rewrite(("logged",), lambda e: e.renamed("log_softmax"))) for name in p.logged),
         *(
             (name, Rewrite(("balance", by), lambda e, by=by: times(e.node, by), operand=source))
             for name, (source, by) in p.balance.items()
@@ -171,6 +172,15 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
     if len({name for name, _ in found}) < len(found):
         raise NoPlace("two changes of one call")
     return dict(found)
+
+
+def _of_scores(operation: str) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        if operation != "ctc_loss":
+            return e.renamed("cross_entropy")
+        return e.with_first(cst.Call(cst.Attribute(atom(e.first), cst.Name("log_softmax")), [cst.Arg(parsed("-1"))]))
+
+    return change
 
 
 def _moved(method: str, *places: str) -> Callable[[Expression], cst.BaseExpression]:

@@ -27,6 +27,7 @@ from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
+from photic.remedies.positions import Positions
 from photic.remedies.prescription import Prescription
 from photic.remedies.stable_logs import StableLog
 from photic.remedies.written_back import WrittenBack
@@ -90,6 +91,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found |= continued(stretches, takers)
     for name in prescription.drawn_from:
         found[name] = DrawnFrom()
+    for taken, added in prescription.positions:
+        positions = Positions()
+        found |= {taken: positions.take, added: positions.add}
     for taken, written in prescription.written_back:
         back = WrittenBack()
         found[taken], found[written] = back.take, back.write
@@ -117,7 +121,7 @@ def _alike() -> dict[str, Substitute]:
         "removed": _hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
         "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms, "comparisons": soft_comparison,
-        "rows_first": rows_first, "channels_last": channels_last,
+        "rows_first": rows_first, "channels_last": channels_last, "logged": _logged,
     }  # fmt: skip
 
 
@@ -327,9 +331,16 @@ class _Over:
 
 
 def _of_logarithms(call: Call) -> Any:
-    """A negative log-likelihood of scores, as it is of logarithms of probabilities; classes lie along the second axis."""
+    """A negative log-likelihood of scores, as it is of logarithms of probabilities; classes lie along the second axis, or the last."""
     scores: Tensor = call.args[0]
-    return call.function(scores.log_softmax(1 if scores.ndim > 1 else 0), *call.args[1:], **call.kwargs)
+    axis = -1 if call.operation == "ctc_loss" or scores.ndim < 2 else 1
+    return call.function(scores.log_softmax(axis), *call.args[1:], **call.kwargs)
+
+
+def _logged(call: Call) -> Any:
+    """The logarithms of a softmax, over the same axis."""
+    axis = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else -1)
+    return call.args[0].log_softmax(axis)
 
 
 class _Balance:

@@ -118,8 +118,10 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
         return "refused", f"{', '.join(remaining)} remains: {reach}; {sign} {size}"
     if brought:
         return "refused", f"it brought {', '.join(brought)}; {sign} {size}"
-    if bottomless(control.mean(0), min(loss for loss in (*control.losses, math.inf) if not math.isnan(loss))):
+    if bottomless(control.mean(0), _lowest(control)) or (arm.other_loss and _lowest(control) < 0.0 <= _lowest(arm)):
         return _without_bound(arm, steps, f"{sign} {size}")
+    if bottomless(control.mean(0), _lowest(arm)):
+        return "refused", f"it takes the loss below all bounds: {sign} {size}"
     for a, n in ((treated, count) for _, treated, first in pairs for count in (first, len(treated.losses))):
         if a.held_back_at(n) and not trains(a, n):
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
@@ -190,7 +192,7 @@ def _beginning(control: Course, arm: Course) -> float:
 
 
 def _without_bound(arm: Course, steps: int, size: str) -> tuple[Outcome, str]:
-    """Judge a remedy of a loss that has no lower bound: another loss falls by itself, or this one settles above 0."""
+    """Judge a remedy of a loss that falls below 0: another one, which does not, falls by itself, or this one settles above 0."""
     if arm.other_loss and descends(arm.losses[:steps]):
         return (
             "accepted",
@@ -204,6 +206,10 @@ def _without_bound(arm: Course, steps: int, size: str) -> tuple[Outcome, str]:
         if trained
         else ("refused", f"it does not train: {size}")
     )
+
+
+def _lowest(course: Course) -> float:
+    return min(loss for loss in (*course.losses, math.inf) if not math.isnan(loss))
 
 
 def _settles(losses: Sequence[float]) -> bool:

@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time: a recurrent module runs in pieces, and the state between them carries no gradient."""
+"""Recurrent modules whose state is another: cut from the gradient every so many steps, or torch's own at rest."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ class Truncated:
             output, state = self.forward(piece, state)
             outputs.append(output)
         return torch.cat(outputs, dim=axis), state
+
+
+class FromRest:
+    """A recurrent module's forward that starts at rest where the state that it is given is all 0.
+
+    A state that the user's code makes of zeros has the size of the other axis, which is no longer that of the batch.
+    """
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, x: Any, state: Any = None) -> Any:
+        """Return output and last state."""
+        parts = (state,) if isinstance(state, Tensor) else state or ()
+        return self.forward(x, None if all(not bool(part.any()) for part in parts) else state)
 
 
 def _cut(state: Any) -> Any:

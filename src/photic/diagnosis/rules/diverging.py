@@ -8,7 +8,9 @@ import math
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import uphill
+from photic.diagnosis.likelihoods import bare_likelihood
 from photic.diagnosis.registry import rule
+from photic.diagnosis.rules.loss_saturation import OF_LOGARITHMS, past_shapes
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Site
@@ -33,9 +35,9 @@ def diverging(
 
     Signs: the update of most weight matrices points along the gradient instead of against it (cosine above `along`), and
     the loss does not fall; or all losses of the second half lie above those of the first half, and the last are `growth`
-    times the first. Or the loss is nothing but the negative of an error
-    that is compared with targets, and the steps make that error grow. Or it has no lower bound and runs away below 0:
-    `nll_loss` of numbers above 0, which are no logarithms of probabilities, or an error whose weight has become negative.
+    times the first. Or the loss is nothing but the negative of an error that is compared with targets, or a log likelihood without
+    its minus sign, and the steps make it worse. Or it has no lower bound and runs away below 0: `nll_loss` or `ctc_loss` of numbers
+    above 0, which are no logarithms of probabilities, or an error whose weight is negative.
 
     Why it matters: an optimizer that climbs (`maximize=True`, a loss with the wrong sign) makes everything worse as well as
     it can; a loss that grows from step to step ends in infinity.
@@ -57,6 +59,15 @@ def diverging(
         return _finding(
             reason,
             "Take the minus sign away.",
+            Evidence("last loss over the first", finite[-1] / finite[0], "ratio"),
+            0.95,
+        )
+    if finite and finite[-1] < finite[0] < 0.0 and (sums := bare_likelihood(graph)):
+        site = graph.site(sums[-1])
+        return _finding(
+            f"The loss is made of logarithms of probabilities alone ({site.name}), and goes from {number(finite[0])} to "
+            f"{number(finite[-1])}: what is seen is made less and less probable.",
+            "Minimise the negative of the log likelihood.",
             Evidence("last loss over the first", finite[-1] / finite[0], "ratio"),
             0.95,
         )
@@ -127,13 +138,13 @@ def negated(graph: Graph) -> Site | None:
 
 
 def _raw_scores(graph: Graph) -> Finding | None:
-    """`nll_loss` of what no log_softmax has seen."""
+    """`nll_loss` or `ctc_loss` of what no log_softmax has seen."""
     for site in graph.run.sites:
-        if site.phase != "loss" or site.operation != "nll_loss":
+        if site.phase != "loss" or site.operation not in OF_LOGARITHMS:
             continue
-        for source, _ in graph.feeders.get(site.order, []):
-            signal = graph.reading(source).signal if source >= 0 else None
-            made = graph.site(source).operation if source >= 0 else ""
+        for source in past_shapes(graph, site.order):
+            signal = graph.reading(source).signal
+            made = graph.site(source).operation
             if signal is None or made.startswith("log") or made in ("softmax", "sigmoid"):  # those: `loss-saturation`
                 continue
             # A negative log-likelihood that is the whole loss and falls below 0 says that a probability is above 1.
@@ -141,27 +152,36 @@ def _raw_scores(graph: Graph) -> Finding | None:
             if not below and (signal.maximum < 1.0 or signal.mean + signal.deviation < 0.5):
                 continue
             return _finding(
-                f"nll_loss takes numbers around {number(signal.mean)} with deviation {number(signal.deviation)} from {graph.site(source).name}: "
-                "logarithms of probabilities are never above 0, and minus a raw score has no lower bound.",
-                "Use cross_entropy, or put a log_softmax before nll_loss.",
+                f"{site.operation} takes numbers around {number(signal.mean)} with deviation {number(signal.deviation)} from "
+                f"{graph.site(source).name}: logarithms of probabilities are never above 0, and minus a raw score has no lower bound.",
+                f"Put a log_softmax before {site.operation}"
+                + (", or use cross_entropy." if site.operation == "nll_loss" else "."),
                 Evidence("mean of what should be logarithms of probabilities", signal.mean, "value"),
                 0.95,
             )
     return None
 
 
+def _even(site: Site) -> bool:
+    """Whether an error is written out here: a square, or a size."""
+    return site.operation in ("square", "abs") or (site.operation == "pow" and site.settings.get("exponent") in (2, 4))
+
+
 def _endless(graph: Graph, losses: list[float]) -> Finding | None:
     """A loss made of errors that falls far below 0, faster and faster."""
-    quarter = len(losses) // 4
-    if quarter < 3 or not any(s.operation in _ERRORS and s.phase == "loss" for s in graph.run.sites):
+    quarter, within = len(losses) // 4, [site for site in graph.run.sites if site.phase == "loss"]
+    torchs = any(site.operation in _ERRORS for site in within)
+    if quarter < 3 or not (torchs or any(_even(site) for site in within)):
         return None
     begin, before, end = (sum(losses[a : a + 3]) / 3.0 for a in (0, len(losses) - quarter - 3, len(losses) - 3))
-    if not end < -10.0 * max(abs(begin), 1e-6) or not before - end > begin - before:
+    far = 10.0 * max(abs(begin), 1e-6) if torchs else 1e3 * max(abs(begin), 1.0)
+    if not end < -far or not before - end > begin - before:
         return None
     return _finding(
         f"The loss is made of errors, which are not below 0, and falls from {number(begin)} to {number(end)}, faster and faster: an error "
         "has a negative weight, so that the steps make it grow.",
-        "Bound the weight of each error (exp of a learned number, with its penalty), or give the term the other sign.",
+        "Look at what errors are multiplied with and divided by: it must be above 0 (exp of a learned number, with its penalty); or give "
+        "the term the other sign.",
         Evidence("last loss over the first", end / begin if begin else -math.inf, "ratio"),
         0.85,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.diagnosis.by_itself import levelled
 from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.held_still import HeldStill, held_still
 from photic.diagnosis.learning import learns, learns_a_third
 from photic.diagnosis.one_choice import OneChoice, one_choice
-from photic.diagnosis.one_for_all import attended_alike
+from photic.diagnosis.one_for_all import attended_alike, one_for_all
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import (
     Silenced,
@@ -25,7 +26,7 @@ from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
 
-@rule(sources=("zhang2019", "wang2022deepnet"))
+@rule(sources=("zhang2019", "wang2022deepnet", "ba2016"))
 def idle_layer(
     graph: Graph, training: Training | None = None, *, quiet: float = 1e-3, grows: float = 2.0
 ) -> Finding | None:
@@ -40,6 +41,8 @@ def idle_layer(
     weights has length 0. Or of a trained matrix nothing is left under its mask.
 
     Or the recurrent matrix of a cell in a loop gets none, because its state is made anew at each turn.
+
+    Or a normalisation takes each number by itself, of which its bias alone is left.
 
     Or the gradient arrives at a slice, or at an attention with one place to look at, and exactly none of it at layers below.
 
@@ -68,6 +71,8 @@ def idle_layer(
         return _masked(graph, shut, informs=learns(training))
     if shut := nothing_made(graph):
         return _zeros(graph, shut, informs=learns(training))
+    if (level := levelled(graph)) and one_for_all(graph) is None:
+        return _levelled(graph, [Silenced(*one) for one in level], informs=learns_a_third(training))
     if fresh := fresh_cells(graph):
         return _fresh(graph, fresh)
     if shut := passed_by(graph):
@@ -245,6 +250,15 @@ def _zeros(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
     )
     advice = "See what it is given: a mask the wrong way round, a choice of nothing but padding, no place or edge at all, a state made anew."
     return _starving(graph, shut, reason, advice, informs=informs, sure=0.9, sources=("zhang2019", "srivastava2014"))
+
+
+def _levelled(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
+    reason = (
+        "{sites} normalises each number by itself: less its own mean it is 0, and what comes out is the bias, whatever {layers} say. "
+        "No gradient reaches them, and they never move."
+    )
+    advice = "Leave the normalisation out, or take it over an axis of several numbers."
+    return _starving(graph, shut, reason, advice, informs=informs, sure=0.95, sources=("ba2016",))
 
 
 def _fresh(graph: Graph, fresh: list[Silenced]) -> Finding:

@@ -19,7 +19,9 @@ _TWICE = {
     "log_softmax": ("softmax", "sigmoid"),
     "binary_cross_entropy_with_logits": ("sigmoid", "softmax"),
     "nll_loss": ("softmax", "sigmoid"),
+    "ctc_loss": ("softmax", "sigmoid"),
 }
+OF_LOGARITHMS = ("nll_loss", "ctc_loss")
 _COSINES = ("div", "cosine_similarity")
 _PASSES = ("shape", "dropout")
 _SQUASHING = ("softmax", "sigmoid", "tanh")
@@ -33,7 +35,7 @@ def loss_saturation(
 ) -> Finding | None:
     """The loss makes probabilities of what already are some, or the softmax runs over a single unit.
 
-    Signs: a softmax or sigmoid of the model feeds `cross_entropy`, `nll_loss` or the with-logits loss, and the error
+    Signs: a softmax or sigmoid of the model feeds `cross_entropy`, `nll_loss`, `ctc_loss` or the with-logits loss, and the error
     gradient passes through it; or a softmax whose axis has length 1; or a squashing in front of a squared error, or of
     log(1 - D), that passes less than `flat` of the gradient while the loss is worse than with all outputs at 0 (or, where
     that was not tried, the cosine of logits and gradient exceeds `pulled`: a step makes them smaller); or a loss
@@ -60,7 +62,7 @@ def loss_saturation(
     for site in graph.run.sites:
         if site.operation not in _TWICE:
             continue
-        for source in _sources(graph, site.order):
+        for source in past_shapes(graph, site.order):
             below = graph.site(source)
             arrived = graph.gradient_norm(source)
             if (
@@ -295,7 +297,13 @@ def _beyond_clamp(graph: Graph) -> Finding | None:
     return None
 
 
-def _sources(graph: Graph, index: int) -> list[int]:
+def of_logarithms(graph: Graph) -> set[int]:
+    """Return what feeds the losses that take logarithms of probabilities."""
+    losses = [site.order for site in graph.run.sites if site.operation in OF_LOGARITHMS and site.phase == "loss"]
+    return {source for index in losses for source in past_shapes(graph, index)}
+
+
+def past_shapes(graph: Graph, index: int) -> list[int]:
     """Return what feeds a site, past what only moves values."""
     found: list[int] = []
     pending = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
@@ -313,6 +321,12 @@ def _finding(graph: Graph, index: int, loss: str, *, critical: bool) -> Finding:
     if critical:
         reason = f"{site.name} is a softmax over a single unit: it is 1 whatever the network says, and no gradient passes it."
         advice = "For two classes take one logit and the with-logits loss (a sigmoid inside it), or two units and cross-entropy."
+    elif loss in OF_LOGARITHMS:
+        reason = (
+            f"{site.name} makes probabilities, and {loss} takes their logarithms: it falls below 0, and the surer the network is the "
+            "smaller is the slope that it gets."
+        )
+        advice = f"Take log_softmax in the place of the {site.operation}."
     else:
         reason = (
             f"{site.name} makes probabilities and {loss} makes probabilities of them again: the second sees numbers between 0 and 1 "

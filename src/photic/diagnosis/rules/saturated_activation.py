@@ -21,7 +21,7 @@ def saturated_activation(
     """Most units of a bounded hidden activation sit where its slope is below 1 % of the largest.
 
     Signs: at least `share` of the pre-activations of a hidden tanh, sigmoid, softsign or the like lie on its flat
-    ends. Judged on at least `enough` numbers.
+    ends, or `severe` of those of a ReLU6 or the like, of which half may. Judged on at least `enough` numbers.
 
     Why it matters: the gradient is multiplied by the slope. A saturated unit passes nothing and does not change,
     whatever the loss is.
@@ -36,7 +36,8 @@ def saturated_activation(
         units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
         if site.kind != "activation" or site.phase != "model" or units is None or signal is None:
             continue
-        if signal.count < enough or units.saturated_fraction < share or not _two_sided(site.operation, site.settings):
+        least = severe if _with_a_lid(site.operation, site.settings) else share
+        if signal.count < enough or units.saturated_fraction < least or not _two_sided(site.operation, site.settings):
             continue
         if _is_gate(graph, site.order) or not _is_hidden(graph, site.order):
             continue
@@ -79,6 +80,12 @@ def _two_sided(operation: str, settings: object) -> bool:
         return False
     ends = {end for interval in activation.flat_intervals for end in interval}
     return math.inf in ends and -math.inf in ends
+
+
+def _with_a_lid(operation: str, settings: object) -> bool:
+    """Whether it is a ReLU that ends at some height, whose half below 0 is flat as that of any other."""
+    activation = find(operation, settings if isinstance(settings, dict) else {})
+    return activation is not None and any(high == 0.0 for _, high in activation.flat_intervals)
 
 
 def _is_gate(graph: Graph, index: int) -> bool:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.learning import learns
 from photic.diagnosis.registry import rule
 from photic.diagnosis.softmaxes import over_one_key
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
+SHARE = 0.8  # of the rows in which one key takes all
+LOGITS = 40.0  # by which the scores of a row deviate then
+
 
 @rule(sources=("vaswani2017attention", "zhai2023"))
-def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.0) -> Finding | None:
+def saturated_attention(
+    graph: Graph, training: Training | None = None, *, share: float = SHARE, logits: float = LOGITS
+) -> Finding | None:
     """Nearly every row of an attention gives all to one key, because its logits are tens or thousands apart.
 
     Signs: a softmax inside the model whose logits deviate by more than `logits` inside their rows, and in at least `share`
-    of the rows one share exceeds 0.999. Or a softmax over an axis of length 1, whose shares multiply other signals.
+    of the rows one share exceeds 0.999; before the steps, or after them where nothing is learned. Or a softmax over an axis of
+    length 1, whose shares multiply other signals.
 
     Why it matters: where one key has it all, the softmax is flat: the scores get no gradient, and the choice, made by
     chance at the start, stays. The usual causes are scores that are not divided by the root of the width, and query and key
@@ -23,19 +31,12 @@ def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.
     False alarms: sharp attention that was learned has logits of some ten to twenty and still a slope. Masked keys do not
     count. A softmax that ends the model is no attention.
     """
-    guilty = [
-        site.order
-        for site in graph.run.sites
-        for facts in [graph.reading(site.order).shares]
-        if facts is not None
-        and site.order not in graph.run.outputs
-        and facts.certain >= share
-        and facts.deviation >= logits
-        and _hidden(graph, site.order)
-    ]
+    guilty, read = flat_softmaxes(graph, share, logits), graph
+    if not guilty and training is not None and not learns(training):
+        guilty, read = flat_softmaxes(graph.last, share, logits), graph.last
     if not guilty:
         return _one_key(graph)
-    site, facts = graph.site(guilty[0]), graph.reading(guilty[0]).shares
+    site, facts = graph.site(guilty[0]), read.reading(guilty[0]).shares
     assert facts is not None
     return Finding(
         problem="saturated-attention",
@@ -55,6 +56,20 @@ def saturated_attention(graph: Graph, *, share: float = 0.8, logits: float = 40.
         confidence=0.9,
         sources=("vaswani2017attention", "zhai2023"),
     )
+
+
+def flat_softmaxes(graph: Graph, share: float = SHARE, logits: float = LOGITS) -> list[int]:
+    """Return the softmaxes that mix signals and give nearly all rows to one key."""
+    return [
+        site.order
+        for site in graph.run.sites
+        for facts in [graph.reading(site.order).shares]
+        if facts is not None
+        and site.order not in graph.run.outputs
+        and facts.certain >= share
+        and facts.deviation >= logits
+        and _hidden(graph, site.order)
+    ]
 
 
 def _one_key(graph: Graph) -> Finding | None:

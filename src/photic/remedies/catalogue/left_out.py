@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from photic.diagnosis.by_itself import levelled
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.one_for_all import QUOTIENTS, one_for_all
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("class-prior-only",), changes="function", sources=("glorot2010", "ba2016"), rank=1)
+@remedy(treats=("class-prior-only", "idle-layer"), changes="function", sources=("glorot2010", "ba2016"), rank=1)
 def left_out(graph: Graph) -> Prescription | str:
-    """The rounding, the limits, the mask of everything or the normalisation left out that makes all examples of a batch one.
+    """The rounding, the limits, the mask of everything or the normalisation left out that makes all examples of a batch one, or all numbers.
 
     What it changes: the numbers pass as they come; of roundings all are left out that give nothing but 0, those of weights too.
 
@@ -18,6 +19,9 @@ def left_out(graph: Graph) -> Prescription | str:
     that right keeps it.
     """
     found = one_for_all(graph)
+    if found is None and (level := levelled(graph)):
+        names = tuple(graph.site(index).name for index, _ in level)
+        return Prescription(removed=names, why="a number less its own mean is 0: leave the normalisation out")
     if found is None or found.how not in ("rounded", "limited", "masked", "normalised"):
         return "no rounding, limit, mask or normalisation makes all examples one"
     if graph.site(found.site).operation in QUOTIENTS:

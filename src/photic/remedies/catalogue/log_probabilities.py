@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.loss_saturation import OF_LOGARITHMS, past_shapes
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("diverging",), changes="function", sources=("bridle1990",), rank=0)
+@remedy(treats=("diverging", "loss-saturation"), changes="function", sources=("bridle1990",), rank=0)
 def log_probabilities(graph: Graph) -> Prescription | str:
-    """A log_softmax before `nll_loss`, as `cross_entropy` has it.
+    """Logarithms of probabilities for `nll_loss` and `ctc_loss`: a log_softmax in the place of a softmax, or before raw scores.
 
-    What it changes: the loss, which had no lower bound.
+    What it changes: the loss, which fell below 0, where no probability can bring it.
 
     When not to: where the model returns logarithms of probabilities already.
     """
     bare: list[str] = []
+    soft: list[str] = []
     for site in graph.run.sites:
-        sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
-        if site.phase == "loss" and site.operation == "nll_loss" and sources:
-            signal = graph.reading(sources[0]).signal
-            if (
-                graph.site(sources[0]).operation != "log_softmax"
-                and signal is not None
-                and signal.mean + signal.deviation > 0.0
-            ):
+        if site.phase != "loss" or site.operation not in OF_LOGARITHMS:
+            continue
+        for source in past_shapes(graph, site.order):
+            maker, signal = graph.site(source), graph.reading(source).signal
+            if maker.operation == "softmax":
+                soft.append(maker.name)
+            elif not maker.operation.startswith("log") and signal is not None and signal.maximum > 0.0:
                 bare.append(site.name)
-    if not bare:
-        return "no nll_loss takes numbers above 0"
+    if not bare and not soft:
+        return f"no {' or '.join(OF_LOGARITHMS)} takes anything but logarithms of probabilities"
     return Prescription(
-        logarithms=tuple(bare), why="cross_entropy takes raw scores, nll_loss logarithms of probabilities"
+        logarithms=tuple(dict.fromkeys(bare)),
+        logged=tuple(dict.fromkeys(soft)),
+        why="a negative log-likelihood takes logarithms of probabilities",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.loss_saturation import loss_saturation
+from photic.diagnosis.rules.loss_saturation import loss_saturation, of_logarithms
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -22,4 +22,6 @@ def logits(graph: Graph) -> Prescription | str:
         return "no softmax or sigmoid stands before a loss that has its own"
     if found.severity == "critical":
         return "a softmax over a single unit cannot be cured by leaving it out; take two units or one logit"
+    if not found.sites or graph.run.site(found.sites[0]).order in of_logarithms(graph):
+        return "the loss takes logarithms of probabilities"
     return Prescription(removed=found.sites, why="the loss takes the softmax itself: hand it logits")

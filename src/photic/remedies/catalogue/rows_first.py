@@ -15,26 +15,35 @@ _FOLDS = ("view", "reshape", "flatten")
 
 @remedy(treats=("mixed-examples",), changes="function", sources=("karpathy2019",), rank=0)
 def rows_first(graph: Graph) -> Prescription | str:
-    """`x.transpose(0, 1)` before a `view` or `reshape` that makes rows of the batch of numbers whose second axis is the batch.
+    """`x.transpose(0, 1)` before a `view` or `reshape` that takes the batch from the second axis to the first, or back.
 
-    What it changes: which numbers stand in one row: the states of one example, not of its neighbours.
+    What it changes: which numbers stand in one row: the states of one example, or its steps, not those of its neighbours.
 
-    When not to: where the first axis is the batch.
+    When not to: where the order in memory is meant.
     """
     sizes = {graph.site(index).shape[0] for index in graph.run.outputs if graph.site(index).shape}
     size = sizes.pop() if len(sizes) == 1 else 0
     found: list[str] = []
     for site in graph.run.sites:
         sources = [source for source, _ in graph.feeders.get(site.order, [])]
-        if site.operation not in _FOLDS or len(sources) != 1 or sources[0] < 0 or size < 2:
+        if site.operation not in _FOLDS or len(sources) != 1 or size < 2:
             continue
-        if site.shape[:1] == (size,) and _second(graph.site(sources[0]), site, size):
+        maker = graph.site(sources[0]) if sources[0] >= 0 else None
+        back = maker is not None and site.shape[:1] == (size,) and _second(maker, site, size)
+        if back or _to_the_second(maker, site, size):
             found.append(site.name)
     if not found:
-        return "no view or reshape takes the batch along the second axis and gives it along the first"
+        return "no view or reshape takes the batch from the second axis to the first, or back"
     return Prescription(
-        rows_first=tuple(found), why="the second axis is the batch: bring it to the front before rows are made"
+        rows_first=tuple(found), why="view and reshape keep the order in memory: change the axes over before"
     )
+
+
+def _to_the_second(maker: Site | None, fold: Site, size: int) -> bool:
+    """Whether (batch, steps, ...), or what enters the model, is given as (steps, batch, features)."""
+    if len(fold.shape) != 3 or fold.shape[1] != size or fold.shape[0] == size:
+        return False
+    return maker is None or maker.shape[:2] == (size, fold.shape[0])
 
 
 def _second(maker: Site, fold: Site, size: int) -> bool:

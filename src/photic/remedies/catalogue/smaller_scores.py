@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.saturated_attention import saturated_attention
+from photic.diagnosis.rules.saturated_attention import flat_softmaxes
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -12,17 +12,16 @@ from photic.remedies.registry import remedy
 def smaller_scores(graph: Graph) -> Prescription | str:
     """Attention scores divided to a deviation of about 1.
 
-    What it changes: the scores before the softmax, by the measured deviation.
+    What it changes: the scores before the softmax, by the deviation that was measured before the steps.
 
     When not to: where sharp attention has been learned.
     """
-    found = saturated_attention(graph)
-    if found is None:
+    found = flat_softmaxes(graph) or flat_softmaxes(graph.last)
+    if not found:
         return "no attention is saturated"
     factors: dict[str, float] = {}
-    for name in found.sites:
-        facts = graph.run.reading(name, graph.step).shares
-        if graph.run.site(name).operation != "softmax" or facts is None:
+    for site, facts in ((graph.site(index), graph.reading(index).shares) for index in found):
+        if site.operation != "softmax" or facts is None or not facts.deviation > 0.0:
             return "the scores are hidden inside a fused attention; give it scale="
-        factors[name] = 1.0 / facts.deviation
+        factors[site.name] = 1.0 / facts.deviation
     return Prescription(factors=factors, why="scores of unit deviation keep the softmax's slope (Vaswani et al. 2017)")

@@ -1,0 +1,100 @@
+"""What people post who ask why a network does not train: found, cured by the change that they were told, and not where it was made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from photic import check, treat
+from photic.remedies.patch import apply_patch
+from tests import children
+from tests.diagnosis.held import alarms
+from tests.remedies import posted as p
+
+
+def adam(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=1e-2)
+
+
+def momentum(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
+
+
+def likelihood(output: Any, target: Tensor) -> Tensor:
+    return -p.log_likelihood(output, target)
+
+
+LIST: dict[str, tuple[Any, Any, Any, Any, Any, Any]] = {  # remedy, batches, sick, healthy, loss (sick, healthy), optimizer
+    "states of zeros": ("batch-first", p.rows, partial(p.RowReader, first=False), partial(p.RowReader, first=True), F.cross_entropy, adam),
+    "view of windows": ("rows-first", p.waves, partial(p.Windows, turned=False), partial(p.Windows, turned=True), F.mse_loss, adam),
+    "probabilities into ctc": ("log-probabilities", p.words, partial(p.Speech, "softmax"), partial(p.Speech, "log_softmax"), p.ctc, adam),
+    "scores into ctc": ("log-probabilities", p.words, partial(p.Speech, ""), partial(p.Speech, "log_softmax"), p.ctc, adam),
+    "log likelihood": ("descend", p.contexts, p.SkipGram, p.SkipGram, (p.log_likelihood, likelihood), adam),
+    "norm of one value": ("left-out", p.sales, partial(p.Forecast, norm=True), partial(p.Forecast, norm=False), F.mse_loss, adam),
+    "positions by arange": (
+        "positions-in-time", p.halves, partial(p.Encoder, table="rows", first=False), partial(p.Encoder, table="rows", first=True),
+        F.cross_entropy, lambda model: torch.optim.Adam(model.parameters(), lr=3e-3),
+    ),
+    "positions of the tutorial": (
+        "positions-in-time", p.halves, partial(p.Encoder, table="buffer", first=False), partial(p.Encoder, table="buffer", first=True),
+        F.cross_entropy, lambda model: torch.optim.Adam(model.parameters(), lr=3e-3),
+    ),
+    "scores without scale": ("smaller-scores", p.recall, partial(p.Memory, scaled=False), partial(p.Memory, scaled=True), F.cross_entropy, momentum),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIST)
+def test_it_is_cured_by_what_cured_it(name: str) -> None:
+    remedy, batches, sick, healthy, losses, optimizer = LIST[name]
+    loss, right = losses if isinstance(losses, tuple) else (losses, losses)
+    found = treat(sick, batches(), loss, optimizer=optimizer, steps=130, workers=1, seeds=(0,))
+    assert found.remedy == remedy, found.report()
+    assert found.patch or found.paste
+    torch.manual_seed(0)
+    model = healthy()
+    assert not alarms(check(model, batches(), right, optimizer(model)))
+
+
+def test_the_patch_leaves_out_the_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from photic.cli.targets import load
+
+    monkeypatch.chdir(tmp_path)
+    source = Path(p.__file__).read_text()
+    (tmp_path / "net.py").write_text(source + "\n\ndef build():\n    return RowReader(first=False)\n")
+    found = treat(
+        load("net.py:build").build, p.rows(), F.cross_entropy, optimizer=adam, steps=100, workers=1, seeds=(0,)
+    )
+    assert found.remedy == "batch-first" and found.patch, found.paste
+    assert "+        out, _ = self.lstm(x)" in found.patch and "batch_first=True" in found.patch
+    apply_patch(found.patch, tmp_path)
+    run = "import net; print(tuple(net.build()(net.rows()[0][0]).shape))"
+    done = children.run([sys.executable, "-c", run], cwd=tmp_path)
+    assert done.stdout.strip() == "(32, 6)", done.stderr
+
+
+def errors_over(spread: Callable[[Tensor], Tensor]) -> Any:
+    return lambda output, target: ((output - target) ** 2 / spread(target)).mean()
+
+
+def test_a_square_with_a_negative_weight_has_no_bound_and_a_likelihood_of_numbers_has_one() -> None:
+    batches = [(x, torch.cat([y, y - y - 5e-4], 1)) for x, y in p.waves()]
+    model = nn.Sequential(nn.Linear(12, 32), nn.Tanh(), nn.Linear(32, 2))
+    torch.manual_seed(0)
+    by_the_mean = errors_over(lambda y: torch.where(y.std(0) < 1e-6, y.mean(0), y.std(0)))
+    found = check(model, batches, by_the_mean, torch.optim.Adam(model.parameters(), lr=3e-2), steps=40)
+    assert "diverging" in alarms(found)
+    gaussian = nn.Sequential(nn.Linear(12, 32), nn.Tanh(), nn.Linear(32, 2))
+
+    def likely(output: Tensor, target: Tensor) -> Tensor:
+        mean, log = output.chunk(2, 1)
+        return 0.5 * (log + (target - mean) ** 2 / log.exp()).mean()
+
+    assert not alarms(check(gaussian, p.waves(), likely, torch.optim.Adam(gaussian.parameters(), lr=1e-2), steps=100))
