@@ -201,7 +201,7 @@ CLAIMS_SECONDS = 180  # of the part of the papers' claims that CI runs
 def claims(arguments: list[str]) -> int:
     """Run the part of the papers' claims that CI runs and say how long it took; more than three minutes is a failure."""
     start = time.perf_counter()
-    failed = run("-m", "pytest", "-q", "-n", "2", "tests/lab/test_papers.py", "-k", "chosen_claims", *arguments)
+    failed = run("-m", "pytest", "-q", "-n", "2", "tests/lab/test_papers.py", "-m", "slow or not slow", "-k", "chosen_claims", *arguments)
     seconds = time.perf_counter() - start
     say(f"the chosen claims took {seconds:.0f} s; at most {CLAIMS_SECONDS} are allowed")
     return failed or int(seconds > CLAIMS_SECONDS)
@@ -322,7 +322,7 @@ def engines(arguments: list[str]) -> int:
             raise SystemExit(f"{failure}\n[dev] the engines could not be installed; pip's words are above")
     patient = {"RAY_raylet_start_wait_time_s": "300", "RAY_worker_register_timeout_seconds": "300"}  # on busy machines
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", **patient}
-    tests = [str(python), "-m", "pytest", "-q", "tests/lab/test_engines.py", *arguments]
+    tests = [str(python), "-m", "pytest", "-q", "-m", "slow or not slow", "tests/lab/test_engines.py", *arguments]
     return subprocess.run(tests, cwd=ROOT, env=quiet, check=False).returncode
 
 

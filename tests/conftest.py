@@ -40,3 +40,36 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+# Seconds alone on two cores that another test of the same thing saves: run with `-m slow`, like the reproductions.
+SLOW = {
+    "tests/checkups/test_watching_loops.py": ("[gru on raw series]", "[lstm on raw series]"),
+    "tests/checkups/test_watching_compiled.py": ("training_in_another[after]", "[after-wrapped-aot_eager]"),
+    "tests/cli/test_proof.py": ("::test_the_patched_text_is_trained",),
+    "tests/cli/test_run_faults.py": ("::test_a_script_that_leaves_through_the_back_door",),
+    "tests/docs/test_pages.py": ("[cookbook/distributed.md]", "[cookbook/loading.md]", "[tutorial.md]"),
+    "tests/lab/test_engines.py": ("[loky]",),
+    "tests/lab/test_papers.py": ("[xiong2020]", "[balduzzi2017]", "[yang2019]", "[schoenholz2017]", "[zhang2019]"),
+    "tests/lab/test_rounding.py": ("at_every_step[dtype0]",),
+    "tests/remedies/test_patches.py": ("-method]", "-inherited]", "-a sequential]", "-modules in a factory]", "-a function as"),
+    "tests/remedies/test_steady_cures.py": ("::test_what_climbs_with_another_seed",),
+    "tests/remedies/test_structure.py": ("[residual-without-norm-skip-init]", "[neighbours-sixteen-hops-initial-residual]"),
+    "tests/theory/test_predictions.py": ("-1024]",),
+    "tests/web/test_export.py": tuple(
+        f"an_answer[{name}]" for name in ("free", "precision", "normalisation", "xavier", "centring", "backpropagation", "saturation",
+                                         "residual", "depth", "he", "time", "tanh")
+    ),
+    "tests/web/test_late_answers.py": ("::test_the_phase_diagram_is_that",),
+    "tests/web/test_lessons.py": ("between_the_phases[softsign]", "between_the_phases[tanh]"),
+    "tests/web/test_report_page.py": ("dresses[light-1280]", "dresses[dark-2560]", "dresses[light-2560]"),
+    "tests/web/test_server.py": ("harmless[2560-light]", "harmless[1280-dark]"),
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, before pytest chooses by marks."""
+    for item in items:
+        if any(part in item.nodeid for part in SLOW.get(item.nodeid.partition("::")[0], ())):
+            item.add_marker(pytest.mark.slow)

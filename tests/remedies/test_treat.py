@@ -146,8 +146,9 @@ def test_a_severing_detach_is_removed() -> None:
     assert setup.model.lower.weight.grad is not None
 
 
-def test_training_is_the_same_for_control_and_remedy_but_for_the_remedy() -> None:
+def test_training_is_the_same_for_control_and_remedy_but_for_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two treatments with the same seeds give the same numbers, with the arms in turn or side by side."""
+    only("relu-activation", monkeypatch)
     first, second = (
         treat(lambda: zoo.Mlp(depth=6), digits(), F.cross_entropy, optimizer=sgd, steps=40, seeds=(0,), workers=workers)
         for workers in (1, 2)

@@ -1,9 +1,11 @@
-"""Likelihoods that are taken for losses: sums of logarithms of probabilities without their minus sign."""
+"""Likelihoods: losses that take logarithms of probabilities, and sums of such without their minus sign."""
 
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
 
+OF_LOGARITHMS = ("nll_loss", "ctc_loss")  # they take logarithms of probabilities
+_MOVES = ("shape", "dropout")
 _REDUCED = ("mean", "sum", "nanmean", "nansum")
 _PICKED = ("gather", "getitem", "masked_select", "take_along_dim", "diagonal", "diag", "index_select")
 _SQUASHED = ("sigmoid", "softmax")
@@ -68,3 +70,22 @@ def _logarithm(graph: Graph, index: int) -> bool:
             if graph.site(source).operation in (*_GUARDED, *_PICKED) or graph.site(source).kind == "shape":
                 pending.append(source)
     return False
+
+
+def of_logarithms(graph: Graph) -> set[int]:
+    """Return what feeds the losses that take logarithms of probabilities."""
+    losses = [site.order for site in graph.run.sites if site.operation in OF_LOGARITHMS and site.phase == "loss"]
+    return {source for index in losses for source in past_shapes(graph, index)}
+
+
+def past_shapes(graph: Graph, index: int) -> list[int]:
+    """Return what feeds a site, past what only moves values."""
+    found: list[int] = []
+    pending = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+    while pending:
+        source = pending.pop()
+        if graph.site(source).kind in _MOVES:
+            pending += [below for below, _ in graph.feeders.get(source, []) if below >= 0]
+        else:
+            found.append(source)
+    return found

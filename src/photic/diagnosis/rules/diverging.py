@@ -8,9 +8,8 @@ import math
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import uphill
-from photic.diagnosis.likelihoods import bare_likelihood
+from photic.diagnosis.likelihoods import OF_LOGARITHMS, bare_likelihood, past_shapes
 from photic.diagnosis.registry import rule
-from photic.diagnosis.rules.loss_saturation import OF_LOGARITHMS, past_shapes
 from photic.diagnosis.words import number
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Site

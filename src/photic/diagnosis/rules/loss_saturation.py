@@ -8,6 +8,7 @@ from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.highest_loss import at_its_highest
 from photic.diagnosis.learning import learns
+from photic.diagnosis.likelihoods import OF_LOGARITHMS, past_shapes
 from photic.diagnosis.registry import rule
 from photic.diagnosis.score_limits import Limit, limit_of, lowest_loss
 from photic.diagnosis.softmaxes import length, mixes
@@ -21,7 +22,6 @@ _TWICE = {
     "nll_loss": ("softmax", "sigmoid"),
     "ctc_loss": ("softmax", "sigmoid"),
 }
-OF_LOGARITHMS = ("nll_loss", "ctc_loss")
 _COSINES = ("div", "cosine_similarity")
 _PASSES = ("shape", "dropout")
 _SQUASHING = ("softmax", "sigmoid", "tanh")
@@ -295,25 +295,6 @@ def _beyond_clamp(graph: Graph) -> Finding | None:
             victims=tuple(graph.site(layer).name for layer in graph.layers()),
         )
     return None
-
-
-def of_logarithms(graph: Graph) -> set[int]:
-    """Return what feeds the losses that take logarithms of probabilities."""
-    losses = [site.order for site in graph.run.sites if site.operation in OF_LOGARITHMS and site.phase == "loss"]
-    return {source for index in losses for source in past_shapes(graph, index)}
-
-
-def past_shapes(graph: Graph, index: int) -> list[int]:
-    """Return what feeds a site, past what only moves values."""
-    found: list[int] = []
-    pending = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
-    while pending:
-        source = pending.pop()
-        if graph.site(source).kind in _PASSES:
-            pending += [below for below, _ in graph.feeders.get(source, []) if below >= 0]
-        else:
-            found.append(source)
-    return found
 
 
 def _finding(graph: Graph, index: int, loss: str, *, critical: bool) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.loss_saturation import OF_LOGARITHMS, past_shapes
+from photic.diagnosis.likelihoods import OF_LOGARITHMS, past_shapes
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.loss_saturation import loss_saturation, of_logarithms
+from photic.diagnosis.likelihoods import of_logarithms
+from photic.diagnosis.rules.loss_saturation import loss_saturation
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
