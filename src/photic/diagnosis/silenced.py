@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.softmaxes import length
 from photic.records.runs import ParameterReading
 
 # What takes, weighs and adds up: kinds, and operations of no kind. What cuts a signal off is an activation, whoever wrote it.
@@ -137,8 +138,18 @@ def passed_by(graph: Graph) -> list[Silenced]:
         if end is not None:
             ends.setdefault(end, []).append(layer)
     return [
-        Silenced(end, tuple(layers)) for end, layers in sorted(ends.items()) if graph.site(end).operation in _PASSES_BY
+        Silenced(end, tuple(layers))
+        for end, layers in sorted(ends.items())
+        if graph.site(end).operation in _PASSES_BY and _at_one_place(graph, end)
     ]
+
+
+def _at_one_place(graph: Graph, index: int) -> bool:
+    """Whether each row of a softmax has one place alone, of several; what is no softmax, or hides its shares, may have."""
+    shares = graph.reading(index).shares
+    if graph.site(index).operation == "softmax" and length(graph, index) == 1:
+        return False  # of one alone: another rule's
+    return shares is None or shares.certain > 0.999
 
 
 def _silent_end(first: Graph, last: Graph, layer: int) -> int | None:

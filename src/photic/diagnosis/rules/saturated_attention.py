@@ -12,6 +12,7 @@ from photic.records.findings import Evidence, Finding
 
 SHARE = 0.8  # of the rows in which one key takes all
 LOGITS = 40.0  # by which the scores of a row deviate then
+LOUD = 8.0  # by which they deviate before the steps, where about 1 is wanted, that make them so; scores that a rate makes loud do not
 
 
 @rule(sources=("vaswani2017attention", "zhai2023"))
@@ -21,8 +22,8 @@ def saturated_attention(
     """Nearly every row of an attention gives all to one key, because its logits are tens or thousands apart.
 
     Signs: a softmax inside the model whose logits deviate by more than `logits` inside their rows, and in at least `share`
-    of the rows one share exceeds 0.999; before the steps, or after them where nothing is learned. Or a softmax over an axis of
-    length 1, whose shares multiply other signals.
+    of the rows one share exceeds 0.999; before the steps, or after them where nothing is learned and the logits deviated by
+    `LOUD` before. Or a softmax over an axis of length 1, whose shares multiply other signals.
 
     Why it matters: where one key has it all, the softmax is flat: the scores get no gradient, and the choice, made by
     chance at the start, stays. The usual causes are scores that are not divided by the root of the width, and query and key
@@ -33,7 +34,7 @@ def saturated_attention(
     """
     guilty, read = flat_softmaxes(graph, share, logits), graph
     if not guilty and training is not None and not learns(training):
-        guilty, read = flat_softmaxes(graph.last, share, logits), graph.last
+        guilty, read = become_flat(graph, share, logits), graph.last
     if not guilty:
         return _one_key(graph)
     site, facts = graph.site(guilty[0]), read.reading(guilty[0]).shares
@@ -70,6 +71,13 @@ def flat_softmaxes(graph: Graph, share: float = SHARE, logits: float = LOGITS) -
         and facts.deviation >= logits
         and _hidden(graph, site.order)
     ]
+
+
+def become_flat(graph: Graph, share: float = SHARE, logits: float = LOGITS) -> list[int]:
+    """Return those that are so after the steps, and whose scores were loud before."""
+    found = flat_softmaxes(graph.last, share, logits)
+    before = {index: graph.reading(index).shares for index in found}
+    return [index for index, facts in before.items() if facts is not None and facts.deviation >= LOUD]
 
 
 def _one_key(graph: Graph) -> Finding | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.saturated_attention import flat_softmaxes
+from photic.diagnosis.rules.saturated_attention import become_flat, flat_softmaxes
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,7 +16,7 @@ def smaller_scores(graph: Graph) -> Prescription | str:
 
     When not to: where sharp attention has been learned.
     """
-    found = flat_softmaxes(graph) or flat_softmaxes(graph.last)
+    found = flat_softmaxes(graph) or become_flat(graph)
     if not found:
         return "no attention is saturated"
     factors: dict[str, float] = {}
