@@ -192,3 +192,37 @@ class Memory(nn.Module):
     def forward(self, keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
         scores = self.scale * (self.key(query) @ self.wq) @ (self.key(keys) @ self.wk).transpose(1, 2)
         return self.out((scores.softmax(-1) @ self.value(values)).squeeze(1))
+
+
+def opacities() -> Batches:
+    g = generator(8)
+    found: Batches = []
+    for _ in range(24):
+        x = torch.randn(32, 4, generator=g)
+        found.append((x, torch.exp(-2.0 * F.softplus(x[:, :1] + x[:, 1:2]))))
+    return found
+
+
+class Density(nn.Module):
+    """A density that a formula takes goes through a ReLU that is off at every example."""
+
+    def __init__(self, bend: Any) -> None:
+        super().__init__()
+        self.bend, self.trunk, self.sigma = bend, nn.Linear(4, 32), nn.Linear(32, 1)
+        nn.init.constant_(self.sigma.bias, -3.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp(-self.bend(self.sigma(torch.tanh(self.trunk(x)))))
+
+
+class Pixels(nn.Module):
+    """Scores of each pixel, by `transpose(1, 3)`, which changes rows and columns over, or by `permute`."""
+
+    def __init__(self, *, permuted: bool) -> None:
+        super().__init__()
+        self.permuted = permuted
+        self.body, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.body(x))
+        return self.head(x.permute(0, 2, 3, 1) if self.permuted else x.transpose(1, 3)).movedim(-1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,10 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic import check, treat
+from photic.remedies.carry_out import carry_out
 from photic.remedies.patch import apply_patch
+from photic.remedies.prescription import Prescription
 from tests import children
 from tests.diagnosis.held import alarms
 from tests.remedies import posted as p
+from tests.remedies.test_late_breaks_and_loops import prescribed
+from tests.remedies.test_structure import cured
 
 
 def adam(model: nn.Module) -> torch.optim.Optimizer:
@@ -78,6 +83,37 @@ def test_the_patch_leaves_out_the_states(tmp_path: Path, monkeypatch: pytest.Mon
     run = "import net; print(tuple(net.build()(net.rows()[0][0]).shape))"
     done = children.run([sys.executable, "-c", run], cwd=tmp_path)
     assert done.stdout.strip() == "(32, 6)", done.stderr
+
+
+def test_a_relu_above_all_layers_becomes_a_softplus(monkeypatch: pytest.MonkeyPatch) -> None:
+    cured(
+        "smooth-output",
+        monkeypatch,
+        partial(p.Density, torch.relu),
+        p.opacities(),
+        F.mse_loss,
+        optimizer=adam,
+        steps=100,
+    )
+    torch.manual_seed(0)
+    model = p.Density(F.softplus)
+    assert not alarms(check(model, p.opacities(), F.mse_loss, adam(model)))
+    hidden = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 1))
+    nn.init.constant_(hidden[0].bias, -9.0)
+    assert "above all layers" in prescribed("smooth-output", hidden, p.opacities(), F.mse_loss)
+
+
+def test_a_transposition_of_channels_becomes_a_move_of_them() -> None:
+    g = torch.Generator().manual_seed(3)
+    batches = [(torch.randn(16, 3, 6, 6, generator=g), torch.randint(0, 4, (16, 6, 6), generator=g)) for _ in range(8)]
+    torch.manual_seed(0)
+    model, right = p.Pixels(permuted=False), p.Pixels(permuted=True)
+    right.load_state_dict(model.state_dict())
+    found = prescribed("channels-last", copy.deepcopy(model), batches)
+    assert isinstance(found, Prescription) and found.channels_last == ("/transpose#1",)
+    carry_out(found, model, seed=0)
+    torch.testing.assert_close(model(batches[0][0]), right(batches[0][0]))
+    assert isinstance(prescribed("channels-last", p.Pixels(permuted=True), batches), str)
 
 
 def errors_over(spread: Callable[[Tensor], Tensor]) -> Any:

@@ -71,7 +71,15 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {made} and {log}: {WORDS[operation]}" for made, log, operation in p.stable_logs]
     lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]
     lines += [f"# {name}: call it on x.transpose(0, 1).contiguous()" for name in p.rows_first]
-    lines += [f"# {name}: call it on x.movedim(1, -1).contiguous()" for name in p.channels_last]
+    lines += [
+        f"# {name}: "
+        + (
+            "call it on x.movedim(1, -1).contiguous()"
+            if "view" in name or "reshape" in name
+            else "x.movedim(1, -1) in its place"
+        )
+        for name in p.channels_last
+    ]
     lines += [f"# {curve} and {negation}: softplus(-v) in place of -softplus(v)" for curve, negation in p.flipped]
     lines += [f"# {name}.apply: {least:g} in place of the 0 that it is given" for name, least in p.floors.items()]
     for name, least in p.denominators.items():

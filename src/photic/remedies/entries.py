@@ -32,7 +32,9 @@ def rows_first(call: Call) -> Any:
 
 
 def channels_last(call: Call) -> Any:
-    """Return what the call makes of its first argument with the second axis moved to the end."""
+    """Return what the call makes of its first argument with the second axis moved to the end; that alone in the place of a transposition."""
+    if call.operation in ("transpose", "permute", "swapaxes", "swapdims"):
+        return call.args[0].movedim(1, -1)
     return call.function(call.args[0].movedim(1, -1).contiguous(), *call.args[1:], **call.kwargs)
 
 

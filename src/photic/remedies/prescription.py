@@ -101,7 +101,8 @@ class Prescription:
         carried: (site, product) sites: what the first makes is added to the state of zeros, in its shape, that the second is given.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
-        channels_last: sites of a `view` or `reshape` whose first argument has its second axis moved to the end before.
+        channels_last: sites of a `view` or `reshape` whose first argument has its second axis moved to the end before, or of a
+            transposition that becomes this.
         rows_first: sites of a `view` or `reshape` whose first argument has its first two axes changed over before.
         batch_first: recurrent modules that take the first axis for the batch.
         gated: plain recurrent modules that become GRUs of the same sizes.

@@ -156,7 +156,7 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
         *((name, Rewrite(("axis", axis), _over(axis))) for name, axis in p.axes.items()),
         *((name, Rewrite(("turned",), _turned)) for name in p.turned_masks),
         *((name, Rewrite(("rows_first",), _moved("transpose", "0", "1"))) for name in p.rows_first),
-        *((name, Rewrite(("channels_last",), _moved("movedim", "1", "-1"))) for name in p.channels_last),
+        *((name, Rewrite(("channels_last",), _to_the_end(run.site(name).operation))) for name in p.channels_last),
         *(
             (name, Rewrite(("unaligned",), lambda e: e.with_argument(("zero_infinity",), 6, "True")))
             for name in p.unaligned
@@ -181,6 +181,14 @@ def _of_scores(operation: str) -> Callable[[Expression], cst.BaseExpression]:
         return e.with_first(cst.Call(cst.Attribute(atom(e.first), cst.Name("log_softmax")), [cst.Arg(parsed("-1"))]))
 
     return change
+
+
+def _to_the_end(operation: str) -> Callable[[Expression], cst.BaseExpression]:
+    if operation in ("view", "reshape"):
+        return _moved("movedim", "1", "-1")
+    return lambda e: cst.Call(
+        cst.Attribute(atom(e.first), cst.Name("movedim")), [cst.Arg(parsed("1")), cst.Arg(parsed("-1"))]
+    )
 
 
 def _moved(method: str, *places: str) -> Callable[[Expression], cst.BaseExpression]:

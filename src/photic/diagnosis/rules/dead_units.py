@@ -34,13 +34,13 @@ def dead_units(graph: Graph, training: Training | None, *, share: float = 0.9, r
     shut = None if learns(training) else shut_entrance(graph)
     if shut is not None:
         return _shut(graph.first, shut)
-    guilty = _guilty(graph, share, rows)
+    guilty = dead(graph, share, rows)
     ours = graph.run.facts.get("optimizer") == "assumed"  # then the steps were no steps of the user's
     killed = not guilty and training is not None and not learns(training) and not ours
     if killed:
         graph = graph.last
         path = graph.main_path()  # a branch beside a skip may die without harm
-        guilty = [(index, fraction) for index, fraction in _guilty(graph, share, rows) if index in path]
+        guilty = [(index, fraction) for index, fraction in dead(graph, share, rows) if index in path]
     if not guilty:
         held = never_exceeded(graph)
         return _held(graph.first, held) if held else _underflown(graph.first, share, rows)
@@ -149,16 +149,16 @@ def _critical(
     )
 
 
-def _guilty(graph: Graph, share: float, rows: int) -> list[tuple[int, float]]:
+def dead(graph: Graph, share: float = 0.9, rows: int = 16) -> list[tuple[int, float]]:
     """Return the activations of which at least `share` of the units are dead, with that share, in order."""
     guilty: list[tuple[int, float]] = []
     for site in graph.run.sites:
         units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
         if site.kind != "activation" or site.phase != "model" or units is None or signal is None or units.units == 0:
             continue
-        dead = units.dead_fraction if units.dead_in_window is None else units.dead_in_window
-        if signal.count / units.units >= rows and dead >= share:
-            guilty.append((site.order, dead))
+        fraction = units.dead_fraction if units.dead_in_window is None else units.dead_in_window
+        if signal.count / units.units >= rows and fraction >= share:
+            guilty.append((site.order, fraction))
     return guilty
 
 
