@@ -226,3 +226,17 @@ class Pixels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.body(x))
         return self.head(x.permute(0, 2, 3, 1) if self.permuted else x.transpose(1, 3)).movedim(-1, 1)
+
+
+class Twice(nn.Module):
+    """Two pictures go through one encoder, one after the other, under `no_grad`."""
+
+    def __init__(self, *, recorded: bool) -> None:
+        super().__init__()
+        self.recorded = recorded
+        self.encoder, self.head = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 8)), nn.Linear(16, 4)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.recorded and torch.is_grad_enabled()):
+            one, other = self.encoder(a), self.encoder(b)
+        return self.head(torch.cat([one, other], 1))

@@ -116,6 +116,23 @@ def test_a_transposition_of_channels_becomes_a_move_of_them() -> None:
     assert isinstance(prescribed("channels-last", p.Pixels(permuted=True), batches), str)
 
 
+def test_a_part_that_ran_twice_under_no_grad_is_recorded_twice() -> None:
+    g = torch.Generator().manual_seed(4)
+    pairs = [(torch.randn(16, 8, generator=g), torch.randn(16, 8, generator=g)) for _ in range(8)]
+    batches = [((a, b), (a + b)[:, :4].argmax(1)) for a, b in pairs]
+    torch.manual_seed(0)
+    model, right = p.Twice(recorded=False), p.Twice(recorded=True)
+    right.load_state_dict(model.state_dict())
+    found = prescribed("recorded-pass", copy.deepcopy(model), batches)
+    assert isinstance(found, Prescription)
+    carry_out(found, model, seed=0)
+    for one in (model, right):
+        F.cross_entropy(one(*batches[0][0]), batches[0][1]).backward()
+    for one, other in zip(model.parameters(), right.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        torch.testing.assert_close(one.grad, other.grad)
+
+
 def errors_over(spread: Callable[[Tensor], Tensor]) -> Any:
     return lambda output, target: ((output - target) ** 2 / spread(target)).mean()
 

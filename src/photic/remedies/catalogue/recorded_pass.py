@@ -19,6 +19,8 @@ def recorded_pass(graph: Graph) -> Prescription | str:
     cut = find_cut(graph)
     if cut is None or not cut.under_no_grad:
         return "nothing that is trained runs under no_grad"
-    below = {cut.site} | graph.ancestors([cut.site])
+    used = {index for parameter in cut.parameters for index in parameter.sites}  # at every call
+    silent = {index for index in used | graph.descendants(used) if graph.gradient_norm(index) is None}
+    below = {cut.site} | graph.ancestors([cut.site]) | silent
     names = tuple(graph.site(index).name for index in sorted(below) if graph.site(index).phase == "model")
     return Prescription(revealed=names, why="no_grad cuts the gradient: leave it out around what is to be trained")
