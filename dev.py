@@ -143,7 +143,7 @@ def test(arguments: list[str]) -> int:
         places = [] if any(argument.startswith("tests") for argument in chosen) else [*BESIDE_OTHERS]
         return beside(["-m", "pytest", "-q", "-m", "slow or not slow", *places, *chosen])
     # By file, so that what the tests of a file share is made once.
-    parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "3", "--dist", "loadfile"]
+    parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2", "--dist", "loadfile"]
     # glibc keeps what a tensor gave back; else the next of its size pays for its pages again, a twentieth of the tests' time.
     kept = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
     return run("-m", "pytest", "-q", *parallel, *arguments, **kept)

@@ -240,3 +240,79 @@ class Twice(nn.Module):
         with torch.set_grad_enabled(self.recorded and torch.is_grad_enabled()):
             one, other = self.encoder(a), self.encoder(b)
         return self.head(torch.cat([one, other], 1))
+
+
+def rollouts() -> Batches:
+    """States, and of the action that was taken there its number, how well it did (n, 1) and its old log probability (n,)."""
+    g = generator(10)
+    value = torch.randn(6, 4, generator=g)
+    found: Batches = []
+    for _ in range(24):
+        state = torch.randn(64, 6, generator=g)
+        action = torch.randint(0, 4, (64, 1), generator=g)
+        gain = (state @ value).gather(1, action) - (state @ value).mean(1, keepdim=True)
+        found.append((state, (action, (gain - gain.mean()) / gain.std(), torch.full((64,), 0.25).log())))
+    return found
+
+
+class Policy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 4))
+
+    def forward(self, state: Tensor) -> Tensor:
+        return torch.log_softmax(self.body(state), 1)
+
+
+def clipped(output: Tensor, target: tuple[Tensor, Tensor, Tensor], *, flat: bool) -> Tensor:
+    action, gain, old = target
+    ratio = torch.exp(output.gather(1, action).squeeze(1) - old)
+    gain = gain.flatten() if flat else gain
+    return -torch.min(ratio * gain, ratio.clamp(0.8, 1.2) * gain).mean()
+
+
+def places() -> Batches:
+    """Pictures [n, h, w, colours] and where the red point stands."""
+    g = generator(11)
+    found: Batches = []
+    for _ in range(24):
+        picture, at = 0.1 * torch.randn(32, 6, 6, 3, generator=g), torch.randint(0, 6, (32, 2, 3), generator=g)
+        for colour in range(3):
+            picture[torch.arange(32), at[:, 0, colour], at[:, 1, colour], colour] += 1.0
+        found.append((picture, at[:, 0, 0]))
+    return found
+
+
+class Camera(nn.Module):
+    """Pictures whose colours lie last are given to a convolution by `reshape`, or by `permute`."""
+
+    def __init__(self, *, permuted: bool) -> None:
+        super().__init__()
+        self.permuted = permuted
+        self.conv, self.out = nn.Conv2d(3, 8, 1), nn.Linear(8 * 6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 3, 1, 2) if self.permuted else x.reshape(len(x), 3, 6, 6)
+        return self.out(torch.relu(self.conv(x)).amax(3).flatten(1))
+
+
+def ratings() -> Batches:
+    g = generator(12)
+    taste, kind = torch.randn(30, 6, generator=g), torch.randn(25, 6, generator=g)
+    found: Batches = []
+    for _ in range(30):
+        u, i = torch.randint(0, 30, (64,), generator=g), torch.randint(0, 25, (64,), generator=g)
+        found.append(((u, i), (taste[u] * kind[i]).sum(1)))
+    return found
+
+
+class Factors(nn.Module):
+    """A factorisation whose factors all start at one number, or drawn."""
+
+    def __init__(self, *, drawn: bool) -> None:
+        super().__init__()
+        start = (lambda *shape: 0.3 * torch.randn(*shape)) if drawn else (lambda *shape: torch.full(shape, 0.3))
+        self.u, self.i = nn.Parameter(start(30, 12)), nn.Parameter(start(25, 12))
+
+    def forward(self, u: Tensor, i: Tensor) -> Tensor:
+        return (self.u[u] * self.i[i]).sum(1)

@@ -133,6 +133,53 @@ def test_a_part_that_ran_twice_under_no_grad_is_recorded_twice() -> None:
         torch.testing.assert_close(one.grad, other.grad)
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_advantages_that_meet_every_ratio_are_found(flat: bool) -> None:
+    model = p.Policy()
+    found = check(model, p.rollouts(), partial(p.clipped, flat=flat), adam(model))
+    assert alarms(found) == ([] if flat else ["broadcast-target"])
+
+
+def test_colours_that_lie_last_become_channels() -> None:
+    torch.manual_seed(0)
+    model, right = p.Camera(permuted=False), p.Camera(permuted=True)
+    right.load_state_dict(model.state_dict())
+    found = prescribed("channels-first", copy.deepcopy(model), p.places())
+    assert isinstance(found, Prescription) and found.channels_first == ("/reshape#1",)
+    carry_out(found, model, seed=0)
+    x = p.places()[0][0]
+    torch.testing.assert_close(model(x), right(x))
+    assert isinstance(prescribed("channels-first", p.Camera(permuted=True), p.places()), str)
+
+
+def test_factors_that_all_start_at_one_number_are_drawn() -> None:
+    found = prescribed("drawn-tables", p.Factors(drawn=False), p.ratings(), F.mse_loss)
+    assert isinstance(found, Prescription) and [layer.weight for layer in found.layers] == ["u", "i"]
+    model = p.Factors(drawn=False)
+    carry_out(found, model, seed=0)
+    assert float(model.u.detach().std()) == pytest.approx(0.3, rel=0.2) and abs(float(model.u.detach().mean())) < 0.05
+    assert isinstance(prescribed("drawn-tables", p.Factors(drawn=True), p.ratings(), F.mse_loss), str)
+
+
+def test_the_weight_of_a_focal_loss_may_be_sure() -> None:
+    def focal(output: Tensor, target: Tensor) -> Tensor:
+        p = torch.sigmoid(output)
+        away = p * (1 - target) + (1 - p) * target
+        return (away**2 * F.binary_cross_entropy_with_logits(output, target, reduction="none")).mean()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+    with torch.no_grad():
+        model[2].weight.mul_(200.0)
+    g = torch.Generator().manual_seed(5)
+    batches = [(x, (x[:, :1] > 0).float()) for x in (torch.randn(32, 8, generator=g) for _ in range(12))]
+    assert "loss-saturation" not in alarms(check(model, batches, focal, torch.optim.SGD(model.parameters(), lr=1e-4)))
+    squared = check(
+        model, batches, lambda o, t: F.mse_loss(torch.sigmoid(o), t), torch.optim.SGD(model.parameters(), lr=1e-4)
+    )
+    assert "loss-saturation" in alarms(squared)
+
+
 def errors_over(spread: Callable[[Tensor], Tensor]) -> Any:
     return lambda output, target: ((output - target) ** 2 / spread(target)).mean()
 

@@ -80,6 +80,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         )
         for name in p.channels_last
     ]
+    lines += [f"# {name}: x.movedim(-1, 1) in its place" for name in p.channels_first]
     lines += [f"# {curve} and {negation}: softplus(-v) in place of -softplus(v)" for curve, negation in p.flipped]
     lines += [f"# {name}.apply: {least:g} in place of the 0 that it is given" for name, least in p.floors.items()]
     for name, least in p.denominators.items():

@@ -38,6 +38,12 @@ def channels_last(call: Call) -> Any:
     return call.function(call.args[0].movedim(1, -1).contiguous(), *call.args[1:], **call.kwargs)
 
 
+def channels_first(call: Call) -> Any:
+    """Return the first argument with its last axis moved to the second, where that has the shape that is asked for."""
+    result, moved = call.run(), call.args[0].movedim(-1, 1)
+    return moved.contiguous() if moved.shape == result.shape else result
+
+
 def _taken(call: Call) -> tuple[Tensor, list[Any], int] | None:
     """Return the tensor, the index and the axis of which the call takes one entry; None where it takes something else."""
     x, index = call.args[0], call.args[1] if len(call.args) > 1 else None

@@ -71,6 +71,7 @@ class Prescription:
         handed: (site that writes into a layer's parameters, the layer's site): the layer is called with what was written.
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
+        channels_first: sites of a `view` or `reshape` in whose place the last axis is moved to the second.
         logarithms: sites whose first argument goes through a log_softmax first.
         logged: softmaxes that give the logarithms of what they gave.
         positions: (site that takes rows of a table, sum): the first rows are added along the second axis in their place.
@@ -205,6 +206,7 @@ class Prescription:
     goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False
     channels_last: tuple[str, ...] = ()
+    channels_first: tuple[str, ...] = ()
     rows_first: tuple[str, ...] = ()
     batch_first: tuple[str, ...] = ()
     gated: tuple[str, ...] = ()

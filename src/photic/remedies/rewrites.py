@@ -156,6 +156,7 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
         *((name, Rewrite(("axis", axis), _over(axis))) for name, axis in p.axes.items()),
         *((name, Rewrite(("turned",), _turned)) for name in p.turned_masks),
         *((name, Rewrite(("rows_first",), _moved("transpose", "0", "1"))) for name in p.rows_first),
+        *((name, Rewrite(("channels_first",), _axis_moved("-1", "1"))) for name in p.channels_first),
         *((name, Rewrite(("channels_last",), _to_the_end(run.site(name).operation))) for name in p.channels_last),
         *(
             (name, Rewrite(("unaligned",), lambda e: e.with_argument(("zero_infinity",), 6, "True")))
@@ -184,11 +185,12 @@ def _of_scores(operation: str) -> Callable[[Expression], cst.BaseExpression]:
 
 
 def _to_the_end(operation: str) -> Callable[[Expression], cst.BaseExpression]:
-    if operation in ("view", "reshape"):
-        return _moved("movedim", "1", "-1")
-    return lambda e: cst.Call(
-        cst.Attribute(atom(e.first), cst.Name("movedim")), [cst.Arg(parsed("1")), cst.Arg(parsed("-1"))]
-    )
+    return _moved("movedim", "1", "-1") if operation in ("view", "reshape") else _axis_moved("1", "-1")
+
+
+def _axis_moved(*places: str) -> Callable[[Expression], cst.BaseExpression]:
+    given = [cst.Arg(parsed(place)) for place in places]
+    return lambda e: cst.Call(cst.Attribute(atom(e.first), cst.Name("movedim")), given)
 
 
 def _moved(method: str, *places: str) -> Callable[[Expression], cst.BaseExpression]:

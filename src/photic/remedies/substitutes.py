@@ -18,7 +18,7 @@ from photic.remedies.carried import Given
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
-from photic.remedies.entries import channels_last, mean_entry, next_entry, rows_first
+from photic.remedies.entries import channels_first, channels_last, mean_entry, next_entry, rows_first
 from photic.remedies.factors import divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
@@ -121,7 +121,7 @@ def _alike() -> dict[str, Substitute]:
         "removed": _hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
         "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms, "comparisons": soft_comparison,
-        "rows_first": rows_first, "channels_last": channels_last, "logged": _logged,
+        "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
     }  # fmt: skip
 
 

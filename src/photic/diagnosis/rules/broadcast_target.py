@@ -10,14 +10,33 @@ from photic.records.findings import Evidence, Finding
 from photic.records.sites import Site
 
 _MEETS = ("broadcast_tensors", "sub", "mul", "add", "div", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+# What gives one number for each example of what the model gave, with numbers of the batch beside it or not.
+_ONE_BY_ONE = (
+    "gather",
+    "exp",
+    "log",
+    "sub",
+    "rsub",
+    "add",
+    "mul",
+    "div",
+    "neg",
+    "sum",
+    "mean",
+    "clamp",
+    "abs",
+    "pow",
+    "square",
+)
 
 
 @rule(sources=("harris2020",))
 def broadcast_target(graph: Graph) -> Finding | None:
     """Outputs and targets differ in their number of axes, and broadcasting pairs each output with every target.
 
-    Signs: in the loss the model's own output, of shape [N, 1] or [N], meets as many numbers that no operation made (the targets),
-    and the result has N x N numbers; or one of shape [N, 1, ...] or [N, ...], as maps are, and the result has N times as many.
+    Signs: in the loss the model's own output, or a number made of it for each example (the ratio of a policy), of shape [N, 1] or
+    [N], meets as many numbers that no operation made (targets, advantages), and the result has N x N numbers; or one of shape
+    [N, 1, ...] or [N, ...], as maps are, and the result has N times as many.
 
     Why it matters: the best answer to all targets at once is their mean, for every example. The loss falls to the
     variance of the targets and stays there; no error is raised, only a warning by some of torch's losses.
@@ -66,11 +85,12 @@ def meeting(graph: Graph) -> tuple[Site, Site] | None:
 
 
 def _of_output(graph: Graph, index: int) -> bool:
-    """Whether a site is an output of the model, or a part of it that got no axis of its own."""
+    """Whether a site is an output of the model, or a number of it for each example (its log probability, a ratio of such), without a new axis."""
     while index not in graph.run.outputs:
         below = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
         site = graph.site(index)
-        if len(below) != 1 or site.kind != "shape" or len(site.shape) > len(graph.site(below[0]).shape):
+        straight = site.kind in ("shape", "activation") or site.operation in _ONE_BY_ONE
+        if len(below) != 1 or not straight or len(site.shape) > len(graph.site(below[0]).shape):
             return False
         index = below[0]
     return True

@@ -165,6 +165,8 @@ def _sure_and_wrong(graph: Graph, training: Training | None, flat: float, pulled
         arrived = _arrived(graph, site.order)
         if not sources or not passed or passed[0] is None or not arrived or graph.gradient_norm(site.order) is None:
             continue
+        if _told_otherwise(graph, sources[0], site.order) > passed[0]:
+            continue  # the weight of a focal loss, beside a cross-entropy of the same scores
         share, alignment = passed[0] / arrived, graph.reading(sources[0]).alignment
         neutral = graph.run.neutral_loss
         if neutral is not None and graph.loss is not None:
@@ -196,6 +198,13 @@ def _sure_and_wrong(graph: Graph, training: Training | None, flat: float, pulled
             victims=tuple(graph.site(layer).name for layer in graph.layers()),
         )
     return None
+
+
+def _told_otherwise(graph: Graph, source: int, index: int) -> float:
+    """Return the largest gradient that a signal gets from the loss by other ways than a site."""
+    above = [after for after in graph.consumers.get(source, []) if after != index and graph.site(after).phase == "loss"]
+    found = [edge.gradient_norm for after in above for feeder, edge in graph.feeders.get(after, []) if feeder == source]
+    return max((norm for norm in found if norm is not None), default=0.0)
 
 
 def _ends(graph: Graph, index: int) -> bool:

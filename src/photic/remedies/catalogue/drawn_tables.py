@@ -25,8 +25,22 @@ def drawn_tables(graph: Graph) -> Prescription | str:
             if parameter.trainable and len(parameter.shape) == 2:
                 scale = reading.weight.rms**2 * parameter.shape[1]
                 layers.append(LayerInitialisation(graph.site(index).name, parameter.name, "", "centred", scale=scale))
+    layers += _looked_up_by_hand(graph)
     if not layers:
         return "the columns of every table differ"
     return Prescription(
         layers=tuple(layers), why="columns that begin alike get the same gradient and stay alike: draw them"
     )
+
+
+def _looked_up_by_hand(graph: Graph) -> list[LayerInitialisation]:
+    """Return the same for tables of one number that are read as `table[rows]`, and by nothing else."""
+    found: list[LayerInitialisation] = []
+    for parameter, reading in zip(graph.run.parameters, graph.run.steps[0].parameters, strict=True):
+        taken = {graph.site(index).operation for index in parameter.sites}
+        facts = reading.weight
+        one_number = facts.rms > 0.0 and facts.deviation < 1e-3 * facts.rms
+        if parameter.trainable and len(parameter.shape) == 2 and one_number and taken == {"getitem"}:
+            site, scale = graph.site(parameter.sites[0]).name, facts.rms**2 * parameter.shape[1]
+            found.append(LayerInitialisation(site, parameter.name, "", "centred", scale=scale))
+    return found
