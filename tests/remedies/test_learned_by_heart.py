@@ -42,3 +42,27 @@ def test_what_was_tried_in_vain_on_a_network_that_learns_little_is_shown() -> No
     assert treatment.record.before.healthy and not treatment.accepted
     assert treatment.record.notes[-1].startswith(LEARNS) and not any(HEALTHY in note for note in treatment.record.notes)
     assert treatment.record.runs > 1.0 and {trial.outcome for trial in treatment.trials} >= {"control", "refused"}
+
+
+class Kept(torch.optim.SGD):
+    """Whoever wrote the loop forgot to clear the gradients."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        pass
+
+
+def test_what_lets_a_network_learn_its_few_batches_by_heart_cures_it() -> None:
+    """Labels of noise can be told of the batches that are trained on, and of no others."""
+    g = torch.Generator().manual_seed(0)
+    noise = [(torch.randn(16, 32, generator=g), torch.randint(0, 4, (16,), generator=g)) for _ in range(10)]
+
+    def wide() -> nn.Module:
+        return nn.Sequential(nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 4))
+
+    def forgetful(model: nn.Module) -> torch.optim.Optimizer:
+        return Kept(model.parameters(), lr=0.3)
+
+    treatment = treat(wide, noise, F.cross_entropy, optimizer=forgetful, steps=120, workers=1, seeds=(0,))
+    assert treatment.remedy == "clear-gradients", treatment.report()
+    (trial,) = [one for one in treatment.trials if one.remedy == "clear-gradients"]
+    assert trial.losses[-1] < 0.3 and trial.held_back_loss is not None and trial.held_back_loss > 1.4
