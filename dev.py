@@ -201,19 +201,8 @@ CLAIMS_SECONDS = 180  # of the part of the papers' claims that CI runs
 def claims(arguments: list[str]) -> int:
     """Run the part of the papers' claims that CI runs and say how long it took; more than three minutes is a failure."""
     start = time.perf_counter()
-    failed = run(
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "2",
-        "tests/lab/test_papers.py",
-        "-m",
-        "slow or not slow",
-        "-k",
-        "chosen_claims",
-        *arguments,
-    )
+    chosen = ["tests/lab/test_papers.py", "-m", "slow or not slow", "-k", "chosen_claims"]
+    failed = run("-m", "pytest", "-q", "-n", "2", *chosen, *arguments)
     seconds = time.perf_counter() - start
     say(f"the chosen claims took {seconds:.0f} s; at most {CLAIMS_SECONDS} are allowed")
     return failed or int(seconds > CLAIMS_SECONDS)

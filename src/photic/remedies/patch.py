@@ -199,6 +199,8 @@ def _patched(
         if same - by_module:
             raise NoPlace("a module of the same class must stay")
     becomes = next(iter(_become(prescription)), "")
+    if by_module and len(_become(prescription)) > 1:
+        raise NoPlace("modules of several kinds become several others")
     try:
         for operation in {run.site(name).operation for name in by_module}:
             plan |= other_class(source, operation, becomes)

@@ -34,7 +34,8 @@ def judge(remedy: Remedy, problems: set[str], pairs: Sequence[Pair], *, relief: 
 
     Cured means: the treated findings are gone (before the training as well, unless the remedy changes the training
     alone), no other came, the network trains by itself, and its held-back loss lies clearly (5 %) and surely (3 standard
-    errors of the paired differences) below the control's. Where nothing was found it falls twice as far as the control's, or to a
+    errors of the paired differences) below the control's. A network of few batches trains, too, that learns them by heart where the
+    control learns nothing. Where nothing was found it falls twice as far as the control's, or to a
     quarter of it, and by a quarter of the untrained one. With `relief` a finding may remain or come, and is listed among the
     effects; then it falls half as far again, or to a quarter.
     """

@@ -43,7 +43,10 @@ class FromRest:
     def __call__(self, x: Any, state: Any = None) -> Any:
         """Return output and last state."""
         parts = (state,) if isinstance(state, Tensor) else state or ()
-        return self.forward(x, None if all(not bool(part.any()) for part in parts) else state)
+        at_rest = not any(
+            part.requires_grad or bool(part.any()) for part in parts
+        )  # one that is trained may start at 0
+        return self.forward(x, None if at_rest else state)
 
 
 def _cut(state: Any) -> Any:

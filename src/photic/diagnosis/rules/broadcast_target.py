@@ -12,22 +12,8 @@ from photic.records.sites import Site
 _MEETS = ("broadcast_tensors", "sub", "mul", "add", "div", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 # What gives one number for each example of what the model gave, with numbers of the batch beside it or not.
 _ONE_BY_ONE = (
-    "gather",
-    "exp",
-    "log",
-    "sub",
-    "rsub",
-    "add",
-    "mul",
-    "div",
-    "neg",
-    "sum",
-    "mean",
-    "clamp",
-    "abs",
-    "pow",
-    "square",
-)
+    "gather", "exp", "log", "sub", "rsub", "add", "mul", "div", "neg", "sum", "mean", "clamp", "abs", "pow", "square",
+)  # fmt: skip
 
 
 @rule(sources=("harris2020",))

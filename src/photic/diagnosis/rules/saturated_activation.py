@@ -11,6 +11,7 @@ from photic.diagnosis.learning import learns, solved
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
+from photic.records.sites import Site
 from photic.records.vocabulary import Severity
 
 
@@ -36,8 +37,7 @@ def saturated_activation(
         units, signal = graph.reading(site.order).units, graph.reading(site.order).signal
         if site.kind != "activation" or site.phase != "model" or units is None or signal is None:
             continue
-        least = severe if _with_a_lid(site.operation, site.settings) else share
-        if signal.count < enough or units.saturated_fraction < least or not _two_sided(site.operation, site.settings):
+        if signal.count < enough or units.saturated_fraction < _least(site, share, severe):
             continue
         if _is_gate(graph, site.order) or not _is_hidden(graph, site.order):
             continue
@@ -74,18 +74,13 @@ def saturated_activation(
     )
 
 
-def _two_sided(operation: str, settings: object) -> bool:
-    activation = find(operation, settings if isinstance(settings, dict) else {})
-    if activation is None:
-        return False
-    ends = {end for interval in activation.flat_intervals for end in interval}
-    return math.inf in ends and -math.inf in ends
-
-
-def _with_a_lid(operation: str, settings: object) -> bool:
-    """Whether it is a ReLU that ends at some height, whose half below 0 is flat as that of any other."""
-    activation = find(operation, settings if isinstance(settings, dict) else {})
-    return activation is not None and any(high == 0.0 for _, high in activation.flat_intervals)
+def _least(site: Site, share: float, severe: float) -> float:
+    """Return the share of saturated inputs that is too many: of a ReLU with a lid half may be; infinite where one side at most is flat."""
+    activation = find(site.operation, dict(site.settings))
+    ends = set[float]() if activation is None else {end for interval in activation.flat_intervals for end in interval}
+    if not {math.inf, -math.inf} <= ends:
+        return math.inf
+    return severe if 0.0 in ends else share
 
 
 def _is_gate(graph: Graph, index: int) -> bool:
