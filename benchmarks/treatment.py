@@ -27,6 +27,7 @@ import photic
 from photic.checkups.setup import Setup, endless
 from photic.diagnosis.graph import Graph
 from photic.lab.clinic.case import Case, cases
+from photic.lab.clinic.variants import elsewhere
 from photic.probes import batches as batch_forms
 from photic.probes.audit import measure
 from photic.probes.generators import seeded
@@ -178,6 +179,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="cases whose names contain one of these")
     parser.add_argument("--part", choices=("tuning", "held-out"))
     parser.add_argument("--steps", type=int, help="at most so many steps a trial")
+    parser.add_argument(
+        "--accelerator", action="store_true", help="train there; cases that cannot be moved are left out"
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so many; the next run resumes")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -188,9 +192,18 @@ def main() -> None:
     chosen = [case for case in chosen if options.part in (None, case.part)]
     # In the order of a hash: what a run stopped early has done is a sample of all.
     chosen.sort(key=lambda case: hashlib.sha256(case.name.encode()).digest())
+    if options.accelerator:
+        chosen = [
+            replace(case, build=lambda seed, own=case.build: elsewhere(own(seed)))  # pyright: ignore
+            for case in chosen
+            if elsewhere(case.build(0)) is not None
+        ]
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(chosen):
-        path = kept / f"{hashlib.sha256(version + f'{case.name} {options.steps}'.encode()).hexdigest()[:24]}.json"
+        path = (
+            kept
+            / f"{hashlib.sha256(version + f'{case.name} {options.steps} {options.accelerator}'.encode()).hexdigest()[:24]}.json"
+        )
         if not path.exists():
             if time.perf_counter() - began > 60.0 * options.minutes:
                 break

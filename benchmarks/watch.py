@@ -10,6 +10,7 @@ import contextlib
 import copy
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -43,14 +44,16 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int = 256, depth: int = 6, tokens: int = 256) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(256, 4, 1024, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.embedding, self.head = nn.Embedding(256, 256), nn.Linear(256, 256)
-        self.body = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(
+            width, width // 64, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.embedding, self.head = nn.Embedding(tokens, width), nn.Linear(width, tokens)
+        self.body = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], device=x.device)
         return self.head(self.body(self.embedding(x), mask=mask, is_causal=True)).flatten(0, 1)
 
 
@@ -59,15 +62,16 @@ def mlp(depth: int, width: int, rows: int) -> Case:
     return nn.Sequential(*hidden, nn.Linear(width, 10)), torch.randn(rows, width), torch.randint(10, (rows,))
 
 
-def cnn() -> Case:
+def cnn(rows: int = 32) -> Case:
     plan = ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1))
     stem = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
     model = nn.Sequential(*stem, *[Block(*b) for b in plan], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))
-    return model, torch.randn(32, 3, 32, 32), torch.randint(10, (32,))
+    return model, torch.randn(rows, 3, 32, 32), torch.randint(10, (rows,))
 
 
-def gpt() -> Case:
-    return Gpt(), torch.randint(256, (8, 128)), torch.randint(256, (8 * 128,))
+def gpt(width: int = 256, depth: int = 6, tokens: int = 256, rows: int = 8, length: int = 128) -> Case:
+    text = torch.randint(tokens, (rows, length))
+    return Gpt(width, depth, tokens), text, torch.randint(tokens, (rows * length,))
 
 
 CASES: dict[str, tuple[Callable[[], Case], int]] = {
@@ -75,6 +79,12 @@ CASES: dict[str, tuple[Callable[[], Case], int]] = {
     "CNN, ResNet-like": (cnn, 2),
     "GPT 6 x 256": (gpt, 2),
     "MLP 100 x 64": (lambda: mlp(100, 64, 64), 40),
+}
+LARGE: dict[str, tuple[Callable[[], Case], int]] = {
+    "GPT 12 x 768, 8 x 1024 tokens": (lambda: gpt(768, 12, 8192, 8, 1024), 10),
+    "CNN, ResNet-like, 512 images": (lambda: cnn(512), 10),
+    "MLP 10 x 4096": (lambda: mlp(10, 4096, 4096), 10),
+    "MLP 10 x 512": (lambda: mlp(10, 512, 256), 40),
 }
 
 
@@ -166,9 +176,12 @@ def compare(
     dear: Iterable[str] = (),
     *,
     compiled: bool = False,
+    device: str = "cpu",
+    half: bool = False,
 ) -> dict[str, dict[str, float]]:
     torch.manual_seed(0)
-    model, x, y = build()
+    model, x, y = (part.to(device) for part in build())
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     loops = {}
     for name, make in variants.items():
         twin: Any = copy.deepcopy(model)
@@ -179,13 +192,17 @@ def compare(
 
     def steps(name: str, count: int) -> tuple[float, float]:
         twin, optimizer, watcher = loops[name]
+        wait()
         start, burnt = time.perf_counter(), time.process_time()
         for _ in range(count):
             optimizer.zero_grad()
-            F.cross_entropy(twin(x), y).backward()
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+                loss = F.cross_entropy(twin(x), y)
+            loss.backward()
             if hasattr(watcher, "after_backward"):
                 watcher.after_backward()
             optimizer.step()
+        wait()
         return time.perf_counter() - start, time.process_time() - burnt
 
     for name in loops:
@@ -248,17 +265,23 @@ def main() -> None:
         "--compiled", action="store_true", help="compile the models; rivals that hook modules are left out"
     )
     parser.add_argument("--only", default="", help="workloads whose name starts so")
+    parser.add_argument(
+        "--device", default="cpu", help="cuda: with the larger workloads, and a clock that waits for it"
+    )
+    parser.add_argument("--half", action="store_true", help="autocast to bfloat16")
+    parser.add_argument("--alone", action="store_true", help="leave out what keeps histograms of everything")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     pace.START_UP = (0, 2)  # pyright: ignore  # the allowance is over after the warm-up: the steady state is measured
     plain = ("nothing", "nothing again", "watch, default", "foreach norms")
-    dear = {} if options.compiled else others()
+    dear = {} if options.compiled or options.alone else others()
     variants = {n: VARIANTS[n] for n in plain} if options.compiled else {**VARIANTS, **dear}
-    results = {
-        name: compare(build, block, options.seconds, variants, dear, compiled=options.compiled)
-        for name, (build, block) in CASES.items()
-        if name.startswith(options.only)
-    }
+    how = {"compiled": options.compiled, "device": options.device, "half": options.half}
+    results = {}
+    for name, (build, block) in (CASES if options.device == "cpu" else LARGE).items():
+        if name.startswith(options.only):
+            results[name] = compare(build, block, options.seconds, variants, dear, **how)
+            print(f"{name}: {json.dumps(results[name])}", file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps(results))
         return

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,24 @@ if DEVICE == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("no GPU, and TRITON_INTERPRET=1 was not set before triton came", allow_module_level=True)
 
 from photic.kernels.moments import triton_pass  # noqa: E402
+
+COMPILED = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from photic.kernels.moments import triton_pass
+
+def compiled(kernel, types, **constants):
+    source = ASTSource(fn=kernel, signature=types | dict.fromkeys(constants, "constexpr"), constexprs=constants)
+    made = triton.compile(source, target=GPUTarget("cuda", 80, 32), options={"enable_fp_fusion": True})
+    print(len(made.asm["cubin"]))
+
+for kind in ("fp32", "fp16"):
+    types = {"values": f"*{kind}", "count": "i32", "rows": "*fp64", "tiny": "i32"}
+    compiled(triton_pass._read, types, block=triton_pass._BLOCK)
+compiled(triton_pass._add_up, {"rows": "*fp64", "programs": "i32", "result": "*fp64"}, most=triton_pass._PROGRAMS)
+"""
 
 FLOATS = st.one_of(
     st.floats(width=32),
@@ -91,3 +112,16 @@ def test_a_glance_leaves_a_gpus_tensors_to_the_gpu(monkeypatch: pytest.MonkeyPat
     assert read.rms == pytest.approx(whole.rms, rel=1e-6)
     assert glance.moments(0)[0] is None
     glance.remove()
+
+
+def test_the_kernels_compile_for_a_gpu_without_one(tmp_path: Path) -> None:
+    """The interpreter takes what triton's compiler refuses: a name in an annotation that is not triton's, say."""
+    script = tmp_path / "compiled.py"
+    script.write_text(COMPILED)
+    surroundings = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=surroundings, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    sizes = [int(line) for line in done.stdout.split()]
+    assert len(sizes) == 3 and min(sizes) > 0

@@ -1,11 +1,11 @@
 """The moments in one pass on the GPU: float32, bfloat16 and float16, without making the host wait."""
 
-# triton is typed in part, and a kernel's arguments are pointers only on the device.
+# triton is typed in part, and a kernel's arguments are pointers only on the device. Its compiler evaluates annotations: a name that
+# is not triton's would stop it there, and not in its interpreter.
 # pyright: reportUntypedFunctionDecorator=false, reportIndexIssue=false, reportCallIssue=false, reportMissingImports=false
-# pyright: reportOperatorIssue=false, reportArgumentType=false
+# pyright: reportOperatorIssue=false, reportArgumentType=false, reportMissingParameterType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import triton
@@ -22,7 +22,7 @@ _PROGRAMS = 512  # each adds up every 512th block in float64; a second, small ke
 
 
 @triton.jit
-def _read(values: Any, count: Any, rows: Any, tiny: Any, block: tl.constexpr) -> None:
+def _read(values, count, rows, tiny, block: tl.constexpr):
     """Write the sums of every n-th block to one row of WIDTH float64, n programs in all."""
     program = tl.program_id(0).to(tl.int64)
     step = tl.num_programs(0).to(tl.int64) * block
@@ -61,7 +61,7 @@ def _read(values: Any, count: Any, rows: Any, tiny: Any, block: tl.constexpr) ->
 
 
 @triton.jit
-def _add_up(rows: Any, programs: Any, result: Any, most: tl.constexpr) -> None:
+def _add_up(rows, programs, result, most: tl.constexpr):
     """Add up the rows of all programs; program k does place k of the row. Of the largest, take the largest."""
     place = tl.program_id(0)
     at = tl.arange(0, most)
@@ -93,8 +93,8 @@ def launch(values: Tensor, row: Tensor) -> None:
     rows = torch.empty((programs, WIDTH), dtype=torch.float64, device=values.device)
     # float32 and bfloat16 share their exponent; a float16 is subnormal below 2^-14, also once it is widened.
     tiny = 0x38800000 if values.dtype is torch.float16 else 0x00800000
-    _read[(programs,)](values, count, rows, tiny, block=_BLOCK)
-    _add_up[(6,)](rows, programs, row, most=_PROGRAMS)
+    _read[(programs,)](values, count, rows, tiny, block=_BLOCK, enable_fp_fusion=True)
+    _add_up[(6,)](rows, programs, row, most=_PROGRAMS, enable_fp_fusion=True)
 
 
 class DeviceRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from photic.checkups.setup import Setup
+from photic.probes import batches as forms
 
 Variant = Callable[[Setup], Setup | None]
 
@@ -177,6 +179,40 @@ def _widen(chain: nn.Sequential, times: int, draw: torch.Generator, replaced: di
             chain[place] = new
 
 
+def elsewhere(setup: Setup) -> Setup | None:
+    """Train on the accelerator, with the same values and batches; None where a part of the set-up cannot be moved.
+
+    Tensors that a module holds as plain attributes and those that the loss encloses are moved as well.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
+        return None
+
+    def moved(value: Any) -> Any:
+        return value.to(accelerator) if isinstance(value, Tensor) else value
+
+    setup.model.to(accelerator)
+    for module in setup.model.modules():
+        vars(module).update({name: moved(value) for name, value in vars(module).items() if type(value) is Tensor})
+    if isinstance(setup.loss, nn.Module):
+        setup.loss.to(accelerator)
+    for cell in getattr(setup.loss, "__closure__", None) or ():
+        if type(cell.cell_contents) is Tensor:
+            cell.cell_contents = moved(cell.cell_contents)
+
+    def batches() -> Iterator[Any]:
+        return (pytree.tree_map(moved, batch) for batch in setup.batches())
+
+    there = setup._replace(batches=batches)
+    try:
+        inputs, targets = forms.split(next(batches()))
+        with torch.no_grad():
+            forms.scalar_loss(forms.call(copy.deepcopy(setup.model), inputs), targets, setup.loss, 0)
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    return there
+
+
 VARIANTS: dict[str, Variant] = {
     "loss x 1000": lambda setup: scaled(setup, 1000.0),
     "loss / 1000": lambda setup: scaled(setup, 0.001),
@@ -186,3 +222,5 @@ VARIANTS: dict[str, Variant] = {
     "batches x 4": larger,
     "width x 4": wider,
 }
+if torch.accelerator.is_available():
+    VARIANTS["on the accelerator"] = elsewhere
