@@ -10,61 +10,82 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
-from photic.checkups.setup import LossFunction, copy_together
+from photic.checkups.setup import LossFunction, Setup, copy_together
+from photic.checkups.training import train
 from photic.probes.audit import measure
 from photic.probes.generators import Generators, kept, restore, states
 from photic.records.runs import Run, Step
 
+_EVERY = 8  # steps: a copy takes as long as a step of a small network
+
 
 @dataclass(frozen=True)
 class Before:
-    """The network as it was before a step, with that step's batch."""
+    """The set-up as it was before a step, and the states of the random numbers."""
 
     model: nn.Module
     loss: LossFunction | None
+    optimizer: Optimizer
     random: Generators
     step: int
-    batch: Any = None
 
 
 class Lately:
-    """The network as it was before each of the last two steps; nothing of one that cannot be copied, or has more than `most` parameters."""
+    """The set-up as it was before every eighth step, with the batches since: from there the last two steps are trained again.
 
-    def __init__(self, model: nn.Module, loss: LossFunction | None, *, most: int) -> None:
-        self._model, self._loss = model, loss
-        self._able = sum(p.numel() for p in model.parameters()) <= most
+    Nothing is kept of one that cannot be copied, or has more than `most` parameters.
+    """
+
+    def __init__(self, setup: Setup, *, most: int) -> None:
+        self._setup = setup
+        self._able = sum(p.numel() for p in setup.model.parameters()) <= most
         self._kept: deque[Before] = deque(maxlen=2)
+        self._batches: dict[int, Any] = {}
 
     def before(self, step: int) -> None:
-        """Copy the network before that step."""
-        if not self._able:
+        """Copy the set-up before that step, where it is time to."""
+        if not self._able or (self._kept and step < self._kept[-1].step + _EVERY):
             return
+        model, _, loss, optimizer = self._setup
         try:
-            model, loss, _ = copy_together(self._model, self._loss, None)
+            model, loss, optimizer = copy_together(model, loss, optimizer)
         except Exception:  # it holds what the last step made
             self._able = False
             self._kept.clear()
+            self._batches.clear()
             return
-        self._kept.append(Before(model, loss, states(), step))
+        assert optimizer is not None
+        self._kept.append(Before(model, loss, optimizer, states(), step))
+        self._batches = {at: batch for at, batch in self._batches.items() if at >= self._kept[0].step}
 
-    def after(self, batch: Any) -> None:
-        """Put the batch of the step to the copy that was made before it."""
+    def after(self, step: int, batch: Any) -> None:
+        """Keep the batch of the step."""
         if self._able:
-            self._kept.append(dataclasses.replace(self._kept.pop(), batch=batch))
+            self._batches[step] = batch
 
     def read(self, run: Run) -> Run:
-        """Return the run with what the first of the kept networks shows that breaks on its batch."""
-        for one in self._kept:
-            try:
-                with kept():
-                    restore(one.random)
-                    seen = measure(one.model, one.batch, one.loss)
-            except Exception:  # a batch that does not bear it: then nothing is said
-                return run
-            if same_sites(run, seen) and _breaks(seen.steps[0]) and not _spoilt(seen.steps[0]):
-                broke = dataclasses.replace(seen.steps[0], step=one.step)
-                return dataclasses.replace(run, broke=broke, broke_inputs=seen.inputs, broke_trained=True)
+        """Return the run with what the network shows before the last of the steps, or the one before, if it breaks on that batch."""
+        if not self._batches:
+            return run
+        last = max(self._batches)
+        begun = next((one for one in reversed(self._kept) if one.step < last), self._kept[0])
+        again = Setup(begun.model, lambda: iter(()), begun.loss, begun.optimizer)
+        try:
+            with kept():
+                restore(begun.random)
+                for step in range(begun.step, last + 1):
+                    batch = self._batches[step]
+                    if step >= last - 1:
+                        with kept():
+                            seen = measure(again.model, batch, again.loss)
+                        if same_sites(run, seen) and _breaks(seen.steps[0]) and not _spoilt(seen.steps[0]):
+                            broke = dataclasses.replace(seen.steps[0], step=step)
+                            return dataclasses.replace(run, broke=broke, broke_inputs=seen.inputs, broke_trained=True)
+                    train(again, iter((batch,)), 1)
+        except Exception:  # a batch that does not bear it: then nothing is said
+            return run
         return run
 
 

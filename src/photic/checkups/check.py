@@ -169,7 +169,7 @@ def _trained(
     begun = max((float(group.get("lr", 0.0)) for group in twin_optimizer.param_groups), default=0.0)
     leftover = 1.0
     breaking: list[Any] = []  # the batches of the step at which the loss stopped being finite, and of the one before
-    lately = Lately(twin, twin_loss, most=SMALL)
+    lately = Lately(setup, most=SMALL)
     for done in range(1, steps - 1):
         leftover = min(leftover, _leftover(setup))
         if not breaking:
@@ -179,7 +179,7 @@ def _trained(
         except RuntimeError as error:  # torch's own: what the first step left behind stops the second
             return dataclasses.replace(run, losses=tuple(losses), stopped=_broken(done, error))
         if not breaking:
-            lately.after(latest[-1])
+            lately.after(done, latest[-1])
         if not breaking and not math.isfinite(losses[-1]):
             breaking = list(latest)[-2:]
         tell("training steps", done / steps)
