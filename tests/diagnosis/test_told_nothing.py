@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+import photic
 from photic.probes.divided import told
 from tests.diagnosis import told_nothing as sick
 from tests.diagnosis.held import alarms, asked
@@ -115,3 +117,34 @@ def test_nor_is_a_code_that_has_not_grown_yet() -> None:
     for parameter in model.code.parameters():
         nn.init.normal_(parameter, std=1e-3)
     assert "class-prior-only" not in alarms(asked(model, sick.of_two, sick.penalised(0.01), rate=1e-5))
+
+
+class Autoencoder(nn.Module):
+    """A variational autoencoder: answers, means and log variances, of which nobody knows what one answer for all would cost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(64, 48), nn.Sequential(nn.Linear(4, 48), nn.ReLU(), nn.Linear(48, 64))
+        self.mean, self.spread = nn.Linear(48, 4), nn.Linear(48, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h = torch.relu(self.down(x))
+        mean, spread = self.mean(h), self.spread(h)
+        return self.up(mean + torch.randn_like(mean) * torch.exp(0.5 * spread)), mean, spread
+
+
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("steps", [20, 60])
+def test_a_loss_that_falls_to_the_mean_picture_is_no_excuse(summed: bool, steps: int) -> None:
+    def loss(output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
+        answer, mean, spread = output
+        penalty = -0.5 * (1.0 + spread - mean.square() - spread.exp()).sum(1).mean()
+        error = F.mse_loss(answer, x, reduction="none")
+        return penalty + (error.sum(1).mean() if summed else error.mean())
+
+    pixels = torch.from_numpy(load_digits().data).float() / 8.0
+    torch.manual_seed(0)
+    model = Autoencoder()
+    adam = torch.optim.Adam(model.parameters(), 3e-3)
+    found = photic.check(model, [(x, x) for x in pixels.split(64)[:-1]], loss, adam, steps=steps)
+    assert ("class-prior-only" in alarms(found)) is not summed

@@ -30,6 +30,7 @@ from photic.diagnosis.learning import learns
 from photic.probes.audit import measure
 from photic.probes.batches import call, loss_of_mean, scalar_loss, split
 from photic.probes.clipping import clipping
+from photic.probes.frequencies import Frequencies
 from photic.probes.generators import seeded
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
@@ -159,7 +160,8 @@ def _trained(
     if start.stopped or start.loss is None:
         return start
     latest: deque[Any] = deque(maxlen=MOST)
-    stream = _kept(stream, latest)
+    classes = Frequencies()
+    stream = _kept(stream, latest, classes)
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     losses: list[float] = []
     start = dataclasses.replace(start, neighbours=neighbours(twin, first))
@@ -200,8 +202,7 @@ def _trained(
         else:
             losses += train(setup, stream, 1)
             notes.append("the network ran other operations after training, so only the first step is shown in full")
-    untrained, constant = _untrained(model, loss, latest, steps)
-    run = dataclasses.replace(run, losses=tuple(losses), untrained=untrained, constant=constant)
+    run = dataclasses.replace(run, losses=tuple(losses), **_untrained(model, loss, latest, steps, classes))
     return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
 
 
@@ -216,38 +217,40 @@ def _broken(done: int, error: RuntimeError) -> str:
     )
 
 
-def _kept(stream: Iterator[Any], latest: deque[Any]) -> Iterator[Any]:
+def _kept(stream: Iterator[Any], latest: deque[Any], classes: Frequencies) -> Iterator[Any]:
     for batch in stream:
         latest.append(batch)
+        classes.saw(split(batch)[1])
         yield batch
 
 
 def _untrained(
-    model: nn.Module, loss: LossFunction | None, latest: Collection[Any], steps: int
-) -> tuple[float | None, float | None]:
-    """Return the mean loss on the batches of the last steps of the weights as they were, and of the targets' mean.
+    model: nn.Module, loss: LossFunction | None, latest: Collection[Any], steps: int, classes: Frequencies
+) -> dict[str, float]:
+    """Return the mean loss on the batches of the last steps of the weights as they were, and of answers that know nothing of the inputs.
 
-    Batches differ more than five steps do, so what was learned is measured on the same ones. The second is None unless outputs
-    and targets have one shape, as in a regression.
+    Batches differ more than five steps do, so what was learned is measured on the same ones. `constant`, of the targets' mean, is there if
+    outputs and targets have one shape, as in a regression; `prior` where there are classes.
     """
     count = ends(steps)
     if steps < 2 or len(latest) < count:
-        return None, None
-    untrained: list[float] = []
-    constant: list[float] = []
+        return {}
+    found: dict[str, list[float]] = {"untrained": [], "constant": [], "prior": []}
     try:
         twin, twin_loss, _ = copy_together(model, loss, None)
         with torch.no_grad():
             for step, (inputs, targets) in enumerate(map(split, list(latest)[-count:]), steps - count):
                 output = call(twin, inputs)
-                untrained.append(float(scalar_loss(output, targets, twin_loss, step)))
+                found["untrained"].append(float(scalar_loss(output, targets, twin_loss, step)))
                 mean = _mean_answer(output, targets)
                 if mean is not None and (known := loss_of_mean(mean, targets, twin_loss, step)) is not None:
-                    constant.append(known)
+                    found["constant"].append(known)
+                if (scores := classes.scores(output, targets)) is not None:
+                    found["prior"].append(float(scalar_loss(scores, targets, twin_loss, step)))
     except Exception:  # a batch or a loss that does not bear it: then the first losses stand for it
-        return None, None
-    first, other = (sum(values) / count if len(values) == count else math.nan for values in (untrained, constant))
-    return first if math.isfinite(first) else None, other if math.isfinite(other) else None
+        return {}
+    means = {name: sum(values) / count for name, values in found.items() if len(values) == count}
+    return {name: mean for name, mean in means.items() if math.isfinite(mean)}
 
 
 def _mean_answer(output: Any, targets: Any) -> torch.Tensor | None:

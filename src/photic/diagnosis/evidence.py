@@ -36,6 +36,7 @@ class Training:
         steps: number of steps from the first to the last that was read.
         chance: loss of one who knows nothing, ln C of a cross-entropy over C classes; None for most other losses.
         constant: loss of one who answers the mean of the targets to everything, in a regression; None where it is not known.
+        prior: loss of one who answers how often the classes come to everything, of a cross-entropy; None where it is not known.
     """
 
     losses: tuple[float, ...]
@@ -44,6 +45,12 @@ class Training:
     steps: int
     chance: float | None = None
     constant: float | None = None
+    prior: float | None = None
+
+    @property
+    def ignorant(self) -> tuple[float, ...]:
+        """The losses that are known of those who learn nothing of the inputs."""
+        return tuple(known for known in (self.chance, self.constant, self.prior) if known is not None)
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,8 @@ def training(case: Case) -> Training | None:
     readings = case.run.steps
     steps = max(len(losses), readings[-1].step - readings[0].step + 1 if readings else 0)
     constant = spread_of_targets(case.run) if case.run.constant is None else case.run.constant
-    return Training(losses, first, last, steps, chance(case.run), constant)
+    prior = case.run.prior if asks_for_classes(case.run) else None
+    return Training(losses, first, last, steps, chance(case.run), constant, prior if prior and prior > 0.0 else None)
 
 
 def ends(steps: int) -> int:
@@ -146,6 +154,12 @@ def chance(run: Run) -> float | None:
                 ignorant = 1.0 - 1.0 / shape[1] if site.operation == "multi_margin_loss" else math.log(shape[1])
                 return ignorant * _multiple(run, site.order, math.prod(shape) / shape[1])
     return None
+
+
+def asks_for_classes(run: Run) -> bool:
+    """Whether the loss is a cross-entropy of scores, of several classes or of one."""
+    asked = ("cross_entropy", "log_softmax", "nll_loss", "binary_cross_entropy_with_logits")
+    return any(site.phase == "loss" and site.operation in asked for site in run.sites)
 
 
 def _multiple(run: Run, index: int, examples: float) -> float:

@@ -10,32 +10,30 @@ from photic.diagnosis.optimizers import adaptive, setting
 
 
 def learns(training: Training | None, share: float = 0.9) -> bool:
-    """Whether the loss fell to `share` of what it was, and below that of chance, or of the targets' mean, where that is known.
+    """Whether the loss fell to `share` of what it was, and below that of chance, of the classes' frequencies, or of the targets' mean.
 
     A loss that falls to chance has learned how often the classes come, or what the targets are on the mean, and nothing of the
     inputs. False without training, and for losses that are not positive.
     """
     if training is None or not training.first > 0.0 or not training.losses[0] > 0.0:
         return False
-    ignorant = [known for known in (training.chance, training.constant) if known is not None]
-    return training.last < share * training.first and all(training.last < 0.98 * known for known in ignorant)
+    return training.last < share * training.first and all(training.last < 0.98 * known for known in training.ignorant)
 
 
 def learns_a_third(training: Training | None) -> bool:
     """Whether at least a third of what there is to learn has been learned: below that `treat` takes a network to learn little."""
-    ignorant = [] if training is None else [k for k in (training.chance, training.constant) if k is not None]
-    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * known for known in ignorant)
+    return learns(training) and training is not None and all(training.last < 2.0 / 3.0 * k for k in training.ignorant)
 
 
 def solved(training: Training | None) -> bool:
-    """Whether the loss fell to a fiftieth of what it was, and below a twentieth of chance or of the targets' mean, where known.
+    """Whether the loss fell to a fiftieth of what it was, and below a twentieth of what it takes to know nothing, where that is known.
 
     What looks ill in such a network, units that are sure of themselves, is how it ended, not what stops it. The two numbers are
     ours: a network that came so far needs no cure.
     """
     if training is None or not learns(training, 0.02):
         return False
-    return all(training.last < 0.05 * known for known in (training.chance, training.constant) if known is not None)
+    return all(training.last < 0.05 * known for known in training.ignorant)
 
 
 def arriving(training: Training | None) -> bool:

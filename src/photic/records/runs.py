@@ -292,6 +292,8 @@ class Run(Shown):
         unseen: what could not be seen.
         outputs: indices of the sites that made the model's output.
         constant: loss of who answers the mean of the targets to every example, on the last batches; None unless in a regression.
+        prior: loss of who answers every example with how often the classes came, on the last batches; None where there are no classes, and
+            of numbers from 0 to 1 for classes.
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
         pull_power: power of a class's count with which the gradient grows that an example of it gives to such outputs; None where
             no classes are asked for, or all come about as often.
@@ -330,6 +332,7 @@ class Run(Shown):
     pull_power: float | None = None
     pull_correlation: float | None = None
     constant: float | None = None
+    prior: float | None = None
     untrained: float | None = None
     neighbours: float | None = None
     moved_answers: float | None = None

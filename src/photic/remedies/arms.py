@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from photic.checkups.training import evaluate, train
 from photic.diagnosis.diagnose import diagnose
-from photic.diagnosis.evidence import chance
+from photic.diagnosis.evidence import asks_for_classes, chance
 from photic.probes.audit import measure
 from photic.probes.batches import split
 from photic.probes.generators import Generators, restore, seeded, states
@@ -122,7 +122,8 @@ class Arm:
     def _diagnosis(self) -> Diagnosis:
         setup = self._setup
         run = measure(setup.model, self._material.training[0], setup.loss, optimizer=setup.optimizer)
-        self._chance = None if self._other_loss else chance(run) or self._constant(run)
+        known = [chance(run) or self._constant(run), self._material.prior if asks_for_classes(run) else None]
+        self._chance = None if self._other_loss else min((loss for loss in known if loss is not None), default=None)
         return diagnose(run, predict_run(run))
 
 

@@ -25,6 +25,7 @@ from photic.checkups.setup import (
 from photic.checkups.training import evaluate
 from photic.probes import batches as batch_forms
 from photic.probes.calls import tensors_in
+from photic.probes.frequencies import Frequencies
 from photic.probes.generators import seeded
 
 HELD_BACK = 8
@@ -99,6 +100,24 @@ class Material:
             return None
         known = [value for value in values if value is not None]
         return sum(known) / len(known) if len(known) == len(values) else None
+
+    @cached_property
+    def prior(self) -> float | None:
+        """Loss on the held-back batches of who answers how often the classes came in training; None unless the loss takes scores of them."""
+        classes, loss = Frequencies(), self.loss
+        for batch in self.training:
+            classes.saw(batch_forms.split(batch)[1])
+
+        def answered(output: Any, targets: Any) -> Tensor:
+            scores = classes.scores(output, targets)
+            assert loss is not None and scores is not None
+            return loss(scores, targets)
+
+        try:
+            found = evaluate(self.fresh(0).model, answered, self.held_back)
+        except Exception:  # no classes, or a loss that takes other answers
+            return None
+        return found if found > 0.0 else None
 
     def fresh(self, seed: int) -> Setup:
         """Return a fresh, untrained set-up. Where `build` seeds itself, `seed` changes nothing in the weights."""

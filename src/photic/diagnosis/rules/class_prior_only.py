@@ -76,10 +76,9 @@ def class_prior_only(
     slope = weights_with_counts(graph, follow)
     if training is None:  # a loss needs no training to be the wrong way round
         return None if slope is None else _inverted(graph, slope)
-    known = training.chance is not None or training.constant is not None
-    if known and not learns(training) and (found := _nothing_told(graph, training)):
+    if training.ignorant and not learns(training) and (found := _nothing_told(graph, training)):
         return found
-    if not learns(training) and (held := held_at_nothing(graph)):
+    if held := held_at_nothing(graph):  # a loss that falls is no excuse: the code cannot tell more than that
         return _held(graph, held, training)
     if training.chance is None:
         return None if slope is None else _inverted(graph, slope)

@@ -59,8 +59,7 @@ def shattered_gradient(
 
 def _little(graph: Graph, training: Training) -> bool:
     """Whether less than half of what there is to learn has been learned, by a network that bends its input itself."""
-    ignorant = [known for known in (training.chance, training.constant) if known is not None]
     weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}
     waves = [site.order for site in graph.run.sites if site.operation in ("sin", "cos") and site.phase == "model"]
     encoded = any(not graph.ancestors([index]) & weights for index in waves)
-    return bool(ignorant) and training.last > 0.5 * min(ignorant) and not encoded
+    return bool(training.ignorant) and training.last > 0.5 * min(training.ignorant) and not encoded

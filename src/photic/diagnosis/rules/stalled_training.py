@@ -93,7 +93,7 @@ def _unexplained(training: Training, enough: int) -> Finding | None:
     """The loss stands still, and nothing that was measured says why."""
     if training.steps < enough or not training.first > 0.0 or not training.last > 0.0:
         return None
-    if training.chance is None and training.constant is None:
+    if not training.ignorant:
         return None  # a game's loss, or a policy's, need not fall
     return Finding(
         problem="stalled-training",
@@ -102,11 +102,18 @@ def _unexplained(training: Training, enough: int) -> Finding | None:
         where="",
         evidence=(Evidence("loss after the steps, relative to before", training.last / training.first, "ratio"),),
         reason=(
-            f"{training.steps} steps take the loss from {number(training.first)} to {number(training.last)}, which is nothing learned, and "
-            "nothing that was measured says why."
+            f"{training.steps} steps take the loss from {number(training.first)} to {number(training.last)}, which is nothing learned"
+            f"{_beside(training)}, and nothing that was measured says why."
         ),
         advice="Look at what is not in the network: do labels and inputs belong together, is there anything to learn, would the network "
         "learn one batch by heart? Then try other learning rates.",
         confidence=0.5,
         sources=("cs231n",),
     )
+
+
+def _beside(training: Training) -> str:
+    """Return what one reaches who knows nothing of the inputs, where the loss has come down to that."""
+    if not training.last < 0.9 * training.first or not training.ignorant:
+        return ""
+    return f" of the inputs: {number(min(training.ignorant))} is reached by one answer for all of them"
