@@ -93,3 +93,43 @@ def test_an_error_after_whole_losses_is_the_users() -> None:
 
     with pytest.raises(ValueError, match="enough"):
         check(seeded(lambda: zoo.Mlp(torch.relu, depth=2)), loss)
+
+
+class Rising(nn.Module):
+    """A number that rises by about 0.07 a step under a root of what is left of 1, beside a layer with dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.drop, self.number = nn.Linear(8, 2), nn.Dropout(0.3), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.drop(x)) + torch.sqrt(1.0 - self.number) - self.number
+
+
+def test_the_steps_up_to_the_break_are_trained_again_as_they_were() -> None:
+    torch.manual_seed(0)
+    batches = [torch.randn(16, 8) for _ in range(40)]
+
+    def loss(output: Tensor, _: Tensor) -> Tensor:
+        return output.mean() + 0.1 * output.square().mean()
+
+    def optimizer(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), 0.03, momentum=0.5)
+
+    run = photic.check(seeded(Rising), [(x, x) for x in batches], loss, optimizer, steps=40).run
+    broke = run.broke
+    assert broke is not None and run.broke_trained and broke.step > 10
+    twin = seeded(Rising)
+    plain, losses = optimizer(twin), []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # a check's own
+        for step, x in enumerate(batches[: broke.step + 1]):
+            weights = [float(p.detach().double().square().mean().sqrt()) for p in twin.parameters()]
+            plain.zero_grad()
+            value = loss(twin(x), x)
+            value.backward()
+            plain.step()
+            losses.append(float(value.detach()))
+            assert step < broke.step or not all(torch.isfinite(p).all() for p in twin.parameters())
+    assert losses == pytest.approx(run.losses[: len(losses)], rel=1e-5, nan_ok=True)
+    assert [reading.weight.rms for reading in broke.parameters] == pytest.approx(weights, rel=1e-5)
