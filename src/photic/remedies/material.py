@@ -114,7 +114,8 @@ class Material:
             return loss(scores, targets)
 
         try:
-            found = evaluate(self.fresh(0).model, answered, self.held_back)
+            with seeded(0):  # a model may draw in its forward
+                found = evaluate(self.fresh(0).model, answered, self.held_back)
         except Exception:  # no classes, or a loss that takes other answers
             return None
         return found if found > 0.0 else None
