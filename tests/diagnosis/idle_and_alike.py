@@ -330,6 +330,29 @@ class Hops(nn.Module):
         return self.head((torch.stack(kept).mean(0) if self.every else x)[asked])
 
 
+class Graphs(nn.Module):
+    """Graphs of twelve nodes, mixed over as many hops before the first layer; each node is asked for its own sign."""
+
+    def __init__(self, hops: int) -> None:
+        super().__init__()
+        self.enter, self.head, self.hops = nn.Linear(4, 16), nn.Linear(16, 2), hops
+
+    def forward(self, given: Tensor) -> Tensor:
+        near, x = given[..., :12], given[..., 12:]
+        for _ in range(self.hops):
+            x = near @ x
+        return self.head(torch.relu(self.enter(x))).flatten(0, 1)
+
+
+def graphs() -> Batches:
+    random, batches = draw(13), []
+    for _ in range(24):
+        near = (torch.rand(16, 12, 12, generator=random) < 0.5).float() + 2.0 * torch.eye(12)
+        x = torch.randn(16, 12, 4, generator=random)
+        batches.append((torch.cat([near / near.sum(2, keepdim=True), x], 2), (x[..., 0] > 0.0).long().flatten()))
+    return batches
+
+
 def asked() -> Batches:
     rows, of_row = torch.randint(40, (24 * 64,), generator=draw(12)), torch.randn(40, 8, generator=draw(11))
     return pairs(rows, (of_row[rows, 0] > 0.0).long())
@@ -359,5 +382,6 @@ SICK: dict[str, Given] = {
     "a loop that settles": (lambda: Turning(fed=False), lambda: Turning(fed=True), far_from_0, F.cross_entropy, "rank-collapse"),
     "places that blur": (lambda: Blurring(skip=False), lambda: Blurring(skip=True), places, F.mse_loss, "rank-collapse"),
     "rows that are mixed": (lambda: Hops(every=False), lambda: Hops(every=True), asked, F.cross_entropy, "rank-collapse"),
+    "nodes that are mixed": (lambda: Graphs(60), lambda: Graphs(1), graphs, F.cross_entropy, "rank-collapse"),
     "a stream added twice": (lambda: Stream(twice=True), lambda: Stream(twice=False), far_from_0, F.cross_entropy, "exploding-gradient"),
 }  # fmt: skip

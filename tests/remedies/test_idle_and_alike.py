@@ -52,6 +52,11 @@ def test_positions_are_kept_apart_in_graphs_and_in_maps(case: str, monkeypatch: 
     assert healed(cured("kept-positions", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=100))
 
 
+def test_nodes_of_several_graphs_keep_what_they_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    build, _, batches, loss, _ = sick.SICK["nodes that are mixed"]
+    assert healed(cured("kept-hops", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=100))
+
+
 @pytest.mark.parametrize("name", CURES)
 def test_it_refuses_the_healthy_one(name: str) -> None:
     said = prescribed(name, sick.SICK[CURES[name]][1], CURES[name])

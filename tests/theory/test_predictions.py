@@ -139,6 +139,14 @@ def test_kappa_of_relu_is_five_and_of_a_linear_layer_two() -> None:
     assert kappa(identity, length=1.0) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("name", names())
+def test_kappa_is_a_number_wherever_float32_can_take_a_length(name: str) -> None:
+    activation = find(name)
+    assert activation is not None
+    for power in range(-80, 78):
+        assert math.isfinite(kappa(activation, length=10.0**power)), power
+
+
 def mlp(depth: int, width: int, activation: type[nn.Module], gain: float | None, seed: int) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -42,6 +42,7 @@ def smoothed(
         for read, unit, begins, ends in (
             (_directions, "directions", apart, line),
             (_share, "share", 100.0 * alike, alike),
+            (_among_positions, "share", 100.0 * alike, alike),
         ):
             known = [(read(each, hops[0]), read(each, hops[-1])) for each in (graph.first, graph.last)]
             if all(begin is not None and end is not None and begin >= begins and end < ends for begin, end in known):
@@ -63,3 +64,9 @@ def _directions(graph: Graph, index: int) -> float | None:
 def _share(graph: Graph, index: int) -> float | None:
     facts = graph.reading(index).spread
     return None if facts is None else facts.examples
+
+
+def _among_positions(graph: Graph, index: int) -> float | None:
+    """Of several graphs of as many nodes: what differs between the nodes of one."""
+    facts = graph.reading(index).spread
+    return None if facts is None or len(graph.site(index).shape) != 3 else facts.tokens

@@ -26,9 +26,10 @@ def kappa(activation: Activation, *, length: float) -> float:
     widths, is the `sum of reciprocal widths` that governs gradients at finite width (hanin2018, theorem 1).
     """
     second = slope_square(activation, variance=length).value
-    if second == 0.0:
+    square = second * second
+    if square == 0.0:  # so far into saturation that the quadrature meets no slope
         return 0.0
-    return 3.0 * slope_square(activation, variance=length, power=4).value / second**2 - 1.0
+    return 3.0 * slope_square(activation, variance=length, power=4).value / square - 1.0
 
 
 def band(beta: float, layers: int) -> Band:
