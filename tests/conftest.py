@@ -5,10 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+
+from tests import children
 
 torch.set_num_threads(1)
 if (
@@ -33,6 +38,17 @@ def one_arm_at_a_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "at_once", at_once)
         yield
+
+
+@pytest.fixture
+def forked_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process that proves a patch begin with torch imported: test_proof.py and start.md have it made anew."""
+    from photic.cli import proof
+
+    def run(command: list[str], *, input: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        return children.run(command, input=input)
+
+    monkeypatch.setattr(proof, "subprocess", SimpleNamespace(run=run))
 
 
 def pytest_collection_finish() -> None:

@@ -55,7 +55,9 @@ def test_a_live_optimizer_is_made_again_over_each_model(file: str) -> None:
     assert [(group["lr"], group["momentum"]) for group in optimizer.param_groups] == [(0.05, 0.5), (0.1, 0.5)]
 
 
-def test_a_target_with_a_live_optimizer_is_treated(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_with_a_live_optimizer_is_treated(
+    file: str, capsys: pytest.CaptureFixture[str], forked_proof: None
+) -> None:
     record = treated(capsys, f"{file}:build", "--steps", "24")
     control = next(trial for trial in record["trials"] if trial["outcome"] == "control")
     assert len(control["losses"]) == 24 and len(record["trials"]) > 1
