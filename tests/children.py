@@ -33,6 +33,7 @@ _AHEAD = (
     *("photic.checkups.check", "photic.checkups.discovery", "photic.checkups.predict", "photic.remedies.treat"),
     *("photic.integrations.distributed", "photic.cli.main", "photic.cli.script"),
 )
+_REAL = subprocess.run  # a test may put another in its place
 
 
 def run(
@@ -41,9 +42,7 @@ def run(
     """Run `[sys.executable, "-m", MODULE, ...]`, `[..., "-c", PROGRAM, ...]` or a script; return what `subprocess.run` does."""
     variables, place = {**os.environ, **environment}, str(cwd or Path.cwd())
     if sys.platform != "linux" or os.environ.get("PHOTIC_CHILDREN") == "real":
-        return subprocess.run(
-            command, cwd=place, env=variables, input=input, capture_output=True, text=True, check=False
-        )
+        return _REAL(command, cwd=place, env=variables, input=input, capture_output=True, text=True, check=False)
     asked = json.dumps({"words": command[1:], "cwd": place, "environment": variables})
     made = tempfile.TemporaryFile
     with socket.socket(socket.AF_UNIX) as line, made() as given, made() as out, made() as err:

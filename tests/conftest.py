@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,14 +40,26 @@ def one_arm_at_a_time() -> Iterator[None]:
 
 
 @pytest.fixture
-def forked_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the process that proves a patch begin with torch imported: test_proof.py and start.md have it made anew."""
-    from photic.cli import proof
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let photic's own processes, which prove a patch or load an exported program, begin with torch imported.
 
-    def run(command: list[str], *, input: str, **_: Any) -> subprocess.CompletedProcess[str]:
-        return children.run(command, input=input)
+    That they begin from nothing is tested in test_proof.py, test_sources.py and start.md.
+    """
 
-    monkeypatch.setattr(proof, "subprocess", SimpleNamespace(run=run))
+    def run(
+        command: list[str],
+        *,
+        input: str = "",
+        env: dict[str, str] | None = None,
+        capture_output: bool = False,
+        **_: Any,
+    ) -> subprocess.CompletedProcess[str]:
+        done = children.run(command, input=input, **(env or {}))
+        for number, text in () if capture_output else ((1, done.stdout), (2, done.stderr)):
+            os.write(number, text.encode())
+        return done
+
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def pytest_collection_finish() -> None:
