@@ -6,7 +6,8 @@ import gc
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -39,9 +40,9 @@ def one_arm_at_a_time() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let photic's own processes, which prove a patch or load an exported program, begin with torch imported.
+@pytest.fixture(scope="session")
+def forking() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which photic's own processes, which prove a patch or load a program, begin with torch imported.
 
     That they begin from nothing is tested in test_proof.py, test_sources.py and start.md.
     """
@@ -59,7 +60,19 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
             os.write(number, text.encode())
         return done
 
-    monkeypatch.setattr(subprocess, "run", run)
+    @contextmanager
+    def within() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(subprocess, "run", run)
+            yield
+
+    return within
+
+
+@pytest.fixture
+def forked(forking: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with forking():
+        yield
 
 
 def pytest_collection_finish() -> None:
