@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from scipy.optimize import brentq
-
 from photic.activations import Activation
 from photic.theory.maps import correlation_gain, correlation_map, fixed_length, gradient_gain
 from photic.theory.moments import length_slope, mean_square, slope_square
+
+
+def _root(function: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
+    from scipy.optimize import brentq  # every command imports this module, few ask for a root, and scipy takes long
+
+    return float(brentq(function, low, high, xtol=tolerance))  # pyright: ignore
 
 
 class FixedPoint(NamedTuple):
@@ -100,7 +105,7 @@ def _fixed_correlation(
     for exponent in range(1, 9):  # below c* the map moves up, between c* and 1 it moves down
         high = 1.0 - 10.0**-exponent
         if moved(high) < 0.0:
-            return float(brentq(moved, 0.0, high, xtol=1e-10))  # pyright: ignore
+            return _root(moved, 0.0, high, 1e-10)
     return high
 
 
@@ -141,7 +146,7 @@ def critical_at(activation: Activation, *, bias_variance: float) -> CriticalPoin
             return origin
     for (low, below), (high, above) in pairwise(_biases_at_rest(activation)):
         if below - bias_variance <= 0.0 < above - bias_variance:
-            q = math.exp(float(brentq(excess, low, high, xtol=1e-12)))  # pyright: ignore
+            q = math.exp(_root(excess, low, high, 1e-12))
             return _critical(activation, q, bias_variance)
     return None
 
