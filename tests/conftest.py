@@ -100,7 +100,6 @@ SLOW = {
         f"an_answer[{name}]" for name in ("free", "precision", "normalisation", "xavier", "centring", "backpropagation", "saturation",
                                          "residual", "depth", "he", "time", "tanh")
     ),
-    "tests/web/test_late_answers.py": ("::test_the_phase_diagram_is_that",),
     "tests/web/test_report_page.py": ("dresses[light-1280]", "dresses[dark-2560]", "dresses[light-2560]"),
     "tests/web/test_server.py": ("harmless[2560-light]", "harmless[1280-dark]"),
 }  # fmt: skip
