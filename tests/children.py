@@ -33,17 +33,23 @@ _AHEAD = (
     *("photic.checkups.check", "photic.checkups.discovery", "photic.checkups.predict", "photic.remedies.treat"),
     *("photic.integrations.distributed", "photic.cli.main", "photic.cli.script"),
 )
+_REAL = subprocess.run  # a test may put another in its place
 
 
-def run(command: Sequence[str], *, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], *, cwd: Path | None = None, input: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `[sys.executable, "-m", MODULE, ...]`, `[..., "-c", PROGRAM, ...]` or a script; return what `subprocess.run` does."""
     variables, place = {**os.environ, **environment}, str(cwd or Path.cwd())
     if sys.platform != "linux" or os.environ.get("PHOTIC_CHILDREN") == "real":
-        return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
+        return _REAL(command, cwd=place, env=variables, input=input, capture_output=True, text=True, check=False)
     asked = json.dumps({"words": command[1:], "cwd": place, "environment": variables})
-    with socket.socket(socket.AF_UNIX) as line, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    made = tempfile.TemporaryFile
+    with socket.socket(socket.AF_UNIX) as line, made() as given, made() as out, made() as err:
+        given.write(input.encode())
+        given.seek(0)
         line.connect(_server())
-        socket.send_fds(line, [b"!"], [out.fileno(), err.fileno()])
+        socket.send_fds(line, [b"!"], [given.fileno(), out.fileno(), err.fileno()])
         line.sendall(asked.encode() + b"\n")
         code = int(line.recv(16))
         said = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (out, err)]
@@ -76,12 +82,12 @@ def serve(address: str) -> None:
     while door in select.select([door, sys.stdin], [], [])[0]:
         line, _ = door.accept()
         if os.fork() == 0:  # this one waits for the command and tells its exit code
-            _, outputs, _, _ = socket.recv_fds(line, 1, 2)
+            _, files, _, _ = socket.recv_fds(line, 1, 3)
             asked = json.loads(line.makefile().readline())
             if (child := os.fork()) == 0:
                 door.close()
                 line.close()
-                os._exit(_become(asked, outputs))
+                os._exit(_become(asked, files))
             line.sendall(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
             os._exit(0)
         line.close()
@@ -93,9 +99,9 @@ def serve(address: str) -> None:
     os._exit(0)
 
 
-def _become(asked: dict[str, Any], outputs: list[int]) -> int:
-    """Do what the interpreter does with its command line, up to the flushing of its outputs, and return the exit code."""
-    for number, file in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
+def _become(asked: dict[str, Any], files: list[int]) -> int:
+    """Do what the interpreter does with its command line, up to the flushing of its outputs; return the exit code."""
+    for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.chdir(asked["cwd"])

@@ -5,10 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 import torch
+
+from tests import children
 
 torch.set_num_threads(1)
 if (
@@ -32,6 +37,41 @@ def one_arm_at_a_time() -> Iterator[None]:
     plain = module.at_once
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "at_once", at_once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def forking() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which photic's own processes, which prove a patch or load a program, begin with torch imported.
+
+    That they begin from nothing is tested in test_proof.py, test_sources.py and start.md.
+    """
+
+    def run(
+        command: list[str],
+        *,
+        input: str = "",
+        env: dict[str, str] | None = None,
+        capture_output: bool = False,
+        **_: Any,
+    ) -> subprocess.CompletedProcess[str]:
+        done = children.run(command, input=input, **(env or {}))
+        for number, text in () if capture_output else ((1, done.stdout), (2, done.stderr)):
+            os.write(number, text.encode())
+        return done
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(subprocess, "run", run)
+            yield
+
+    return within
+
+
+@pytest.fixture
+def forked(forking: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with forking():
         yield
 
 
@@ -60,8 +100,6 @@ SLOW = {
         f"an_answer[{name}]" for name in ("free", "precision", "normalisation", "xavier", "centring", "backpropagation", "saturation",
                                          "residual", "depth", "he", "time", "tanh")
     ),
-    "tests/web/test_late_answers.py": ("::test_the_phase_diagram_is_that",),
-    "tests/web/test_lessons.py": ("between_the_phases[softsign]", "between_the_phases[tanh]"),
     "tests/web/test_report_page.py": ("dresses[light-1280]", "dresses[dark-2560]", "dresses[light-2560]"),
     "tests/web/test_server.py": ("harmless[2560-light]", "harmless[1280-dark]"),
 }  # fmt: skip

@@ -8,7 +8,6 @@ import sys
 import weakref
 from pathlib import Path
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,26 +18,30 @@ from photic.records.stores import StoreReader
 SCRIPT = """
 import sys, torch, photic
 from torch import nn
-model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-{handle}photic.watch(model, optimizer, record=sys.argv[1])
+def pair():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+held, dropped = pair(), pair()
+watch = photic.watch(*held, record=sys.argv[1])
+photic.watch(*dropped, record=sys.argv[2])
 for _ in range(37):
-    optimizer.zero_grad()
-    model(torch.ones(3, 4)).square().mean().backward()
-    optimizer.step()
-sys.exit({code})
+    for model, optimizer in (held, dropped):
+        optimizer.zero_grad()
+        model(torch.ones(3, 4)).square().mean().backward()
+        optimizer.step()
+sys.exit(3)
 """
 
 
-@pytest.mark.parametrize(("handle", "code"), [("watch = ", 0), ("", 3)])
-def test_a_watch_that_nobody_closes_leaves_a_whole_record(handle: str, code: int, tmp_path: Path) -> None:
-    record = tmp_path / "run.sqlite"
-    script = SCRIPT.format(handle=handle, code=code)
-    done = subprocess.run([sys.executable, "-c", script, str(record)], capture_output=True, text=True, check=False)
-    assert done.returncode == code and not done.stderr
-    reader = StoreReader(record)
-    assert reader.facts()["steps"] == 37
-    reader.close()
+def test_a_watch_that_nobody_closes_leaves_a_whole_record(tmp_path: Path) -> None:
+    """Whether the script holds the handle or not."""
+    records = [str(tmp_path / "held.sqlite"), str(tmp_path / "dropped.sqlite")]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *records], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and not done.stderr
+    for record in records:
+        reader = StoreReader(Path(record))
+        assert reader.facts()["steps"] == 37
+        reader.close()
 
 
 def test_a_closed_watch_is_not_kept_alive() -> None:

@@ -6,6 +6,7 @@ import shutil
 import threading
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -106,6 +107,12 @@ def train(
     return kept, seen, watch
 
 
+@cache
+def alone(how: Callable[[nn.Module, str], Any], backend: str, steps: int) -> tuple[list[Any], Any]:
+    """Return what is kept and what is seen without a watch."""
+    return train(how, backend, steps=steps)[:2]
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> Any:
     with warnings.catch_warnings():
@@ -129,7 +136,7 @@ def same(one: Any, other: Any) -> bool:
 )
 @pytest.mark.parametrize("attach", ["after", "before"])
 def test_no_bit_no_graph_and_no_break_more(how: Any, backend: str, attach: str) -> None:
-    plain, counted, _ = train(how, backend)
+    plain, counted = alone(how, backend, 40)
     watched, recounted, watch = train(how, backend, attach=attach, budget=1.0)
     assert watch is not None and watch.faults == []
     assert same(plain, watched)
@@ -178,7 +185,7 @@ def test_two_hundred_steps_of_the_inductor_are_the_same_bits() -> None:
 def test_discovery_finds_a_compiled_model_and_costs_no_graph(how: Any) -> None:
     from photic.checkups.discovery import Discovery
 
-    plain, counted, _ = train(how, "aot_eager", steps=12)
+    plain, counted = alone(how, "aot_eager", 12)
     discovery = Discovery(lambda roots: Watch(roots, started=1))
     try:
         watched, recounted, _ = train(how, "aot_eager", steps=12)
@@ -197,7 +204,7 @@ def test_a_sick_network_is_found_inside_a_compiled_region(attach: str) -> None:
 
 
 def test_glances_beside_a_compiled_model_read_every_module() -> None:
-    plain, counted, _ = train(wrapped, "aot_eager", steps=12)
+    plain, counted = alone(wrapped, "aot_eager", 12)
     watched, recounted, watch = train(wrapped, "aot_eager", attach="after", steps=12, every=1)
     assert watch is not None and same(plain, watched) and counted == recounted
     glance = watch._sampling.glance

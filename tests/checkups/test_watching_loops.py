@@ -17,7 +17,7 @@ from tests import zoo
 from tests.zoo import seeded
 
 Trained = tuple[list[float], list[Tensor], Any]
-STEPS = 200
+STEPS = 64
 
 
 def finish(models: list[nn.Module], optimizers: list[torch.optim.Optimizer], losses: list[float]) -> Trained:

@@ -94,7 +94,7 @@ def test_a_rate_is_written_where_the_optimizer_is_made(
 
 
 def test_a_patch_that_does_not_train_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], forked: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # In a file that is imported anew the optimizer is one of its own: the line that is patched moves nothing.

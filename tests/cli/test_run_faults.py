@@ -39,7 +39,7 @@ def test_a_place_where_nothing_can_be_written(tmp_path: Path) -> None:
 def test_a_process_that_is_ended_leaves_the_record_so_far(tmp_path: Path, number: signal.Signals, code: int) -> None:
     inside = f"step == 20 and (__import__('time').sleep(1.0), __import__('os').kill(__import__('os').getpid(), {int(number)}))"
     (tmp_path / "script.py").write_text(MODEL + LOOP.format(act="", inside=inside))
-    assert photic(tmp_path, "script.py", anew=True).returncode == code
+    assert photic(tmp_path, "script.py").returncode == code
     _kept(tmp_path)
 
 

@@ -145,17 +145,25 @@ def test_a_function_may_give_the_batch(tmp_path: Path, model: str) -> None:
     assert torch.equal(loaded.batches[0][0], torch.full((6, 8), 2.0)) and loaded.batches[0][1].shape == (6,)
 
 
-def test_an_exported_program_is_checked_in_a_process_that_unpickles_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "net.pt2"
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "net.pt2"
     torch.export.save(torch.export.export(network(), (torch.randn(32, 8),)), path)
-    assert run(["check", str(path), "--trust", "--input", "float32[32,8]", "--steps", "0", "--json"]) in (0, 1)
+    return path
+
+
+def test_an_exported_program_is_checked(exported: Path, capfd: pytest.CaptureFixture[str], forked: None) -> None:
+    assert run(["check", str(exported), "--trust", "--input", "float32[32,8]", "--steps", "0", "--json"]) in (0, 1)
     record = json.loads(capfd.readouterr().out)["record"]
     assert [s["operation"] for s in record["run"]["sites"]].count("linear") == 2
     assert all(reading["gradient"]["rms"] > 0 for reading in record["run"]["steps"][0]["parameters"])
+
+
+def test_an_exported_program_is_loaded_in_a_process_that_unpickles_nothing(
+    exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     evil = tmp_path / "evil.pt2"
-    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(evil, "w") as other:
+    with zipfile.ZipFile(exported) as whole, zipfile.ZipFile(evil, "w") as other:
         for item in whole.infolist():
             hidden = "sample_inputs" in item.filename
             torch.save(Touches(tmp_path / "ran"), tmp_path / "part.pt")

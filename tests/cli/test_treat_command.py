@@ -55,7 +55,7 @@ def test_a_live_optimizer_is_made_again_over_each_model(file: str) -> None:
     assert [(group["lr"], group["momentum"]) for group in optimizer.param_groups] == [(0.05, 0.5), (0.1, 0.5)]
 
 
-def test_a_target_with_a_live_optimizer_is_treated(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_with_a_live_optimizer_is_treated(file: str, capsys: pytest.CaptureFixture[str], forked: None) -> None:
     record = treated(capsys, f"{file}:build", "--steps", "24")
     control = next(trial for trial in record["trials"] if trial["outcome"] == "control")
     assert len(control["losses"]) == 24 and len(record["trials"]) > 1
@@ -103,7 +103,7 @@ def test_a_format_that_a_treatment_has_not_is_refused_before_anything_is_trained
 
 
 def test_an_exported_program_is_asked_for_in_words_that_treat_takes(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], forked: None
 ) -> None:
     (tmp_path / "net.pt2").write_bytes(b"none")
     assert run(["treat", str(tmp_path / "net.pt2")]) == 3

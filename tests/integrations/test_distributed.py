@@ -38,6 +38,7 @@ DATA_PARALLEL = [
 ]
 ALL = [*DATA_PARALLEL, ("tp", 2), ("fsdp2tp", 4)]
 CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] == 4 or "no-sync" in case[0] else ()) for case in ALL]
+THROUGH_TORCHRUN = pytest.param("ddp through torchrun", 2, marks=pytest.mark.slow)
 
 
 def free_port() -> str:
@@ -75,10 +76,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return {words: results("single", 1, tmp_path_factory.mktemp("single"), *words.split())[0] for words in ("", "sick")}
 
 
-@pytest.mark.parametrize(("mode", "number"), CASES)
+@pytest.mark.parametrize(("mode", "number"), [*CASES, THROUGH_TORCHRUN])
 def test_every_rank_reads_what_one_process_reads(mode: str, number: int, tmp_path: Path, alone: Any) -> None:
     expected = alone[""]
-    found = results(mode, number, tmp_path, way=torchrun if mode == "ddp" else start)
+    mode, _, through = mode.partition(" through ")
+    found = results(mode, number, tmp_path, way=torchrun if through else start)
     for result in found:
         assert result["faults"] == [] and result["steps"] == expected["steps"] == [0, 8]
         assert len(result["exchanges"]) == result["audits"] == 4  # steps 0, 2, 4 and 8: one vector each
@@ -158,27 +160,13 @@ def test_the_noise_is_how_far_the_ranks_own_gradients_lie_apart(tmp_path: Path) 
 @pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_rank_that_dies_does_not_make_the_others_wait_in_photic(number: int, tmp_path: Path) -> None:
     """Each rank trains by itself here, so nobody but photic would wait for the dead one; its patience is 5 seconds."""
-    start_time = time.perf_counter()
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": free_port(),
-        "WORLD_SIZE": str(number),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, SCRIPT, "apart", str(tmp_path), "dies"],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(number)
-    ]  # fmt: skip
-    words = [process.communicate(timeout=200)[1] for process in processes]
-    assert processes[1].returncode == -signal.SIGKILL
+    began = time.perf_counter()
+    done = start("apart", number, tmp_path, "dies")
+    assert done[1].returncode == -signal.SIGKILL
     for rank in {*range(number)} - {1}:
         result = json.loads((tmp_path / f"rank{rank}.json").read_text())
-        assert len(result["faults"]) == 1 and "photic stopped watching" in words[rank]
-        assert result["steps"] == [0, 2] and time.perf_counter() - start_time < 120
+        assert len(result["faults"]) == 1 and "photic stopped watching" in done[rank].stderr
+        assert result["steps"] == [0, 2] and time.perf_counter() - began < 120
 
 
 @pytest.fixture

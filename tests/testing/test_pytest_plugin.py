@@ -20,8 +20,7 @@ def test_deep(assert_gradients_flow):
 
 
 def pytest_on(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return children.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=folder)
 
 
 def test_a_failure_shows_the_users_line_and_layers_reason_and_advice(tmp_path: Path) -> None:
@@ -37,12 +36,13 @@ def test_a_failure_shows_the_users_line_and_layers_reason_and_advice(tmp_path: P
 def test_the_projects_setting_lets_a_problem_pass(tmp_path: Path) -> None:
     (tmp_path / "test_sick.py").write_text(SICK)
     (tmp_path / "pytest.ini").write_text("[pytest]\nphotic_ignore = vanishing-gradient\n")
-    done = children.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], cwd=tmp_path)
+    done = pytest_on(tmp_path)
     assert done.returncode == 0, done.stdout
 
 
 def test_a_suite_that_does_not_use_it_does_not_load_torch(tmp_path: Path) -> None:
     (tmp_path / "test_plain.py").write_text("import sys\ndef test_plain(): assert 'torch' not in sys.modules\n")
-    done = pytest_on(tmp_path)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "assert_gradients_flow" in pytest_on(tmp_path, "--fixtures").stdout

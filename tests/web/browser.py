@@ -52,7 +52,8 @@ class Tab:
         """Return what axe-core finds; it comes with `dev.py page`."""
         if not AXE.exists():
             missing("axe-core is not there: `python3 dev.py page` fetches it")
-        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate("axe.run()")["violations"]
         return [f"{item['id']}: {[node['target'] for node in item['nodes']][:3]}" for item in found]
 

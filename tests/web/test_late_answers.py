@@ -28,8 +28,9 @@ def test_an_answer_that_comes_late_does_not_replace_a_newer_one(served_at: str, 
     depth.fill("19")
     tab.page.locator(".said", has_text="of 21 layers").wait_for(timeout=90000)
     assert len(late) == 1
-    late[0].continue_()
-    tab.page.wait_for_timeout(1500)
+    with tab.page.expect_response("**depth=3&**", timeout=90000):
+        late[0].continue_()
+    tab.page.wait_for_timeout(300)
     assert "of 21 layers" in tab.page.locator(".said").first.inner_text() and tab.errors == []
     tab.page.close()
 
@@ -45,8 +46,9 @@ def test_the_phase_diagram_is_that_of_the_chosen_activation(served_at: str, open
     chosen.select_option("relu")
     said = tab.page.locator(".said", has_text="χ = 0.5 ")  # weights of variance 1: half of the mean square
     said.wait_for(timeout=90000)
-    late[0].continue_()
-    tab.page.wait_for_timeout(3000)
+    with tab.page.expect_response("**/phases?activation=sigmoid", timeout=90000):
+        late[0].continue_()
+    tab.page.wait_for_timeout(300)
     assert said.count() == 1
     tab.page.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def reports(tmp_path_factory: pytest.TempPathFactory, forking: Any) -> dict[str, Path]:
     """What check, treat, run and report write about a model in a folder of the user's."""
     folder = tmp_path_factory.mktemp("a folder of mine")
     model = folder / "model.py"
@@ -61,7 +62,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pages = {name: folder / f"{name}.html" for name in names}
     target = f"{model}:target"
     run(["check", target, "--steps", "3", "--html", str(pages["check"]), "--save", str(folder / "check.json")])
-    run(["treat", target, "--steps", "60", "--html", str(pages["treat"]), "--save", str(folder / "treat.json")])
+    with forking():
+        run(["treat", target, "--steps", "60", "--html", str(pages["treat"]), "--save", str(folder / "treat.json")])
     run(["run", "--html", str(pages["run"]), "--record", str(folder / "run.sqlite"), str(model)])
     run(["report", str(folder / "treat.json"), "--html", str(pages["report"])])
     run(["report", str(folder / "check.json"), str(folder / "run.sqlite"), "--html", str(pages["compared"])])

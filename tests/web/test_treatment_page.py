@@ -32,7 +32,7 @@ def record() -> TreatmentRecord:
     teacher = torch.randn(64, 4, generator=draw)
     inputs = [torch.randn(32, 64, generator=draw) for _ in range(16)]
     batches = [(x, (x @ teacher).argmax(1)) for x in inputs]
-    found = treat(zoo.seeded(lambda: zoo.Mlp(torch.sigmoid, 10)), batches, F.cross_entropy, optimizer=sgd, steps=120)
+    found = treat(zoo.seeded(lambda: zoo.Mlp(torch.sigmoid, 10)), batches, F.cross_entropy, optimizer=sgd, steps=60)
     assert found.record.remedy
     return found.record
 

@@ -23,10 +23,17 @@ def prove(
     record: TreatmentRecord, target: str, *, shape: str, seed: int, steps: int, weights: Path | None = None
 ) -> tuple[bool, str]:
     """Return whether the patched file trained as the trial did, and in one sentence what it did beside trial and untreated."""
+    from photic.remedies.patch import patched  # not in the child: what reads source takes a second to import
+
     trial = next(t for t in record.trials if t.remedy == record.remedy)
     control = next(t for t in record.trials if t.outcome == "control")
-    asked: dict[str, Any] = {"target": target, "shape": shape, "seed": seed, "steps": steps, "patch": record.patch}
+    asked: dict[str, Any] = {"target": target, "shape": shape, "seed": seed, "steps": steps}
     asked["weights"] = None if weights is None else str(weights)
+    try:
+        path, asked["text"] = patched(record.patch)
+    except (OSError, ValueError) as error:
+        return False, f"the patch could not be applied: {error}"
+    asked["path"] = str(path)
     done = subprocess.run(
         [sys.executable, "-m", "photic.cli.proof"],
         input=json.dumps(asked),
@@ -76,11 +83,8 @@ class PatchedSource:
 
 
 def _main() -> None:
-    from photic.remedies.patch import patched
-
     asked = json.loads(sys.stdin.read())
-    path, text = patched(asked["patch"])
-    PatchedSource(path, text).install()
+    PatchedSource(Path(asked["path"]), asked["text"]).install()
     from photic.cli.targets import load
     from photic.remedies.crew import Crew, Order
     from photic.remedies.material import Material

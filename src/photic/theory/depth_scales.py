@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
-
-from scipy.optimize import brentq
 
 from photic.activations import Activation
 from photic.theory.maps import correlation_gain, correlation_map, fixed_length, gradient_gain
 from photic.theory.moments import length_slope, mean_square, slope_square
+
+
+def _root(function: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
+    from scipy.optimize import brentq  # every command imports this module, few ask for a root, and scipy takes long
+
+    return float(brentq(function, low, high, xtol=tolerance))  # pyright: ignore
 
 
 class FixedPoint(NamedTuple):
@@ -99,7 +105,7 @@ def _fixed_correlation(
     for exponent in range(1, 9):  # below c* the map moves up, between c* and 1 it moves down
         high = 1.0 - 10.0**-exponent
         if moved(high) < 0.0:
-            return float(brentq(moved, 0.0, high, xtol=1e-10))  # pyright: ignore
+            return _root(moved, 0.0, high, 1e-10)
     return high
 
 
@@ -132,21 +138,30 @@ def critical_at(activation: Activation, *, bias_variance: float) -> CriticalPoin
         return CriticalPoint(1.0, 1.0 / slope, 0.0, True) if slope > 0.0 else None
 
     def excess(logarithm: float) -> float:
-        q = math.exp(logarithm)
-        slope = slope_square(activation, variance=q).value
-        return q - mean_square(activation, variance=q).value / slope - bias_variance if slope > 0.0 else math.nan
+        return _bias_at_rest(activation, logarithm) - bias_variance
 
     if bias_variance == 0.0:
         origin = _critical_origin(activation)
         if origin is not None:
             return origin
-    grid = [math.log(1e-6) + i * math.log(1e10) / 160 for i in range(161)]
-    values = [excess(x) for x in grid]
-    for low, high, below, above in zip(grid, grid[1:], values, values[1:], strict=False):
-        if below <= 0.0 < above:
-            q = math.exp(float(brentq(excess, low, high, xtol=1e-12)))  # pyright: ignore
+    for (low, below), (high, above) in pairwise(_biases_at_rest(activation)):
+        if below - bias_variance <= 0.0 < above - bias_variance:
+            q = math.exp(_root(excess, low, high, 1e-12))
             return _critical(activation, q, bias_variance)
     return None
+
+
+def _bias_at_rest(activation: Activation, logarithm: float) -> float:
+    """Return the bias variance that the length `exp(logarithm)` rests with where chi is 1; nan where the slope is 0."""
+    q = math.exp(logarithm)
+    slope = slope_square(activation, variance=q).value
+    return q - mean_square(activation, variance=q).value / slope if slope > 0.0 else math.nan
+
+
+@lru_cache(maxsize=16)  # a phase diagram asks for each of its bias variances
+def _biases_at_rest(activation: Activation) -> tuple[tuple[float, float], ...]:
+    grid = [math.log(1e-6) + i * math.log(1e10) / 160 for i in range(161)]
+    return tuple((x, _bias_at_rest(activation, x)) for x in grid)
 
 
 def _critical_origin(activation: Activation) -> CriticalPoint | None:
