@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -21,6 +21,7 @@ from photic.remedies.material import Material
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.booleans())
 def test_a_softmax_of_the_scores_gives_the_counts_and_one_more(classes: list[int], last: bool) -> None:
+    assume(not last or len(classes) != 5)  # then torch's own axis, the second, is taken
     targets = torch.tensor(classes).expand(2, -1)
     seen = Frequencies()
     seen.saw(targets[0])
