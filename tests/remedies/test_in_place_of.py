@@ -227,6 +227,14 @@ def test_layers_that_change_the_width_have_no_stretch() -> None:
     assert segments(graph_of(model, F.cross_entropy)) == []
 
 
+@pytest.mark.parametrize(("waist", "around"), [(4, True), (2, False)])
+def test_no_stretch_leads_around_a_code(waist: int, around: bool) -> None:
+    down = [nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, waist), nn.ReLU()]
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), *down, nn.Linear(waist, 16), nn.ReLU(), nn.Linear(16, 4))
+    found = segments(graph_of(model, F.cross_entropy))
+    assert bool(found) is around and around is (found == [(1, 7)])
+
+
 class Refusing(Layers):
     """Raises when it is handed numbers that are not finite, as torch.distributions does."""
 

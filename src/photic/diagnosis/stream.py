@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Container
 
 from photic.diagnosis.graph import Graph
 from photic.records.sites import INPUT
 
 _BENDS = ("activation", "attention")
+_WAIST = 8  # a bottleneck block has a quarter of its ends' width
 
 
 def passed_by_all(graph: Graph) -> list[int]:
@@ -68,7 +70,8 @@ def _dominators(graph: Graph, ways: Container[int]) -> list[int]:
 def segments(graph: Graph) -> list[tuple[int, int]]:
     """Return (start, end) of the shortest stretches of the stream, one after the other, that end in the shape in which they began.
 
-    Each holds a weight and something that bends the signal, and the last output ends none.
+    Each holds a weight and something that bends the signal, and the last output ends none. None passes a waist, `_WAIST` times narrower than
+    its ends: a code is what is to come through there, and a way around it would leave it unused.
     """
     chain = passed_by_all(graph)[:-1]
     held = [_kinds(graph, one, other) for one, other in itertools.pairwise(chain)]
@@ -88,6 +91,8 @@ def _end(graph: Graph, chain: list[int], held: list[set[str]], start: int) -> in
     shape = graph.site(chain[start]).shape
     seen: set[str] = set()
     for end in range(start + 1, len(chain)):
+        if _WAIST * math.prod(graph.site(chain[end]).shape) <= math.prod(shape):
+            return None
         seen |= held[end - 1]
         if graph.site(chain[end]).shape != shape or "weight" not in seen or seen.isdisjoint(_BENDS):
             continue
