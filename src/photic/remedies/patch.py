@@ -272,7 +272,7 @@ def pasted(prescription: Prescription, run: Run) -> str:
         said.append(f"# {name}: call torch.{'' if operation in OF_TORCH else 'nn.functional.'}{operation} here")
     if prescription.normalisation != "batch":
         said += [
-            f"# {name}: call it on {normal_form('x', prescription.normalisation, maps=len(run.site(name).shape) >= 4)}"
+            f"# {name}: call it on {normal_form('x', prescription.normalisation, maps=_of_maps(run, name))}"
             for name in prescription.normalised
         ]
     said += [f"# {name}: leave it out" for name in prescription.removed]
@@ -280,6 +280,13 @@ def pasted(prescription: Prescription, run: Run) -> str:
         said += weight_lines(prescription, None, "model")[1:]
     places = {site.name: site.where for site in run.sites if site.where}
     return "\n".join(_once([_placed(line, places) for line in said])) + "\n"
+
+
+def _of_maps(run: Run, name: str) -> bool:
+    """Whether a site gives maps; one that is there once another remedy has put it there is as the others of its module."""
+    module = name.partition("/")[0]
+    alike = [site.shape for site in run.sites if site.name.partition("/")[0] == module]
+    return any(len(shape) >= 4 for shape in [site.shape for site in run.sites if site.name == name] or alike)
 
 
 def _once(lines: list[str]) -> list[str]:

@@ -28,7 +28,8 @@ def unscaled_input(
 
     Signs: numbers enter a trained layer directly, without a normalisation before or right after it, and their root mean
     square is above `large` or below `small`, or their mean is `offset` deviations from 0, or the deviations of their
-    columns differ `uneven` times. And it has a consequence: the first activations saturate, the loss starts at more than
+    columns differ `uneven` times. Or a normalisation stands before, and the columns are as far from 0 behind it: it runs over another axis,
+    or over all columns together. And it has a consequence: the first activations saturate, the loss starts at more than
     three times that of chance, or the first steps do not lower it.
 
     Why it matters: initialisations are made for inputs of unit size. Larger ones saturate or explode, smaller ones starve
@@ -40,9 +41,12 @@ def unscaled_input(
     """
     run = graph.run
     entered = [index for index in graph.layers() if _enters(graph, index) and not normalised_right_after(graph, index)]
-    if not entered or run.inputs is None or run.columns is None:
+    if run.inputs is None or run.columns is None:
         return None
     rms, columns = run.inputs.rms, run.columns
+    if not entered:
+        left = _left_alike(graph, 1.0 / (1.0 + offset * offset)) if columns.offset > offset else None
+        return None if left is None else _left(graph, left, training)
     ratio = columns.largest / columns.smallest if columns.smallest > 0.0 else 0.0
     starved = rms < small and not adaptive(run)
     if rms > large and ratio <= uneven and columns.offset <= offset:
@@ -79,6 +83,36 @@ def unscaled_input(
         advice="Standardise each column with the mean and deviation of the training set, or put a normalisation first.",
         confidence=0.85 if stuck or high or flat > 0.25 else 0.5,
         sources=("lecun1998", "cs231n"),
+    )
+
+
+def _left_alike(graph: Graph, share: float) -> int | None:
+    """Return a normalisation in front of all else behind which no more than that share of the mean square differs between examples."""
+    for site in graph.run.sites:
+        if site.kind != "normalisation" or site.phase != "model" or not _enters(graph, site.order):
+            continue
+        spreads = [each.reading(site.order).spread for each in (graph.first, graph.last)]
+        if all(facts is not None and facts.examples < share for facts in spreads):
+            return site.order
+    return None
+
+
+def _left(graph: Graph, index: int, training: Training | None) -> Finding:
+    site, facts = graph.site(index), graph.reading(index).spread
+    share = 0.0 if facts is None else facts.examples
+    stuck = training is not None and not learns(training)
+    return Finding(
+        problem="unscaled-input",
+        severity="warning" if stuck else "info",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence("share of the mean square that differs between examples", share, "share"),),
+        reason=f"Columns enter {site.name} with means far from 0 and leave it so: only {number(share)} of the mean square differs between "
+        f"examples behind it{_consequence(0.0, None, None, stuck)}",
+        advice="Standardise each column with the mean and deviation of the training set. BatchNorm1d takes the second axis for the columns "
+        "(transpose before and after it); LayerNorm takes all of an example together.",
+        confidence=0.8,
+        sources=("lecun1998", "ioffe2015"),
     )
 
 
