@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,11 +14,11 @@ _MOST = 100_000  # targets of a batch that are counted
 
 
 class Frequencies:
-    """How often each class came, or, of targets from 0 to 1 of one shape, how much came at each place of an example."""
+    """How often each class came, or, of targets from 0 to 1, how much of 1 came in all."""
 
     def __init__(self) -> None:
         self._classes = torch.zeros(0, dtype=torch.int64)
-        self._shares: list[Tensor] = []
+        self._total, self._number = 0.0, 0
 
     def saw(self, targets: Any) -> None:
         """Count the targets of a batch; what holds no classes, is large or lies on a device is left out."""
@@ -28,8 +29,9 @@ class Frequencies:
             counts = given[given >= 0].bincount(minlength=len(self._classes))
             counts[: len(self._classes)] += self._classes
             self._classes = counts
-        elif targets.is_floating_point() and targets.ndim and bool(((targets >= 0) & (targets <= 1)).all()):
-            self._shares.append(targets.detach().double().mean(0))
+        elif targets.is_floating_point() and bool(((targets >= 0) & (targets <= 1)).all()):
+            self._total += float(targets.detach().sum(dtype=torch.float64))
+            self._number += targets.numel()
 
     def scores(self, output: Any, targets: Any) -> Tensor | None:
         """Return scores in the shape of the output that give every example these frequencies, by a softmax or a logistic sigmoid.
@@ -44,12 +46,10 @@ class Frequencies:
             axis = 1
         if axis is not None:
             return self._of_classes(output, axis)
-        if not isinstance(targets, Tensor) or output.shape != targets.shape or not self._shares:
+        if not isinstance(targets, Tensor) or output.shape != targets.shape or not 0.0 < self._total < self._number:
             return None
-        if any(share.shape != output.shape[1:] for share in self._shares):
-            return None
-        share = (sum(self._shares, torch.zeros(output.shape[1:]).double()) + 0.01) / (len(self._shares) + 0.02)
-        return torch.logit(share).to(output.dtype).expand_as(output)
+        share = (self._total + 1.0) / (self._number + 2.0)
+        return torch.full_like(output, math.log(share / (1.0 - share)))
 
     def _of_classes(self, output: Tensor, axis: int) -> Tensor | None:
         counts = torch.ones(output.shape[axis], dtype=torch.float64)
