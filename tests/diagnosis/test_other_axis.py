@@ -56,3 +56,16 @@ def test_columns_that_it_leaves_as_they_came_are_named(over: str, place: float, 
     if sick:
         (finding,) = [f for f in checkup.findings if f.problem == "unscaled-input"]
         assert finding.sites == ("norm",) and "leave it so" in finding.reason
+
+
+def test_a_loss_that_comes_down_to_one_answer_for_all_is_not_said_to_stand() -> None:
+    batches = [(x, (y > 2).long() * (torch.arange(32) % 4 == 0)) for x, y in poses()]  # one in sixteen
+    model = seeded(lambda: Poses("time"))
+    with torch.no_grad():
+        model.head.bias[0] = -3.0
+    checkup = photic.check(model, batches, F.cross_entropy, torch.optim.Adam(model.parameters(), 3e-2))
+    (finding,) = [f for f in checkup.findings if f.problem == "unscaled-input" and f.severity == "warning"]
+    assert "steps take the loss down to" in finding.reason and "one answer for all examples costs" in finding.reason
+    still = photic.check(seeded(lambda: Poses("time")), poses(), F.cross_entropy)
+    (finding,) = [f for f in still.findings if f.problem == "unscaled-input"]
+    assert finding.reason.endswith("steps do not lower the loss.")

@@ -7,6 +7,7 @@ import math
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.optimizers import adaptive, setting
+from photic.diagnosis.words import number
 
 
 def learns(training: Training | None, share: float = 0.9) -> bool:
@@ -18,6 +19,14 @@ def learns(training: Training | None, share: float = 0.9) -> bool:
     if training is None or not training.first > 0.0 or not training.losses[0] > 0.0:
         return False
     return training.last < share * training.first and all(training.last < 0.98 * known for known in training.ignorant)
+
+
+def nothing_learned(training: Training) -> str:
+    """Say what was seen of a training that teaches nothing: its loss stands, or comes down to what one answer for all examples costs."""
+    if training.ignorant and training.last < 0.9 * training.first:
+        costs = number(min(training.ignorant))
+        return f"{training.steps} steps take the loss down to {number(training.last)}, and one answer for all examples costs {costs}"
+    return f"{training.steps} steps do not lower the loss"
 
 
 def learns_a_third(training: Training | None) -> bool:

@@ -7,7 +7,7 @@ import math
 from photic.diagnosis.drawn import as_drawn, one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, nothing_learned
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
@@ -68,11 +68,7 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
     raw = not beneath and (bool(unseen) or _as_drawn(graph, places))
     if learning and not raw and not empty:
         return None
-    course = (
-        "although the loss falls, it might fall further"
-        if learning
-        else f"the loss does not fall within {training.steps} steps"
-    )
+    course = "although the loss falls, it might fall further" if learning else nothing_learned(training)
     return Finding(
         problem="frozen-layers",
         severity="warning" if raw and not learning and training.steps >= enough else "info",

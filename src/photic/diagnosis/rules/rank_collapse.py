@@ -5,7 +5,15 @@ from __future__ import annotations
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import arriving, learns, learns_a_third, median_update, rescued, shrinking
+from photic.diagnosis.learning import (
+    arriving,
+    learns,
+    learns_a_third,
+    median_update,
+    nothing_learned,
+    rescued,
+    shrinking,
+)
 from photic.diagnosis.made_alike_words import rows_made_alike, stack_made_alike
 from photic.diagnosis.one_choice import OneChoice, one_choice
 from photic.diagnosis.one_position import OnePosition, one_position
@@ -250,7 +258,7 @@ def _examples(graph: Graph, profile: Profile, training: Training | None, limit: 
         graph,
         [alike],
         f"Over {len(layers)} layers all examples become one: at {graph.site(known[-2][0]).name} only {number(known[-2][1])} of the mean "
-        f"square differs between them, {number(known[0][1])} at the first layer; the loss does not fall.",
+        f"square differs between them, {number(known[0][1])} at the first layer; {nothing_learned(training)}.",
         "Add residual connections or normalisation, or use fewer layers.",
         Evidence("share of the mean square that differs between examples", known[-2][1], "share"),
         0.8,
@@ -277,7 +285,7 @@ def _line(graph: Graph, profile: Profile, training: Training | None, limit: floa
         graph,
         [next(index for index in layers if (_directions(graph, index) or limit) < limit)],
         f"Over {len(layers)} layers all that differs between the examples comes to lie on one line: {number(top)} directions at "
-        f"{graph.site(layers[-2]).name}, {number(below)} at the first layer; {training.steps} steps do not lower the loss.",
+        f"{graph.site(layers[-2]).name}, {number(below)} at the first layer; {nothing_learned(training)}.",
         "Start the matrices orthogonal, so that no direction grows at the cost of the others, or add residual connections.",
         Evidence("directions along which the examples differ", top, "directions"),
         0.8,
@@ -348,7 +356,7 @@ def _thin(graph: Graph, training: Training | None, limit: float) -> Finding | No
         [layers[0]],
         f"{len(widths)} layers of {min(widths.values())} to {max(widths.values())} units are deep for their width: the sum of 1 / width is "
         f"{number(total)}, so that signals end on one line and their lengths, products of random factors, differ by orders of "
-        f"magnitude; {training.steps} steps do not lower the loss.",
+        f"magnitude; {nothing_learned(training)}.",
         "Add residual connections or normalisation, make the layers wider, or use fewer of them.",
         Evidence("sum of 1 / width over the layers", total, "ratio"),
         0.7,

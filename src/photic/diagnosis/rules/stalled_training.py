@@ -116,4 +116,4 @@ def _beside(training: Training) -> str:
     """Return what one reaches who knows nothing of the inputs, where the loss has come down to that."""
     if not training.last < 0.9 * training.first or not training.ignorant:
         return ""
-    return f" of the inputs: {number(min(training.ignorant))} is reached by one answer for all of them"
+    return f" of the inputs: one answer for all examples costs {number(min(training.ignorant))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.drawn import as_drawn
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, nothing_learned
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
@@ -57,7 +57,7 @@ def unowned_parameters(graph: Graph, training: Training | None = None, *, enough
             + (
                 "; all of them lie below what it holds, as in fine-tuning"
                 + (", but they are as torch draws them: nothing was learned in them" if raw else "")
-                + (f", and {training.steps} steps do not lower the loss" if stuck and training is not None else "")
+                + (f", and {nothing_learned(training)}" if stuck and training is not None else "")
                 if below
                 else "; it holds nothing of this model at all"
                 if not held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import learns
+from photic.diagnosis.learning import learns, nothing_learned
 from photic.diagnosis.normalisers import normalised_right_after
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
@@ -78,7 +78,7 @@ def unscaled_input(
         ),
         reason=(
             f"What enters {site.name or 'the first layer'} {what}, where mean 0 and deviation 1 are wanted"
-            + _consequence(flat, graph.loss if high else None, expected, stuck)
+            + _consequence(flat, graph.loss if high else None, expected, training if stuck else None)
         ),
         advice="Standardise each column with the mean and deviation of the training set, or put a normalisation first.",
         confidence=0.85 if stuck or high or flat > 0.25 else 0.5,
@@ -108,7 +108,7 @@ def _left(graph: Graph, index: int, training: Training | None) -> Finding:
         where=site.where,
         evidence=(Evidence("share of the mean square that differs between examples", share, "share"),),
         reason=f"Columns enter {site.name} with means far from 0 and leave it so: only {number(share)} of the mean square differs between "
-        f"examples behind it{_consequence(0.0, None, None, stuck)}",
+        f"examples behind it{_consequence(0.0, None, None, training if stuck else None)}",
         advice="Standardise each column with the mean and deviation of the training set. BatchNorm1d takes the second axis for the columns "
         "(transpose before and after it); LayerNorm takes all of an example together.",
         confidence=0.8,
@@ -124,9 +124,9 @@ def _enters(graph: Graph, index: int) -> bool:
     )
 
 
-def _consequence(flat: float, loss: float | None, expected: float | None, stuck: bool) -> str:
+def _consequence(flat: float, loss: float | None, expected: float | None, stuck: Training | None) -> str:
     if flat > 0.25:
         return ": the first activations saturate."
     if loss is not None and expected is not None:
         return f": the loss starts at {number(loss)}, chance is {number(expected)}."
-    return ", and the first steps do not lower the loss." if stuck else "."
+    return "." if stuck is None else f", and {nothing_learned(stuck)}."
