@@ -200,10 +200,8 @@ def main() -> None:
         ]
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(chosen):
-        path = (
-            kept
-            / f"{hashlib.sha256(version + f'{case.name} {options.steps} {options.accelerator}'.encode()).hexdigest()[:24]}.json"
-        )
+        asked = f"{case.name} {options.steps} {options.accelerator}"
+        path = kept / f"{hashlib.sha256(version + asked.encode()).hexdigest()[:24]}.json"
         if not path.exists():
             if time.perf_counter() - began > 60.0 * options.minutes:
                 break

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from photic.kernels.moments.reference import moments as reference
 from photic.kernels.moments.rows import BINS, LARGEST, SQUARES, WIDTH
 from photic.records.moments import Moments, combined
 
+team: Any = compiled.team  # must be there on Linux, where torch brings libgomp
+with_team = pytest.mark.skipif(sys.platform != "linux", reason="torch brings no libgomp here: one thread reads")
 FLOATS = st.one_of(
     st.floats(width=32),
     st.sampled_from([0.0, -0.0, 1e-45, -1e-40, 3.4e38, math.inf, -math.inf, math.nan]),
@@ -120,10 +124,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
+@with_team
 @pytest.mark.parametrize("count", [1, 1023, 1024, 1025, 5000, (1 << 16) + 1, 200_003])
 @pytest.mark.parametrize("every", [0, 16])
 def test_a_team_reads_what_one_thread_reads(threads: int, count: int, every: int) -> None:
-    team = pytest.importorskip("photic.kernels.moments.team")
     values = torch.randn(count, generator=torch.Generator().manual_seed(count))
     values[::97], values[::531], values[-1] = 0.0, math.nan, 1e-42
     found = np.full((2, WIDTH), 7.0), np.ones((2, BINS), np.int64)
@@ -136,8 +140,8 @@ def test_a_team_reads_what_one_thread_reads(threads: int, count: int, every: int
     assert np.array_equal(found[1][0], found[1][1])
 
 
+@with_team
 def test_large_tensors_are_read_by_the_team(monkeypatch: pytest.MonkeyPatch) -> None:
-    team = pytest.importorskip("photic.kernels.moments.team")
     counts: list[int] = []
     plain = team.pass_float32
     monkeypatch.setattr(team, "pass_float32", lambda *given: (counts.append(given[1]), plain(*given)))

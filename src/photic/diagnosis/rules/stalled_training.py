@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.learning import decayed, learns, matrix_updates
+from photic.diagnosis.learning import decayed, learns, matrix_updates, nothing_learned
 from photic.diagnosis.optimizers import adaptive, setting
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
@@ -102,18 +102,11 @@ def _unexplained(training: Training, enough: int) -> Finding | None:
         where="",
         evidence=(Evidence("loss after the steps, relative to before", training.last / training.first, "ratio"),),
         reason=(
-            f"{training.steps} steps take the loss from {number(training.first)} to {number(training.last)}, which is nothing learned"
-            f"{_beside(training)}, and nothing that was measured says why."
+            f"The loss begins at {number(training.first)}; {nothing_learned(training)}. Nothing is learned of the inputs, and nothing that was "
+            "measured says why."
         ),
         advice="Look at what is not in the network: do labels and inputs belong together, is there anything to learn, would the network "
         "learn one batch by heart? Then try other learning rates.",
         confidence=0.5,
         sources=("cs231n",),
     )
-
-
-def _beside(training: Training) -> str:
-    """Return what one reaches who knows nothing of the inputs, where the loss has come down to that."""
-    if not training.last < 0.9 * training.first or not training.ignorant:
-        return ""
-    return f" of the inputs: one answer for all examples costs {number(min(training.ignorant))}"
