@@ -101,3 +101,11 @@ def test_a_trial_counts_from_the_frequencies() -> None:
     assert material.prior == pytest.approx(float(-held * math.log(0.05) - (1 - held) * math.log(0.95)), rel=0.1)
     numbers = [(x, x[:, :1] + 2.0) for x, _ in rare(20)]
     assert Material.collect(network, numbers, F.mse_loss, None, steps=40).prior is None
+
+
+def test_a_loss_that_takes_no_scores_keeps_what_else_is_known() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid())
+    batches = [(x, y.float()[:, None]) for x, y in rare(4)]
+    run = photic.check(model, batches, F.binary_cross_entropy, torch.optim.Adam(model.parameters(), 1e-2)).run
+    assert run.prior is None and run.untrained is not None and run.constant is not None

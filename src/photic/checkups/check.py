@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -246,7 +247,8 @@ def _untrained(
                 if mean is not None and (known := loss_of_mean(mean, targets, twin_loss, step)) is not None:
                     found["constant"].append(known)
                 if (scores := classes.scores(output, targets)) is not None:
-                    found["prior"].append(float(scalar_loss(scores, targets, twin_loss, step)))
+                    with contextlib.suppress(Exception):  # a loss of probabilities takes no scores
+                        found["prior"].append(float(scalar_loss(scores, targets, twin_loss, step)))
     except Exception:  # a batch or a loss that does not bear it: then the first losses stand for it
         return {}
     means = {name: sum(values) / count for name, values in found.items() if len(values) == count}
