@@ -108,7 +108,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     for name in p.finite:
         lines += [
             f"# {name}: with `x` what enters and `value` what it gives",
-            "value = torch.nan_to_num(value, 0.0, 0.0, 0.0)",
+            "there = value.detach()[value.isfinite()]  # infinity becomes the nearest of these",
+            "value = torch.nan_to_num(value, 0.0, float(there.max()), float(there.min()))",
             "x.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))  # before the call, where x has a gradient",
         ]
     for leaves, returns in p.bridged:

@@ -51,7 +51,7 @@ def of_the_operation(
 ) -> tuple[Prescribed, Prescribed, list[Trial]]:
     """Return what treats the operation that made the first number which is not finite, then all else.
 
-    With `alone` nothing else was found: what was chosen comes last, as all others.
+    With `alone` nothing else was found: what treats numbers that are not finite comes next, what was chosen last, as all others.
     """
     found, closed_now = prescribe(graph, ["non-finite"])
     own = [(remedy, prescription) for remedy, prescription in found if remedy.treats == ("non-finite",)]
@@ -61,7 +61,10 @@ def of_the_operation(
         trial for trial in closed_now if trial.remedy not in {one.remedy for one in unfit} | _names(chosen, others)
     ]
     unfit = [*(trial for trial in unfit if trial.remedy not in names), *fresh]
-    return (own, [*chosen, *others], unfit) if alone else ([*own, *chosen], others, unfit)
+    if not alone:
+        return [*own, *chosen], others, unfit
+    also = [pair for pair in others if "non-finite" in pair[0].treats]
+    return [*own, *also], [*chosen, *(pair for pair in others if pair not in also)], unfit
 
 
 def _names(*parts: Prescribed) -> set[str]:

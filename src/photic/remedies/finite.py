@@ -1,7 +1,8 @@
-"""Finite: calls kept where their value and slope are finite, and those whose infinite results and slopes count 0."""
+"""Finite: calls kept where their value and slope are finite, and those whose results and slopes are made finite."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -95,15 +96,30 @@ class Ridge:
 
 
 def finite(call: Call) -> Any:
-    """What the call makes, with 0 where it is not finite: in the value, in the slope, and in the slope of that where one is asked for."""
+    """What the call makes, with 0 where it is no number or has no finite slope, nor a slope of that where one is asked for.
+
+    What is infinite becomes the nearest that is finite in the same result: a logarithm of 0 that counted 0 would be the best of answers.
+    What comes in as no number or as infinity (but for the minus of masks) was made elsewhere: it goes on as it is.
+    """
     args = [_hooked(value) for value in call.args]
     value = call.function(*args, **{name: _hooked(item) for name, item in call.kwargs.items()})
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
-    value = torch.nan_to_num(value, 0.0, 0.0, 0.0)
+    given = [
+        item for item in (*call.args, *call.kwargs.values()) if isinstance(item, Tensor) and item.is_floating_point()
+    ]
+    if not any(bool((item.isnan() | item.isposinf()).any()) for item in given):
+        value = _nearest(value)
     if value.requires_grad:
         value.register_hook(_hooked)  # what enters the backward of the call, from where a second derivative comes back
     return value
+
+
+def _nearest(value: Tensor) -> Tensor:
+    """Return 0 for nan, and the largest or lowest finite number for what is infinite; where there is none it stays."""
+    there = value.detach()[torch.isfinite(value)]
+    low, high = (float(there.min()), float(there.max())) if len(there) else (-math.inf, math.inf)
+    return torch.nan_to_num(value, 0.0, high, low)
 
 
 def _hooked(value: Any) -> Any:

@@ -11,10 +11,11 @@ from photic.remedies.course import alarms
 from photic.remedies.prescription import Prescription
 from photic.remedies.ranking import Ranking
 from photic.remedies.registry import Remedy
-from photic.remedies.trials import CLEARLY
+from photic.remedies.trials import CLEARLY, trains
 
 LAYERED = 4  # remedies of what came to light that are tried together with what brought it there
 PAIRS = 3  # combinations that are tried when no single remedy cures
+CALMED = 3  # of what took the findings away and does not train for all that, so many are tried with another rate
 Hidden = Callable[[Prescription, Sequence[str]], Sequence[tuple[Remedy, Prescription]]]
 
 
@@ -34,6 +35,27 @@ def layered(
         both = [(together(one.remedy, other), combined) for other, combined in found if combined is not None]
         return both[:LAYERED]
     return []
+
+
+def calmed(
+    ranking: Ranking,
+    candidates: Sequence[Candidate],
+    problems: set[str],
+    rate: tuple[Remedy, Prescription],
+) -> list[tuple[Remedy, Prescription]]:
+    """Return what took the findings away and broke off, or did not come down, together with another learning rate.
+
+    The rate may have been too large for the network as it was, and for the cured one all the more: only the first was found.
+    """
+    first = ranking.rungs[0]
+    able = [c for c in candidates if c.remedy.changes != "training" and c.prescription.rate == 1.0]
+    cause_gone = [c for c in able if not alarms(c.arm.seen.start) & problems]
+    stands = [
+        c for c in cause_gone if not c.arm.seen.whole or not trains(c.arm.seen, min(first, len(c.arm.seen.losses)))
+    ]
+    stands.sort(key=lambda c: c.order)
+    found = [(c, combine(c.prescription, rate[1])) for c in stands]
+    return [(together(c.remedy, rate[0]), both) for c, both in found if both is not None][:CALMED]
 
 
 def pairs_of(

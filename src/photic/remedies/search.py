@@ -10,7 +10,7 @@ from photic.records.treatments import Trial
 from photic.remedies.candidate import Candidate
 from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, Member, Order
-from photic.remedies.pairing import Hidden, layered, pairs_of
+from photic.remedies.pairing import Hidden, calmed, layered, pairs_of
 from photic.remedies.prescription import Prescription
 from photic.remedies.ranking import ENOUGH, OF_ITSELF, Ranking
 from photic.remedies.registry import Remedy
@@ -55,6 +55,8 @@ class Search:
             round; '' where it does. It is asked where a learning rate was raised.
         hidden: returns what treats problems of the network that a prescription makes, which were not seen without it.
         prescriptions: what was tried, by the name of the remedy.
+        begun: the candidates that were trained, those that broke off too.
+        enlisted: number of candidates so far; what is tried later is the larger change.
     """
 
     crew: Crew
@@ -66,6 +68,8 @@ class Search:
     prescriptions: dict[str, Prescription] = field(default_factory=dict[str, Prescription])
     trials: list[Trial] = field(default_factory=list[Trial])
     controls: dict[int, Member] = field(default_factory=dict[int, Member])
+    enlisted: int = 0
+    begun: list[Candidate] = field(default_factory=list[Candidate])
     cured: list[Candidate] = field(default_factory=list[Candidate])
 
     @property
@@ -98,6 +102,9 @@ class Search:
         pairs = pairs_of(self.ranking, first, self.problems) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
             first += self._round(pairs)
+        rate = next((pair for pair in (*chosen, *others) if pair[1].search_rate), None)
+        if rate is not None and not self.cured and not self.crew.over():
+            first += self._round(calmed(self.ranking, self.begun, self.problems, rate))
         self._relieve(first)
         if others and not self.cured and not self.crew.over() and self._leaves_much():
             self._relieve(self._round(others))
@@ -135,8 +142,9 @@ class Search:
         before = len(self.cured)
         candidates = [
             Candidate(remedy, place, self.crew.enlist(remedy.name, prescription, self.seeds[0]))
-            for place, (remedy, prescription) in enumerate(chosen)
+            for place, (remedy, prescription) in enumerate(chosen, start=self.enlisted)
         ]
+        self.enlisted += len(chosen)
         waiting: list[Candidate] = []
         seen: list[Candidate] = []
         for wave in self._waves(candidates):
@@ -223,6 +231,7 @@ class Search:
                 self.trials.append(closed(candidate.remedy, "stopped", "the time was over"))
             else:
                 self.prescriptions[candidate.remedy.name] = candidate.prescription
+                self.begun.append(candidate)
                 if candidate in dropped:
                     self.trials.append(self._judged(candidate, [(control.course, course, len(course.losses))]))
                     self.crew.release(candidate.arm)

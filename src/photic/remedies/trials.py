@@ -130,7 +130,7 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
         return "accepted", f"the untreated training broke off; {sign} {size}"
     gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
     mean = sum(gains) / len(gains)
-    if any(c.mean(n) - a.mean(n) < CLEARLY * abs(c.mean(n)) for c, a, n in pairs):
+    if any(c.mean(n) - a.mean(n) <= CLEARLY * abs(c.mean(n)) for c, a, n in pairs):
         return "refused", f"no clear improvement: {sign} {size}"
     if _flat(pairs) and min(gains) >= 0.0 and max(gains) > 0.0 and all(descends(a.losses[:n]) for _, a, n in pairs):
         return (
