@@ -194,8 +194,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "targets = (targets - mean) / deviation  # and output * deviation + mean when predicting",
         ]
     if p.precision:
-        kind = "float" if p.precision == "float32" else p.precision
-        lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs likewise")
+        kind = {"float32": "float", "float64": "double"}.get(p.precision, p.precision)
+        lines.append(f"model.{kind}()  # and no autocast around its forward; its inputs and targets likewise")
     lines += [
         f"# {write}: x[rows, 0] = y in place of x[rows][:, 0] = y, which writes into a copy"
         for _, write in p.written_back

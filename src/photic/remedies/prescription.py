@@ -228,7 +228,7 @@ class Prescription:
     filled_input: bool = False
     standardised_input: bool = False
     standardised_target: bool = False
-    precision: Literal["", "float32", "bfloat16"] = ""
+    precision: Literal["", "float32", "bfloat16", "float64"] = ""
     registered: bool = False
     owned: bool = False
     zeroed: bool = False

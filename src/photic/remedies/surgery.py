@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
+from photic.checkups.setup import LossFunction
 from photic.probes.generators import seeded
 
 
@@ -91,38 +93,52 @@ def compute_in(model: nn.Module, dtype: torch.dtype) -> None:
     model.__dict__["forward"] = _Cast(model.forward, dtype)
 
 
+def loss_in(loss: LossFunction, dtype: torch.dtype) -> LossFunction:
+    """Return the loss with its outputs and targets in this type."""
+    return _Cast(loss, dtype)
+
+
 _WIDTHS = ("in_features", "out_features", "in_channels", "out_channels", "num_features", "embedding_dim")
 _HALVES = (torch.float16, torch.bfloat16)
 
 
 class _Cast:
-    """A forward that takes its numbers in one type."""
+    """A forward, or a loss, that takes its numbers in one type."""
 
     def __init__(self, forward: Callable[..., Any], dtype: torch.dtype) -> None:
         self.forward, self.dtype = forward, dtype
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        cast = [self.cast(value) for value in args]
         with torch.autocast("cpu", enabled=False), _OneType(self.dtype):
-            return self.forward(*cast, **{name: self.cast(value) for name, value in kwargs.items()})
+            return self.forward(*tree_map(self.cast, args), **tree_map(self.cast, kwargs))
 
     def cast(self, value: Any) -> Any:
         return value.to(self.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 class _OneType(TorchFunctionMode):
-    """Casts to half precision inside the forward become casts to the type that is wanted."""
+    """Casts to fewer digits inside the forward become casts to the type that is wanted, and new numbers have as many as that, at least."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
+        self.fewer = (*_HALVES, torch.float32) if dtype is torch.float64 else _HALVES
+
+    def __enter__(self) -> Any:
+        self.usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.promote_types(self.usual, self.dtype))
+        return super().__enter__()
+
+    def __exit__(self, *how: Any) -> None:
+        torch.set_default_dtype(self.usual)
+        super().__exit__(*how)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func in (Tensor.half, Tensor.bfloat16):
+        if func in (Tensor.half, Tensor.bfloat16) or (func is Tensor.float and torch.float32 in self.fewer):
             return args[0].to(self.dtype)
         if func in (Tensor.to, Tensor.type):
-            args = tuple(self.dtype if any(item is half for half in _HALVES) else item for item in args)
-        if any(kwargs.get("dtype") is half for half in _HALVES):
+            args = tuple(self.dtype if any(item is fewer for fewer in self.fewer) else item for item in args)
+        if any(kwargs.get("dtype") is fewer for fewer in self.fewer):
             kwargs["dtype"] = self.dtype
         return func(*args, **kwargs)

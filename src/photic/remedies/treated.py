@@ -10,7 +10,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.standard_loss import StandardLoss
 from photic.remedies.stepping import change_optimizer
-from photic.remedies.surgery import compute_in, gate_recurrence, register_modules, unshare, widen
+from photic.remedies.surgery import compute_in, gate_recurrence, loss_in, register_modules, unshare, widen
 from photic.remedies.units import ScaledBackward, fill_input, standardise_input, standardise_output
 
 
@@ -31,6 +31,8 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     loss, unit = substitute_loss(prescription, setup.model, setup.loss), prescription.gradient_unit
     if prescription.standard_loss:
         loss = StandardLoss()
+    if prescription.precision == "float64" and loss is not None:
+        loss = loss_in(loss, torch.float64)  # beside outputs of that type
     if prescription.filled_input:
         fill_input(setup.model)
     if prescription.standardised_input:

@@ -190,9 +190,15 @@ def _backward_origin(graph: Graph) -> int | None:
     for site in reversed(graph.run.sites):
         gradient = graph.reading(site.order).gradient
         if gradient is not None and gradient.nonfinite:
-            consumers = graph.consumers.get(site.order, [])
-            return consumers[0] if consumers else site.order
+            return min(graph.consumers.get(site.order, []), key=lambda index: _blame(graph, index), default=site.order)
     return None
+
+
+def _blame(graph: Graph, index: int) -> tuple[bool, bool, bool]:
+    """Of several operations that take a signal: what passes nothing back, as a comparison, is not to blame, nor what chooses between others."""
+    signal, gradient = graph.reading(index).signal, graph.reading(index).gradient
+    overflows = signal is not None and signal.nonfinite > 0
+    return gradient is None, not overflows, graph.site(index).operation in _MASKS
 
 
 def _swallowed_before(graph: Graph, names: list[str]) -> int | None:
