@@ -30,8 +30,12 @@ def centred_away(graph: Graph) -> list[tuple[int, int | None]]:
 
 
 def _nothing(graph: Graph, source: int, index: int) -> bool:
-    entering, mean = graph.reading(source).signal, graph.reading(index).signal
-    return entering is not None and mean is not None and 0.0 < mean.rms < _NOTHING * entering.rms
+    """Whether the mean is 0 but for rounding, or one shift for all examples: the normalisation's own, which it learns."""
+    entering, mean, spread = graph.reading(source).signal, graph.reading(index).signal, graph.reading(index).spread
+    if entering is None or mean is None:
+        return False
+    shift = spread is not None and mean.rms * spread.examples**0.5 < _NOTHING * entering.rms
+    return mean.rms > 0.0 and (mean.rms < _NOTHING * entering.rms or (shift and _centring(graph, source) is not None))
 
 
 def _centring(graph: Graph, index: int) -> int | None:

@@ -27,7 +27,7 @@ from photic.remedies.source import NoPlace, Source
 
 # What of a prescription is written into the source, and where; with anything else in it, it is given as lines to paste.
 _AT_SITES = {
-    "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "squeezed", "pathwise",
+    "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "dropped", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals", "turned_masks", "unaligned",
     "rows_first", "channels_last", "channels_first", "logged",
 }  # fmt: skip

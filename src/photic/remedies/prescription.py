@@ -44,6 +44,7 @@ class Prescription:
         pre_norm: (normalisation, sites) where the normalisation after a residual sum moves before the branch: the sites that
             take the stream into the branch are given it normalised, and the sum goes on as it is.
         squeezed: site name to (`squeeze` or `unsqueeze`, axis): an axis of length 1 is taken away or added.
+        dropped: dropout to the share that it zeroes.
         epsilons: site of a normalisation, or of a sum or limit that keeps from dividing by 0, to its new epsilon.
         opened: site to a factor: its signal, times that, is added to what it gives; a product with 0 becomes one with the factor.
         removed: sites that hand their input through: a `detach` that severs.
@@ -148,6 +149,7 @@ class Prescription:
     squeezed: dict[str, tuple[Literal["squeeze", "unsqueeze"], int]] = field(
         default_factory=dict[str, 'tuple[Literal["squeeze", "unsqueeze"], int]']
     )
+    dropped: dict[str, float] = field(default_factory=dict[str, float])
     epsilons: dict[str, float] = field(default_factory=dict[str, float])
     opened: dict[str, float] = field(default_factory=dict[str, float])
     removed: tuple[str, ...] = ()

@@ -145,6 +145,7 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
         *((name, Rewrite(("factor", by), _scaled(by))) for name, by in p.factors.items()),
         *((name, Rewrite(("straight",), _straight)) for name in p.straight),
         *((name, Rewrite(("epsilon", epsilon), _epsilon(name, epsilon))) for name, epsilon in p.epsilons.items()),
+        *((name, Rewrite(("dropped", share), _dropping(share))) for name, share in p.dropped.items()),
         *((name, Rewrite(("squeezed", how), _squeezed(*how))) for name, how in p.squeezed.items()),
         *((name, Rewrite(("pathwise",), lambda e: e.renamed("rsample"), called="sample")) for name in p.pathwise),
         *(
@@ -270,6 +271,15 @@ def _epsilon(name: str, epsilon: float) -> Callable[[Expression], cst.BaseExpres
         if operation in ("add", "") or e.module:
             raise NoPlace("its epsilon stands elsewhere")
         return e.with_argument((setting,), place_of(operation, setting), f"{epsilon:.3g}")
+
+    return change
+
+
+def _dropping(share: float) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        if e.module:
+            raise NoPlace("its share stands where the module is made")
+        return e.with_argument(("p",), 1, f"{share:g}")
 
     return change
 

@@ -129,7 +129,7 @@ def _by_value() -> dict[str, Callable[[Any], Substitute]]:
     """Return what makes the substitute of a site from the value that a field of a prescription gives it."""
     return {
         "activations": _Replace, "epsilons": _Epsilon, "opened": _Opened, "factors": _Scale, "mapped": Mapped, "ridges": Ridge,
-        "denominators": Denominator, "limited": LimitedGradient, "axes": _Over, "ranged": Ranged,
+        "denominators": Denominator, "limited": LimitedGradient, "axes": _Over, "ranged": Ranged, "dropped": _Dropping,
     }  # fmt: skip
 
 
@@ -198,6 +198,18 @@ class _Epsilon:
             args[here] = self.epsilon
             return call.function(*args, **call.kwargs)
         return call.function(*args, **{**call.kwargs, name: self.epsilon})
+
+
+class _Dropping:
+    """A dropout of another share."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, call: Call) -> Any:
+        if len(call.args) > 1:
+            return call.function(call.args[0], self.share, *call.args[2:], **call.kwargs)
+        return call.function(*call.args, **{**call.kwargs, "p": self.share})
 
 
 class _Opened:

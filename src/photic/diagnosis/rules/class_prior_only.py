@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.centred_away import centred_away
 from photic.diagnosis.drawn import one_number
+from photic.diagnosis.dropped import dropped
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -61,8 +62,8 @@ def class_prior_only(
     attention to what is padding everywhere, a difference of the same, one row handed to all. Or the layers are told nothing, or not what is
     asked for, and the loss does not fall below that of chance or of the targets' mean: sines take whole turns; what comes of the batch is
     a hundredth of a sum that it goes into; each example is divided by its own size, and this is most of what is asked for; a
-    penalty holds a code beside noise so small that it tells less than a tenth of a bit, and pulls half as hard as the answers. Or what the
-    upper layers are given is a
+    penalty holds a code beside noise so small that it tells less than a tenth of a bit, and pulls half as hard as the answers; a dropout
+    leaves less than a quarter. Or what the upper layers are given is a
     mean over what was just centred (InstanceNorm before a global average): it is 0, and only its rounding is left. Or the weights of the classes
     in the loss grow with how often each comes, with its root or more, their logarithms correlated by `follow` or more: the wrong way
     round; told by the weights that it is given, or by the gradient that outputs of 0 get, where all classes are alike.
@@ -132,7 +133,7 @@ def _nothing_told(graph: Graph, training: Training) -> Finding | None:
         return _drowned(graph, drowned, training)
     if asked := asked_away(graph):
         return _asked(graph, asked, training)
-    return None
+    return _dropped(graph, gone, training) if (gone := dropped(graph)) else None
 
 
 def _turned(graph: Graph, waves: list[tuple[int, float]], training: Training) -> Finding:
@@ -210,6 +211,26 @@ def _asked(graph: Graph, asked: tuple[int, float], training: Training) -> Findin
         advice="Leave the scaling out, scale all examples alike, or hand the layers what was divided by as well.",
         confidence=0.85,
         sources=("glorot2010",),
+    )
+
+
+def _dropped(graph: Graph, gone: list[tuple[int, float]], training: Training) -> Finding:
+    sites, most = [graph.site(index) for index, _ in gone], max(share for _, share in gone)
+    names = listed([site.name for site in sites])
+    return Finding(
+        problem="class-prior-only",
+        severity="warning",
+        sites=tuple(site.name for site in sites),
+        where=sites[0].where,
+        evidence=(Evidence("share that is dropped", most, "share"),),
+        reason=(
+            f"{names} {'zeroes' if len(sites) == 1 else 'zero'} {percent(most)} of what enters, at random: the noise of that is "
+            f"{number((most / (1.0 - most)) ** 0.5) if most < 1.0 else 'infinitely many'} times the signal. {_all_there_is(training)}"
+        ),
+        advice="torch asks for the share that is dropped, not for that which is kept: 0.1 or 0.2 is usual.",
+        confidence=0.8,
+        sources=("srivastava2014",),
+        victims=tuple(graph.site(layer).name for layer in graph.layers()),
     )
 
 
