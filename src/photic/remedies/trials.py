@@ -130,6 +130,14 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
         return "accepted", f"the untreated training broke off; {sign} {size}"
     gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]
     mean = sum(gains) / len(gains)
+    if above := next(
+        (f"{_end(a.losses[:n]):.3g} against {_end(c.losses[:n]):.3g}" for c, a, n in pairs if _trains_worse(c, a, n)),
+        "",
+    ):
+        return (
+            "refused",
+            f"the training loss ends higher, at {above}: it is no better at what it is trained on; {sign} {size}",
+        )
     if any(c.mean(n) - a.mean(n) <= CLEARLY * abs(c.mean(n)) for c, a, n in pairs):
         return "refused", f"no clear improvement: {sign} {size}"
     if _flat(pairs) and min(gains) >= 0.0 and max(gains) > 0.0 and all(descends(a.losses[:n]) for _, a, n in pairs):
@@ -141,6 +149,20 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     if error > 0.0 and not _sure(pairs, gains) and not all(_faster(pair) for pair in pairs):
         return "refused", f"not sure enough: {sign} {size}, improvement {mean:.2g} +- {error:.2g}"
     return "accepted", f"{sign} {size}" + (f", improvement {mean:.2g} +- {error:.1g}" if error > 0.0 else "")
+
+
+def _trains_worse(control: Course, arm: Course, steps: int) -> bool:
+    """Whether the training loss ends clearly above the control's on the same batches."""
+    if arm.other_loss or min(len(control.losses), len(arm.losses)) < steps:
+        return False
+    other = _end(control.losses[:steps])
+    return _end(arm.losses[:steps]) > other + CLEARLY * abs(other)
+
+
+def _end(losses: Sequence[float]) -> float:
+    """Return the mean of the last fifth."""
+    part = max(1, len(losses) // 5)
+    return sum(losses[-part:]) / part
 
 
 def _flat(pairs: Sequence[Pair]) -> bool:
