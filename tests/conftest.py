@@ -31,7 +31,7 @@ def one_arm_at_a_time() -> Iterator[None]:
     """Here too one process per worker, unless a test asks for more: no arm's numbers depend on it, and a fork costs more than most arms."""
     from photic.remedies import treat as module
 
-    def at_once(model: torch.nn.Module, asked: int | None, _: float) -> int:
+    def at_once(model: torch.nn.Module, asked: int | None, _: Callable[[], float]) -> int:
         return plain(model, asked or 1)
 
     plain = module.at_once
