@@ -84,6 +84,14 @@ def _server() -> str:
     return address
 
 
+def one_arm_at_a_time() -> None:
+    """Let a treatment train its arms in turn unless it is told otherwise: no number depends on it, and the cores have their workers."""
+    from photic.remedies import treat as module
+
+    plain = module.at_once
+    module.at_once = lambda model, asked, _: plain(model, asked or 1)
+
+
 def serve(address: str) -> None:
     """Fork for every command that is asked for."""
     for name in (*_AHEAD, *_ALL_OF):
@@ -91,6 +99,7 @@ def serve(address: str) -> None:
     for package in _ALL_OF:
         for module in pkgutil.iter_modules(sys.modules[package].__path__, prefix=f"{package}."):
             importlib.import_module(module.name)
+    one_arm_at_a_time()
     gc.freeze()  # or each child would touch, and so copy, every object that was made here
     assert len(os.listdir("/proc/self/task")) == 1, "an import started a thread, which no child would have"
     door = socket.socket(socket.AF_UNIX)
