@@ -146,7 +146,8 @@ def test(arguments: list[str]) -> int:
     parallel = [] if any(argument.startswith("-n") for argument in arguments) else ["-n", "2", "--dist", "loadfile"]
     # glibc keeps what a tensor gave back; else the next of its size pays for its pages again, a twentieth of the tests' time.
     kept = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
-    return run("-m", "pytest", "-q", *parallel, *arguments, **kept)
+    # Images often forbid bytecode; then each process compiles photic and the tests anew, and pytest rewrites them: 13 s of each worker.
+    return run("-m", "pytest", "-q", *parallel, *arguments, PYTHONDONTWRITEBYTECODE="", **kept)
 
 
 PAGE = ROOT / "src" / "photic" / "reports" / "page.html"

@@ -31,7 +31,7 @@ def one_arm_at_a_time() -> Iterator[None]:
     """Here too one process per worker, unless a test asks for more: no arm's numbers depend on it, and a fork costs more than most arms."""
     from photic.remedies import treat as module
 
-    def at_once(model: torch.nn.Module, asked: int | None, _: float) -> int:
+    def at_once(model: torch.nn.Module, asked: int | None, _: Callable[[], float]) -> int:
         return plain(model, asked or 1)
 
     plain = module.at_once
@@ -92,9 +92,11 @@ SLOW = {
     "tests/lab/test_engines.py": ("[loky]",),
     "tests/lab/test_papers.py": ("[xiong2020]", "[balduzzi2017]", "[yang2019]", "[schoenholz2017]", "[zhang2019]"),
     "tests/lab/test_rounding.py": ("at_every_step[dtype0]",),
+    "tests/remedies/test_posted.py": ("[positions by arange]", "[scores into ctc]"),
     "tests/remedies/test_patches.py": ("-method]", "-inherited]", "-a sequential]", "-modules in a factory]", "-a function as"),
     "tests/remedies/test_steady_cures.py": ("::test_what_climbs_with_another_seed",),
     "tests/remedies/test_structure.py": ("[residual-without-norm-skip-init]", "[neighbours-sixteen-hops-initial-residual]"),
+    "tests/remedies/test_unseen_cuts.py": ("softmax[topk-squeezed]", "softmax[min]"),
     "tests/theory/test_predictions.py": ("-1024]",),
     "tests/web/test_export.py": tuple(
         f"an_answer[{name}]" for name in ("free", "precision", "normalisation", "xavier", "centring", "backpropagation", "saturation",

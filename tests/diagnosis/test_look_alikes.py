@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
@@ -223,12 +224,18 @@ def noisy(*, deterministic: float) -> list[Any]:
     return [(x[k : k + 64], y[k : k + 64]) for k in range(0, 2048, 64)]
 
 
-def converged(steps: int) -> Scene:
-    """A network that has been trained before, with its optimizer's state."""
+@cache
+def trained_before(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = seeded(good)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     setup = Setup(model, lambda: iter(classes()), F.cross_entropy, optimizer)
     train(setup, itertools.cycle(classes()), steps)
+    return model, optimizer
+
+
+def converged(steps: int) -> Scene:
+    """A network that has been trained before, with its optimizer's state; for each who asks a copy."""
+    model, optimizer = copy.deepcopy(trained_before(steps))
     return Scene(model, classes(), F.cross_entropy, optimizer)
 
 

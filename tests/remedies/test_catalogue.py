@@ -222,11 +222,11 @@ def test_where_the_remedies_of_the_finding_fail_those_of_other_problems_are_trie
         torch.manual_seed(0)
         batches = list(deep_sigmoid.batches())
     treatment = photic.treat(
-        deep_sigmoid.build,
+        lambda: deep_sigmoid.DeepSigmoid(width=64),
         batches,
         F.cross_entropy,
         optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
-        steps=100,
+        steps=60,
         seeds=(0,),
     )
     assert treatment.accepted and "vanishing-gradient" in CATALOGUE[treatment.remedy].treats

@@ -158,7 +158,12 @@ def test_a_killed_treatment_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_how_many_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     small = zoo.Mlp()
     assert at_once(small, 1) == 1 and at_once(small, 3) == 3
-    assert at_once(small, None, seconds=0.1) == 1 and at_once(small, 2, seconds=0.1) == 2
+    assert at_once(small, None, lambda: 0.1) == 1 and at_once(small, None, lambda: 10.0) == at_once(small, None)
+
+    def never() -> float:
+        raise AssertionError("how long an arm trains is measured where nothing depends on it")
+
+    assert at_once(small, 2, never) == 2
     large = torch.nn.Linear(5_000, 5_000, device="meta")
     assert at_once(large, None) == 1
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)

@@ -25,7 +25,7 @@ from tests.remedies.test_structure import CATALOGUE, cured, digits, healed, pres
 def test_each_cures_what_it_is_for(remedy: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build, batches, loss, optimizer, _ = sick.GROWN[name]
     given = digits() if batches is sick.digits else batches() + batches()
-    assert healed(cured(remedy, monkeypatch, lambda: build(True), given, loss, optimizer=optimizer, steps=100))
+    assert healed(cured(remedy, monkeypatch, lambda: build(True), given, loss, optimizer=optimizer, steps=60))
 
 
 @pytest.mark.parametrize(

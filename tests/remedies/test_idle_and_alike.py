@@ -49,12 +49,12 @@ def test_it_cures_the_sick_one(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("case", ["places that lie flat", "maps of one cell"])
 def test_positions_are_kept_apart_in_graphs_and_in_maps(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build, _, batches, loss, _ = sick.SICK[case]
-    assert healed(cured("kept-positions", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=100))
+    assert healed(cured("kept-positions", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=60))
 
 
 def test_nodes_of_several_graphs_keep_what_they_said(monkeypatch: pytest.MonkeyPatch) -> None:
     build, _, batches, loss, _ = sick.SICK["nodes that are mixed"]
-    assert healed(cured("kept-hops", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=100))
+    assert healed(cured("kept-hops", monkeypatch, build, batches(), loss, optimizer=sick.adam, steps=60))
 
 
 @pytest.mark.parametrize("name", CURES)

@@ -70,7 +70,7 @@ def test_a_layer_that_forgets_its_first_step_is_cured(
     network = memory(tmp_path)
     batches = shown_first(30)
     treatment = photic.treat(
-        lambda: network(kind), lambda: iter(batches), F.cross_entropy, optimizer=adam, steps=150, seeds=(0,)
+        lambda: network(kind), lambda: iter(batches), F.cross_entropy, optimizer=adam, steps=90, seeds=(0,)
     )
     assert [f.problem for f in treatment.record.before.findings if f.severity != "info"] == ["vanishing-in-time"]
     assert treatment.remedy == remedy, treatment.report()

@@ -49,16 +49,16 @@ class Hinted(nn.Module):
 
 def test_dropped_blocks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     build = lambda: sick.Blocks(classes=2)  # noqa: E731
-    assert healed(cured("continued-blocks", monkeypatch, build, rings(), F.cross_entropy, optimizer=adam, steps=100))
+    assert healed(cured("continued-blocks", monkeypatch, build, rings(), F.cross_entropy, optimizer=adam, steps=60))
 
 
 def test_a_dropped_hint_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert healed(cured("added-results", monkeypatch, Hinted, rings(), F.cross_entropy, optimizer=adam, steps=100))
+    assert healed(cured("added-results", monkeypatch, Hinted, rings(), F.cross_entropy, optimizer=adam, steps=60))
 
 
 def test_a_mask_is_turned_round(monkeypatch: pytest.MonkeyPatch) -> None:
     build, texts = (lambda: sick.Looking(lambda text: text == 0)), sick.texts() + sick.texts(1)
-    assert healed(cured("turned-mask", monkeypatch, build, texts, F.cross_entropy, optimizer=adam, steps=100))
+    assert healed(cured("turned-mask", monkeypatch, build, texts, F.cross_entropy, optimizer=adam, steps=60))
 
 
 def test_layers_without_a_unit_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_layers_without_a_unit_get_some(monkeypatch: pytest.MonkeyPatch) -> None
             rings(),
             F.cross_entropy,
             optimizer=adam,
-            steps=100,
+            steps=60,
         )
     )
 

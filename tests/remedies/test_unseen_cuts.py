@@ -44,7 +44,7 @@ def plain() -> nn.Module:
     ],
 )
 def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=100).accepted
+    assert cured(name, monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=60).accepted
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_was_cut_is_joined_again(name: str, build: Any, monkeypatch: pytest
 def test_a_term_or_a_code_is_trained_again(
     name: str, build: Any, loss: Any, batches: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cured(name, monkeypatch, build, batches(), loss, optimizer=adam, steps=100).accepted
+    assert cured(name, monkeypatch, build, batches(), loss, optimizer=adam, steps=60).accepted
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def steady() -> list[Any]:
 @pytest.mark.parametrize("hand", [sick.by_data, sick.by_copy, sick.by_copy_of_data])
 def test_written_weights_are_handed_over(hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     treatment = cured(
-        "handed-weights", monkeypatch, lambda: sick.Written(hand), steady(), F.cross_entropy, optimizer=adam, steps=100
+        "handed-weights", monkeypatch, lambda: sick.Written(hand), steady(), F.cross_entropy, optimizer=adam, steps=60
     )
     assert "torch.func.functional_call" in treatment.paste
 
@@ -206,7 +206,7 @@ def points() -> list[Any]:
 
 
 def test_a_soft_place_cures(monkeypatch: pytest.MonkeyPatch) -> None:
-    treatment = cured("soft-place", monkeypatch, Pointing, points(), F.mse_loss, optimizer=adam, steps=100)
+    treatment = cured("soft-place", monkeypatch, Pointing, points(), F.mse_loss, optimizer=adam, steps=60)
     assert "value = scores.softmax(1) @ grid" in treatment.paste
 
 
@@ -266,7 +266,7 @@ class Chosen(nn.Module):
 )
 def test_a_choice_by_any_call_gets_the_gradient_of_a_softmax(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     treatment = cured(
-        "soft-choice", monkeypatch, lambda: Chosen(place), digits(), F.cross_entropy, optimizer=adam, steps=100
+        "soft-choice", monkeypatch, lambda: Chosen(place), digits(), F.cross_entropy, optimizer=adam, steps=60
     )
     assert ("(-scores)" in treatment.paste) == ("min" in treatment.record.before.findings[0].sites[0])
 
@@ -298,4 +298,4 @@ class Kept(sick.Functional):
 
 @pytest.mark.parametrize("build", [lambda: sick.Functional(Apart), lambda: Kept(sick.Doubled)], ids=["apart", "kept"])  # type: ignore[arg-type]
 def test_a_plain_function_is_found_in_whatever_form_it_is_called(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cured("plain-function", monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=100).accepted
+    assert cured("plain-function", monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=60).accepted

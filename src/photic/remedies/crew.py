@@ -188,10 +188,11 @@ class Crew:
             self.shelf.write(member.prescription, member.seed, order, course)
 
 
-def at_once(model: nn.Module, asked: int | None, seconds: float = math.inf) -> int:
+def at_once(model: nn.Module, asked: int | None, seconds: Callable[[], float] = lambda: math.inf) -> int:
     """Return how many arms may work at the same time: what was asked, else one per core where that is possible and pays.
 
-    An arm that trains for less than `BRIEF` seconds costs less than the process that it would work in.
+    An arm that trains for less than `BRIEF` seconds costs less than the process that it would work in; how long it trains is measured
+    only where that decides.
     """
     if not hasattr(os, "fork") or torch.cuda.is_initialized() or asked == 1:
         return 1
@@ -201,9 +202,7 @@ def at_once(model: nn.Module, asked: int | None, seconds: float = math.inf) -> i
     parameters = list(model.parameters())
     if sum(p.numel() for p in parameters) > LARGE or any(p.device.type != "cpu" for p in parameters):
         return 1
-    if seconds < BRIEF:
-        return 1
-    return cores
+    return 1 if cores > 1 and seconds() < BRIEF else cores
 
 
 class _Here:

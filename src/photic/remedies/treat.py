@@ -205,7 +205,7 @@ def treat(
         material,
         rungs,
         score,
-        at_once=at_once(untreated.model, workers, _seconds(material, steps)),
+        at_once=at_once(untreated.model, workers, lambda: _seconds(material, steps)),
         shelf=shelf,
         told=say,
         over=over,
