@@ -12,6 +12,7 @@ from photic.diagnosis.learning import learns
 from photic.diagnosis.sampled import sampled_way
 from photic.diagnosis.untaught import untaught_term
 from photic.diagnosis.words import listed, percent
+from photic.diagnosis.wrapped import wrapped
 from photic.records.findings import Evidence, Finding
 
 
@@ -84,6 +85,29 @@ def by_a_share_of_one(graph: Graph) -> Finding | None:
         found.layers,
         "fedus2022",
         "jiang2024",
+    )
+
+
+def by_a_parameter(graph: Graph) -> Finding | None:
+    """Return the finding where the forward makes parameters of what layers give."""
+    made = wrapped(graph)
+    if not made:
+        return None
+    makers, users = (
+        [graph.site(i).name for i in sorted(places)]
+        for places in ({m.maker for m in made}, {u for m in made for u in m.users})
+    )
+    below = graph.ancestors([m.maker for m in made])
+    return _finding(
+        graph,
+        made[0].maker,
+        Evidence("parameters that are made of a signal", float(len(made)), "tensors"),
+        f"What {listed(makers)} {'gives' if len(makers) == 1 else 'give'} goes nowhere, and {listed(users)} "
+        f"{'uses' if len(users) == 1 else 'use'} parameters of the same shape that are made anew in each forward: `nn.Parameter(...)` has "
+        "the values of what it is made of, and not its history.",
+        "Use the tensor itself: torch.nn.functional.linear(x, weight), or torch.func.functional_call(layer, {'weight': weight}, x).",
+        below,
+        "ha2017",
     )
 
 

@@ -113,6 +113,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "value = torch.nan_to_num(value, 0.0, float(there.max()), float(there.min()))",
             "x.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))  # before the call, where x has a gradient",
         ]
+    lines += [f"# {user}: use what {made} gives itself, not an nn.Parameter made of it" for made, user in p.rejoined]
     for leaves, returns in p.bridged:
         if returns.startswith("<loss>"):
             lines.append(

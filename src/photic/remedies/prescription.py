@@ -70,6 +70,7 @@ class Prescription:
         bridged: (site, site): what the first makes left torch and comes back as the second's first argument, with as many numbers;
             its gradient is handed over. A second one of the loss has it handed over at its result.
         handed: (site that writes into a layer's parameters, the layer's site): the layer is called with what was written.
+        rejoined: (site, site that uses a parameter made of what the first gives): the second is given that itself.
         adopted: sites whose parameters the model does not list; it takes them in at the first call.
         axes: softmax site to the axis that it is taken over.
         channels_first: sites of a `view` or `reshape` in whose place the last axis is moved to the second.
@@ -176,6 +177,7 @@ class Prescription:
     finite: tuple[str, ...] = ()
     bridged: tuple[tuple[str, str], ...] = ()
     handed: tuple[tuple[str, str], ...] = ()
+    rejoined: tuple[tuple[str, str], ...] = ()
     adopted: tuple[str, ...] = ()
     axes: dict[str, int] = field(default_factory=dict[str, int])
     logarithms: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from photic.remedies.entries import channels_first, channels_last, mean_entry, n
 from photic.remedies.factors import divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
-from photic.remedies.handed import Handed
+from photic.remedies.handed import Handed, Rejoined
 from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
 from photic.remedies.paths import Ranks, pathwise
@@ -80,6 +80,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     users = {user: Handed() for _, user in prescription.handed}
     for write, user in prescription.handed:
         found[write], found[user] = users[user].write, users[user].use
+    rejoined = Rejoined()
+    for maker, user in prescription.rejoined:
+        found[maker], found[user] = rejoined.keep, rejoined.use
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
     for curve, negation in prescription.flipped:

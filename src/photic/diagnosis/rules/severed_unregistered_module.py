@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed
+from photic.diagnosis.wrapped import wrapped
 from photic.records.findings import Evidence, Finding
 
 
@@ -20,10 +21,14 @@ def severed_unregistered_module(graph: Graph) -> Finding | None:
     False alarms: parameters that the optimizer was given by hand, and those of a loss (a critic, a learned
     temperature), are no part of the model's forward or are owned; neither is reported.
     """
+    anew = {one.parameter.name for one in wrapped(graph)}  # of what layers give: `severed-gradient`
     lost = [
         (parameter, [site for site in parameter.sites if graph.site(site).phase == "model"])
         for parameter in graph.run.parameters
-        if "<unregistered" in parameter.name and parameter.trainable and parameter.owned is not True
+        if "<unregistered" in parameter.name
+        and parameter.trainable
+        and parameter.owned is not True
+        and parameter.name not in anew
     ]
     lost = [(parameter, sites) for parameter, sites in lost if sites]
     if not lost:
