@@ -70,6 +70,23 @@ def test_every_seed_has_to_keep_what_it_learned(second: list[float], outcome: st
     assert judge(CATALOGUE["he"], {"dead-units"}, pairs).outcome == outcome
 
 
+def test_a_loss_of_0_beside_one_of_0_is_no_improvement() -> None:
+    falls = noisy([2.3 * 0.1**place for place in range(10)], noise=0.0)
+    pairs = [(course(falls, 0.0), course(falls, 0.0), 200)]
+    assert judge(CATALOGUE["he"], {"exploding-in-time"}, pairs).outcome == "refused"
+    assert (
+        judge(CATALOGUE["he"], {"exploding-in-time"}, [(course(falls, 0.1), course(falls, 0.0), 200)]).outcome
+        == "accepted"
+    )
+
+
+def test_what_ends_higher_on_what_it_is_trained_on_is_no_cure() -> None:
+    """A loss on held-back batches may lie lower all the same, where a dropout is at work in training alone."""
+    flat, worse = course(noisy([1.8] * 10), 1.7), course(noisy([5.0, *[3.0] * 9]), 0.9)
+    trial = judge(CATALOGUE["he"], {"dead-units"}, [(flat, worse, 200)])
+    assert trial.outcome == "refused" and "ends higher" in trial.reason
+
+
 def test_a_loss_is_deep_where_a_quarter_of_the_beginning_is_left() -> None:
     flat = course(noisy([2.3] * 10), 2.3)
     assert deep(flat, course(noisy(LEARNS), 0.4)) and not deep(flat, course(noisy(LEARNS), 0.9))

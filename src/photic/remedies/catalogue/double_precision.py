@@ -8,7 +8,7 @@ from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("non-finite",), changes="training", sources=("higham2002",), rank=4)
+@remedy(treats=("non-finite",), changes="function", sources=("higham2002",), rank=4)
 def double_precision(graph: Graph) -> Prescription | str:
     """Weights and numbers in float64, which ends at 1e308 and 1e-308 where float32 ends at 3e38 and 1e-38.
 
