@@ -146,7 +146,7 @@ CURED: list[tuple[str, str, str, Any, Any, Any]] = [
 
 @pytest.mark.parametrize(("remedy", "problem", "site", "build", "batches", "loss"), CURED, ids=[c[0] for c in CURED])
 def test_it_is_found_and_cured(remedy: str, problem: str, site: str, build: Any, batches: Any, loss: Any) -> None:
-    treatment = treat(build, batches, loss, optimizer=adam, steps=80, workers=1, seeds=(0,))
+    treatment = treat(build, batches, loss, optimizer=adam, steps=100, workers=1, seeds=(0,))
     before = treatment.record.before
     found = any(f.problem == problem and site in f.sites for f in before.findings)
     assert found or any(f"breaks off in step 69: {site}" in note for note in treatment.record.notes), treatment.report()
