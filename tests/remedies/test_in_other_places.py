@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import photic
 from photic.probes.calls import Call
+from photic.remedies.factors import averaged
 from photic.remedies.finite import finite
 from photic.remedies.surgery import compute_in, loss_in
 from photic.remedies.treat import treat
@@ -134,6 +135,33 @@ class MadeWeights(nn.Module):
         return torch.bmm(x[:, None], weights).squeeze(1) + self.bias
 
 
+class Hops(nn.Module):
+    """Rows of a graph that hop after hop add up those of their neighbours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 16), nn.Linear(16, 3)
+
+    def forward(self, links: Tensor, x: Tensor) -> Tensor:
+        x = start = self.second(torch.relu(self.first(x)))
+        for _ in range(6):
+            x = 0.8 * (links @ x) + 0.2 * start
+        return x.transpose(1, 2)
+
+
+def graphs(*, mean: bool = False) -> list[tuple[tuple[Tensor, Tensor], Tensor]]:
+    """Return graphs of three kinds of nodes, of which each is linked to its own kind for the most part."""
+    generator, batches = torch.Generator().manual_seed(2), list[tuple[tuple[Tensor, Tensor], Tensor]]()
+    kinds = torch.randn(3, 6, generator=generator)
+    for _ in range(12):
+        kind = torch.randint(3, (8, 24), generator=generator)
+        near = torch.where(kind[:, :, None] == kind[:, None], 0.6, 0.1)
+        links = (torch.rand(8, 24, 24, generator=generator) < near).float() + torch.eye(24)
+        links = links / links.sum(2, keepdim=True) if mean else links
+        batches.append(((links, kinds[kind] + torch.randn(8, 24, 6, generator=generator)), kind))
+    return batches
+
+
 CURED: list[tuple[str, str, str, Any, Any, Any]] = [
     ("guarded-argument", "non-finite", "/exp#1", SoftPlusByWhere, COUNTS, poisson),
     ("double-precision", "non-finite", "/log#1", Products, sequences(), minus_mean),
@@ -141,6 +169,7 @@ CURED: list[tuple[str, str, str, Any, Any, Any]] = [
     ("uncentred-mean", "class-prior-only", "/adaptive_avg_pool1d#1", CentredThenMean, WAVES, F.cross_entropy),
     ("unscaled-stream", "exploding-gradient", "1/add#1", loud_stream, DOUBTFUL, F.cross_entropy),
     ("plain-weights", "severed-gradient", "/view#1", MadeWeights, WAVES, F.cross_entropy),
+    ("averaged-hops", "exploding-in-time", "/matmul#1", Hops, graphs(), F.cross_entropy),
 ]
 
 
@@ -160,6 +189,7 @@ HEALTHY: list[tuple[Any, Any, Any]] = [
     (lambda: CentredThenMean(nn.BatchNorm1d), WAVES, F.cross_entropy),
     (lambda: loud_stream(1.0), DOUBTFUL, F.cross_entropy),
     (lambda: MadeWeights(False), WAVES, F.cross_entropy),
+    (Hops, graphs(mean=True), F.cross_entropy),
 ]
 
 
@@ -217,6 +247,14 @@ def test_numbers_stay_in_double_precision() -> None:
     assert model(torch.ones(3, 2)).dtype == torch.float64
     assert loss(model(torch.ones(3, 2)), torch.ones(3, 1)).dtype == torch.float64
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_hops_are_means_of_the_rows_or_of_the_columns() -> None:
+    links, x = torch.rand(4, 4), torch.rand(4, 2, requires_grad=True)
+    by_rows = averaged(Call("/x#1", "matmul", "", "model", "", None, torch.matmul, (links, x), {}))
+    torch.testing.assert_close(by_rows, (links / links.sum(1, keepdim=True)) @ x)
+    by_columns = averaged(Call("/x#1", "matmul", "", "model", "", None, torch.matmul, (x.T, links), {}))
+    torch.testing.assert_close(by_columns, x.T @ (links / links.sum(0, keepdim=True)))
 
 
 def test_an_infinite_number_becomes_the_nearest_and_one_that_comes_from_elsewhere_stays() -> None:

@@ -100,6 +100,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         for name, share in p.ridges.items()
     ]
     lines += [f"# {name}: x / y in place of x // y" for name in p.divided]
+    lines += [f"# {name}: (a @ x) / a.abs().sum(-1, keepdim=True) in place of a @ x" for name in p.averaged]
     lines += [f"# {name}: go on with the signal itself, without the factor on it" for name in p.unscaled]
     for name, limit in p.limited.items():
         lines += [

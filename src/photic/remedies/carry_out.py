@@ -20,9 +20,10 @@ from photic.probes.whole import Whole
 from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.functions import Differentiated, Floored
+from photic.remedies.normalising import BatchNormalise, pre_normalised
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
-from photic.remedies.substitutes import BatchNormalise, Connected, Squashed, pre_normalised, substitutes_of
+from photic.remedies.substitutes import Connected, Squashed, substitutes_of
 from photic.remedies.truncation import FromRest, Truncated
 from photic.remedies.unwritten import Unwritten
 

@@ -63,6 +63,7 @@ class Prescription:
         mapped: site whose first argument is mapped into its domain: `positive` or `negative` by a softplus, `unit` by a tanh.
         stable_logs: (function, logarithm, operation of the function) sites, whose values are computed as one.
         denominators: division site to the least distance from 0 of what is divided by.
+        averaged: products with a matrix of the batch, divided by the sums of its rows.
         divided: whole quotients, `x // y`, that are true ones, `x / y`.
         quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
         ridges: site that takes a square matrix to what is added to its diagonal, beside a mean diagonal of 1.
@@ -171,6 +172,7 @@ class Prescription:
     )
     stable_logs: tuple[tuple[str, str, str], ...] = ()
     denominators: dict[str, float] = field(default_factory=dict[str, float])
+    averaged: tuple[str, ...] = ()
     divided: tuple[str, ...] = ()
     quotients: dict[str, float] = field(default_factory=dict[str, float])
     ridges: dict[str, float] = field(default_factory=dict[str, float])

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
@@ -19,12 +19,13 @@ from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
 from photic.remedies.entries import channels_first, channels_last, mean_entry, next_entry, rows_first
-from photic.remedies.factors import divided, unscaled
+from photic.remedies.factors import averaged, divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed, Rejoined
 from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
+from photic.remedies.normalising import NORMALISE, BatchNormalise, hand_through
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.positions import Positions
@@ -37,17 +38,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-def pre_normalised(prescription: Prescription, model: nn.Module) -> dict[str, Substitute]:
-    """Return the substitutes that move each normalisation of a sum before its branch."""
-    found: dict[str, Substitute] = {}
-    for name, entrances in prescription.pre_norm:
-        module = model.get_submodule(name)
-        found |= {**dict.fromkeys(entrances, PreNormalised(module)), name: _hand_through}
-        if name == prescription.pre_norm[-1][0]:
-            found[name] = _layer_normalised if isinstance(module, nn.LayerNorm) else _rms_normalised
-    return found
-
-
 def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     """Return what is called in place of each site that a prescription names."""
     found: dict[str, Substitute] = {}
@@ -57,7 +47,7 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found |= {name: make(value) for name, value in getattr(prescription, field).items()}
     for name in prescription.normalised:
         found[name] = (
-            BatchNormalise() if prescription.normalisation == "batch" else _NORMALISE[prescription.normalisation]
+            BatchNormalise() if prescription.normalisation == "batch" else NORMALISE[prescription.normalisation]
         )
     for name, how in prescription.squeezed.items():
         found[name] = _Squeezed(*how)
@@ -86,7 +76,7 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for complement, logarithm in prescription.mirrored:
         found[complement], found[logarithm] = _probability, _negative_logarithm
     for curve, negation in prescription.flipped:
-        found[curve], found[negation] = _of_the_negative, _hand_through
+        found[curve], found[negation] = _of_the_negative, hand_through
     for scores, taken in prescription.choices:
         choice = Choice()
         found[scores], found[taken] = choice.enter, choice.leave
@@ -121,10 +111,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
 def _alike() -> dict[str, Substitute]:
     """Return what is called in place of every site that a field of a prescription lists."""
     return {
-        "removed": _hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
+        "removed": hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
         "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
-        "divided": divided, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms, "comparisons": soft_comparison,
-        "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
+        "divided": divided, "averaged": averaged, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms,
+        "comparisons": soft_comparison, "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
     }  # fmt: skip
 
 
@@ -144,47 +134,6 @@ class _Replace:
 
     def __call__(self, call: Call) -> Any:
         return _ACTIVATIONS[self.operation](call.args[0])
-
-
-def _layer_normalise(call: Call) -> Any:
-    x: Tensor = call.args[0]
-    normal = F.group_norm(x, 1) if x.ndim >= 4 else F.layer_norm(x, x.shape[-1:])
-    return call.function(normal, *call.args[1:], **call.kwargs)
-
-
-def _rms_normalise(call: Call) -> Any:
-    x: Tensor = call.args[0]
-    normal = F.rms_norm(x, x.shape[1:] if x.ndim >= 4 else x.shape[-1:])
-    return call.function(normal, *call.args[1:], **call.kwargs)
-
-
-_NORMALISE: dict[str, Substitute] = {"layer": _layer_normalise, "rms": _rms_normalise}
-
-
-class BatchNormalise:
-    """Batch normalisation without parameters before a call; its running statistics serve while the model evaluates.
-
-    `training` is set by the forward that it is part of.
-    """
-
-    training = True
-
-    def __init__(self) -> None:
-        self.mean: Tensor | None = None
-        self.variance: Tensor | None = None
-
-    def __call__(self, call: Call) -> Any:
-        """Call the site on normalised units."""
-        x: Tensor = call.args[0]
-        flat = x if x.ndim in (2, 4, 5) else x.flatten(0, -2)  # a sequence's last axis holds its features
-        if self.mean is None or self.variance is None:
-            self.mean, self.variance = flat.new_zeros(flat.shape[1]), flat.new_ones(flat.shape[1])
-        normal = F.batch_norm(flat, self.mean, self.variance, training=self.training)
-        return call.function(normal.reshape(x.shape), *call.args[1:], **call.kwargs)
-
-
-def _hand_through(call: Call) -> Any:
-    return call.args[0]
 
 
 class _Epsilon:
@@ -251,30 +200,6 @@ class _Scale:
 
     def __call__(self, call: Call) -> Any:
         return call.function(call.args[0] * self.factor, *call.args[1:], **call.kwargs)
-
-
-class PreNormalised:
-    """Enters a residual branch with the stream normalised by the module that normalised the sum before."""
-
-    def __init__(self, normalisation: nn.Module) -> None:
-        self.normalisation: Any = normalisation
-
-    def __call__(self, call: Call) -> Any:
-        """Call the site on the normalised stream."""
-        own, x = self.normalisation, call.args[0]
-        if isinstance(own, nn.LayerNorm):
-            x = F.layer_norm(x, own.normalized_shape, own.weight, own.bias, own.eps)
-        else:
-            x = F.rms_norm(x, own.normalized_shape, own.weight, own.eps)
-        return call.function(x, *call.args[1:], **call.kwargs)
-
-
-def _layer_normalised(call: Call) -> Any:
-    return F.layer_norm(call.args[0], call.args[0].shape[-1:])
-
-
-def _rms_normalised(call: Call) -> Any:
-    return F.rms_norm(call.args[0], call.args[0].shape[-1:])
 
 
 class _Kept:
