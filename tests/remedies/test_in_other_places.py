@@ -194,7 +194,7 @@ HEALTHY: list[tuple[Any, Any, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("build", "batches", "loss"), HEALTHY, ids=["softplus", "dropout", "mean", "stream", "weights"]
+    ("build", "batches", "loss"), HEALTHY, ids=["softplus", "dropout", "mean", "stream", "weights", "hops"]
 )
 def test_nothing_is_said_of_the_healthy_twin(build: Any, batches: Any, loss: Any) -> None:
     torch.manual_seed(0)
