@@ -144,7 +144,7 @@ class Hops(nn.Module):
 
     def forward(self, links: Tensor, x: Tensor) -> Tensor:
         x = start = self.second(torch.relu(self.first(x)))
-        for _ in range(6):
+        for _ in range(8):
             x = 0.8 * (links @ x) + 0.2 * start
         return x.transpose(1, 2)
 
