@@ -137,8 +137,8 @@ def treat(
     What seems to cure at the end is repeated with every seed before it is accepted (to the end where it lost on its way what it had
     gained), and begun with three more where the untreated training breaks off.
     Where nothing cures by itself, what helped is tried in pairs, what took the cause away and does not train at another learning rate, and
-    at last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall, in the first steps or, with 100 or more, in
-    all of them, or falls by less than a third; then only what trains far better is accepted.
+    at last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall, in the
+    first steps or, with 100 or more, in all of them, or falls by less than a third; then only what trains far better is accepted.
     Nothing of the user's is changed.
 
     Args:
