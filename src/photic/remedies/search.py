@@ -25,6 +25,7 @@ from photic.remedies.trials import (
     learns,
     learns_little,
     shown,
+    trains,
     wavers,
 )
 
@@ -281,6 +282,7 @@ class Search:
             self._close(candidate, candidate.arm.failure or "the time was over")
             return
         pairs: list[Pair] = [(control, course, len(course.losses))]
+        sure = self.rungs[-1]
         trial = self._judged(candidate, pairs)
         if trial.outcome == "accepted":
             sure = next(
@@ -296,29 +298,38 @@ class Search:
                     pairs = pairs[:1]  # it failed, or the time was over
         if len(pairs) < 1 + len(others) and trial.outcome == "accepted":
             trial = replace(trial, outcome="refused", reason=f"not repeated with every seed; {trial.reason}")
-        if trial.outcome == "accepted" and (broken := self._broken(candidate)):
+        if trial.outcome == "accepted" and (broken := self._broken(candidate, sure)):
             trial = replace(trial, outcome="refused", reason=f"{broken}; {trial.reason}", effects=())
         self.trials.append(trial)
         if trial.outcome == "accepted":
             self.cured.append(candidate)
         self.crew.release(candidate.arm, *(arm for _, arm in others))
 
-    def _broken(self, candidate: Candidate) -> str:
+    def _broken(self, candidate: Candidate, sure: int) -> str:
         """Say in what way the training is not steady beyond the seeds and batches that it was judged by; '' where it is.
 
-        Where the untreated one breaks off, climbs, or has a gradient that explodes, some more seeds are tried as far as the first rung.
+        Some more seeds are tried as far as the first rung: where the untreated training breaks off, climbs, or has a gradient that explodes,
+        and where the first rung was enough for the cure to show, as it has to with these. One that does not fall by then goes on to the second.
         """
-        control = self.untreated
-        if not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING:
+        control, short = self.untreated, self.rungs[0]
+        wild_before = not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING
+        at_once = sure == short and trains(candidate.arm.seen, short)
+        if wild_before or at_once:
             first = max(self.seeds) + 1
             more = [(seed, self._again(candidate, seed)) for seed in range(first, first + STEADY)]
-            self.crew.work(*(Order(arm, self.rungs[0]) for _, arm in more))
+            self.crew.work(*(Order(arm, short) for _, arm in more))
+            known = [(seed, arm) for seed, arm in more if arm.course is not None]
+            slow = [arm for _, arm in known if at_once and arm.seen.whole and not trains(arm.seen, short)]
+            self.crew.work(*(Order(arm, self.rungs[min(1, len(self.rungs) - 1)]) for arm in slow))
             self.crew.release(*(arm for _, arm in more))
-            for seed, arm in more:
-                if arm.course is not None and not arm.course.whole:
-                    return f"with seed {seed} the training broke off at step {len(arm.course.losses)}"
-                if arm.course is not None and (climbs := wild(arm.course.losses, arm.course.mean(0))):
+            for seed, arm in known:
+                steps = len(arm.seen.losses)
+                if not arm.seen.whole:
+                    return f"with seed {seed} the training broke off at step {steps}"
+                if climbs := wild(arm.seen.losses, arm.seen.mean(0)):
                     return f"with seed {seed} {climbs.removeprefix(f'{UNSTEADY}: ')}"
+                if arm in slow and not trains(arm.seen, steps):
+                    return f"with seed {seed} the loss does not fall: {arm.seen.mean():.3g} after {steps} steps"
         return self.unsteady(candidate.prescription) if candidate.prescription.rate > 1.0 else ""
 
     def _relieve(self, candidates: Sequence[Candidate]) -> None:
@@ -334,7 +345,11 @@ class Search:
             pairs = [(control, candidate.arm.seen, last), *repeated]
             self.crew.release(*(arm for _, arm in again))
             trial = self._judged(candidate, pairs, relief=True)
-            if trial.outcome == "accepted" and len(pairs) == len(self.seeds) and not self._broken(candidate):
+            if (
+                trial.outcome == "accepted"
+                and len(pairs) == len(self.seeds)
+                and not self._broken(candidate, self.rungs[0])
+            ):
                 self.trials = [trial if old.remedy == trial.remedy else old for old in self.trials]
                 self.cured.append(candidate)
 
