@@ -142,3 +142,38 @@ def test_what_falters_is_no_cure_until_every_seed_came_to_its_end(interrupted: b
     assert trial.outcome == ("refused" if interrupted else "accepted"), trial.reason
     assert trial.reason.startswith("not repeated with every seed") == interrupted
     assert interrupted or [len(losses) for losses in trial.seed_losses] == [RUNGS[-1]]
+
+
+class OneStands(Workers):
+    """Arms that learn soon, but for one seed, which stands at what it begins with or begins to learn after the first rung."""
+
+    def __init__(self, stands: int, later: float) -> None:
+        super().__init__(interrupted=False)
+        self.stands, self.later = stands, later
+
+    def work(self, *orders: Order) -> None:
+        for order in orders:
+            member = order.member
+            stands = member.prescription is None or member.seed == self.stands
+            ends = (
+                {25: 2.3, 67: self.later, 200: self.later}
+                if stands and member.prescription
+                else dict.fromkeys(RUNGS, 2.3 if stands else 0.9)
+            )
+            kept = (HeldBack(0, (2.3,) * 4), *(HeldBack(n, (ends[n],) * 4) for n in RUNGS if n <= order.steps))
+            levels = noisy([2.3] * 10 if stands else LEARNS)
+            start = Diagnosis(findings=())
+            member.course = Course(tuple(levels[: order.steps]), kept, start, 1, 1.0, 1.0, end=start)
+
+
+@pytest.mark.parametrize(
+    ("stands", "later", "outcome"), [(4, 2.3, "refused"), (4, 1.5, "accepted"), (9, 2.3, "accepted")]
+)
+def test_what_shows_at_once_has_to_show_with_three_more_seeds(stands: int, later: float, outcome: str) -> None:
+    crew: Any = OneStands(stands, later)
+    search = Search(crew, {"dead-units"}, (0, 1), False)
+    crew.work(Order(search.control(0), RUNGS[-1]))
+    search._prove(Candidate(CATALOGUE["he"], 0, crew.enlist("he", Prescription(), 0)))  # pyright: ignore[reportPrivateUsage]
+    (trial,) = search.trials
+    assert trial.outcome == outcome, trial.reason
+    assert (outcome == "accepted") or trial.reason.startswith("with seed 4 the loss does not fall: 2.3 after 67 steps")

@@ -135,7 +135,7 @@ def treat(
     loss by then is proven before what comes later is begun, and ends the search where it leaves a quarter. Else the best two go on
     to a third, and the best to the end.
     What seems to cure at the end is repeated with every seed before it is accepted (to the end where it lost on its way what it had
-    gained), and begun with three more where the untreated training breaks off.
+    gained), and begun with three more where the untreated training breaks off or the first eighth showed that it cures.
     Where nothing cures by itself, what helped is tried in pairs, what took the cause away and does not train at another learning rate, and
     at last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall, in the
     first steps or, with 100 or more, in all of them, or falls by less than a third; then only what trains far better is accepted.
