@@ -85,6 +85,8 @@ def test_what_ends_higher_on_what_it_is_trained_on_is_no_cure() -> None:
     flat, worse = course(noisy([1.8] * 10), 1.7), course(noisy([5.0, *[3.0] * 9]), 0.9)
     trial = judge(CATALOGUE["he"], {"dead-units"}, [(flat, worse, 200)])
     assert trial.outcome == "refused" and "ends higher" in trial.reason
+    by_heart, slower = course(noisy([2.3, 1.8, 1.5, *[1.0] * 7]), 2.2), course(noisy([2.3, 2.0, 1.9, *[1.5] * 7]), 1.4)
+    assert judge(CATALOGUE["he"], {"dead-units"}, [(by_heart, slower, 200)]).outcome == "accepted"
 
 
 def test_a_loss_is_deep_where_a_quarter_of_the_beginning_is_left() -> None:

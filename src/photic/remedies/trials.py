@@ -152,11 +152,14 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
 
 
 def _trains_worse(control: Course, arm: Course, steps: int) -> bool:
-    """Whether the training loss ends clearly above the control's on the same batches."""
+    """Whether the training loss ends clearly above the control's on the same batches, and not clearly below that of the untrained weights.
+
+    A control that learns its batches by heart may lie below one that learns what they have in common.
+    """
     if arm.other_loss or min(len(control.losses), len(arm.losses)) < steps:
         return False
-    other = _end(control.losses[:steps])
-    return _end(arm.losses[:steps]) > other + CLEARLY * abs(other)
+    end, other, first = _end(arm.losses[:steps]), _end(control.losses[:steps]), _beginning(control, arm)
+    return end > other + CLEARLY * abs(other) and end > first - CLEARLY * abs(first)
 
 
 def _end(losses: Sequence[float]) -> float:
