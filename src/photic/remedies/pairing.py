@@ -38,7 +38,6 @@ def layered(
 
 
 def calmed(
-    ranking: Ranking,
     candidates: Sequence[Candidate],
     problems: set[str],
     rate: tuple[Remedy, Prescription],
@@ -47,12 +46,9 @@ def calmed(
 
     The rate may have been too large for the network as it was, and for the cured one all the more: only the first was found.
     """
-    first = ranking.rungs[0]
     able = [c for c in candidates if c.remedy.changes != "training" and c.prescription.rate == 1.0]
     cause_gone = [c for c in able if not alarms(c.arm.seen.start) & problems]
-    stands = [
-        c for c in cause_gone if not c.arm.seen.whole or not trains(c.arm.seen, min(first, len(c.arm.seen.losses)))
-    ]
+    stands = [c for c in cause_gone if not c.arm.seen.whole or not trains(c.arm.seen, len(c.arm.seen.losses))]
     stands.sort(key=lambda c: c.order)
     found = [(c, combine(c.prescription, rate[1])) for c in stands]
     return [(together(c.remedy, rate[0]), both) for c, both in found if both is not None][:CALMED]

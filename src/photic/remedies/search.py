@@ -105,7 +105,7 @@ class Search:
             first += self._round(pairs)
         rate = next((pair for pair in (*chosen, *others) if pair[1].search_rate), None)
         if rate is not None and not self.cured and not self.crew.over():
-            first += self._round(calmed(self.ranking, self.begun, self.problems, rate))
+            first += self._round(calmed(self.begun, self.problems, rate))
         self._relieve(first)
         if others and not self.cured and not self.crew.over() and self._leaves_much():
             self._relieve(self._round(others))
