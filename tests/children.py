@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,16 @@ def _server() -> str:
     return address
 
 
-def one_arm_at_a_time() -> None:
-    """Let a treatment train its arms in turn unless it is told otherwise: no number depends on it, and the cores have their workers."""
+def one_arm_at_a_time() -> Callable[[], None]:
+    """Let a treatment train its arms in turn unless it is told otherwise, and return what takes that back.
+
+    No number depends on it, the cores have their workers, and a fork costs more than most arms.
+    """
     from photic.remedies import treat as module
 
     plain = module.at_once
     module.at_once = lambda model, asked, _: plain(model, asked or 1)
+    return lambda: setattr(module, "at_once", plain)
 
 
 def serve(address: str) -> None:

@@ -28,16 +28,10 @@ if (
 
 @pytest.fixture(scope="session", autouse=True)
 def one_arm_at_a_time() -> Iterator[None]:
-    """Here too one process per worker, unless a test asks for more: no arm's numbers depend on it, and a fork costs more than most arms."""
-    from photic.remedies import treat as module
-
-    def at_once(model: torch.nn.Module, asked: int | None, _: Callable[[], float]) -> int:
-        return plain(model, asked or 1)
-
-    plain = module.at_once
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "at_once", at_once)
-        yield
+    """Here too one process per worker, unless a test asks for more."""
+    take_back = children.one_arm_at_a_time()
+    yield
+    take_back()
 
 
 @pytest.fixture(scope="session")

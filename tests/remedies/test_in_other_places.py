@@ -12,15 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import photic
+from photic.diagnosis.graph import Graph
 from photic.probes.calls import Call
 from photic.remedies.factors import averaged
 from photic.remedies.finite import finite
 from photic.remedies.surgery import compute_in, loss_in
 from photic.remedies.treat import treat
 from tests.remedies.lost import adam
+from tests.remedies.test_catalogue import CATALOGUE
 
 
-def _digits(count: int = 16, rows: int = 32) -> list[tuple[Tensor, Tensor]]:
+def waves(count: int = 16, rows: int = 32) -> list[tuple[Tensor, Tensor]]:
     """Return batches of three kinds of waves."""
     generator = torch.Generator().manual_seed(5)
     batches: list[tuple[Tensor, Tensor]] = []
@@ -33,7 +35,7 @@ def _digits(count: int = 16, rows: int = 32) -> list[tuple[Tensor, Tensor]]:
     return batches
 
 
-WAVES = _digits()
+WAVES = waves()
 DOUBTFUL = [(x, torch.where(x[:, 0] * 1e3 % 7 < 1.0, 0, y)) for x, y in WAVES]  # a seventh is called the first kind
 COUNTS = [(x, (20.0 + 30.0 * y + 5.0 * x[:, :1].squeeze(1)).clamp_min(0.0).round()) for x, y in WAVES]
 
@@ -178,7 +180,8 @@ def test_it_is_found_and_cured(remedy: str, problem: str, site: str, build: Any,
     treatment = treat(build, batches, loss, optimizer=adam, steps=100, workers=1, seeds=(0,))
     before = treatment.record.before
     found = any(f.problem == problem and site in f.sites for f in before.findings)
-    assert found or any(f"breaks off in step 69: {site}" in note for note in treatment.record.notes), treatment.report()
+    late = any("breaks off in step" in note and f": {site} " in note for note in treatment.record.notes)
+    assert found or late, treatment.report()
     assert remedy in treatment.remedy.split(" + "), treatment.report()
     assert treatment.patch or treatment.paste
 
@@ -201,6 +204,8 @@ def test_nothing_is_said_of_the_healthy_twin(build: Any, batches: Any, loss: Any
     model = build()
     checked = photic.check(model, batches, loss, adam(model))
     assert not {f.problem for f in checked.findings if f.severity != "info"}, checked.report()
+    for remedy, *_ in CURED:
+        assert isinstance(CATALOGUE[remedy].prescribe(Graph.of(checked.run)), str), remedy
 
 
 class Sums(nn.Module):
@@ -265,3 +270,31 @@ def test_an_infinite_number_becomes_the_nearest_and_one_that_comes_from_elsewher
     torch.testing.assert_close(finite(call_of(torch.reciprocal, x)), torch.tensor([0.5, 0.5, 0.25]))
     broken = torch.tensor([math.nan, 2.0])
     assert finite(call_of(torch.square, broken.requires_grad_()))[0].isnan()
+
+
+def test_a_logit_is_kept_from_its_ends() -> None:
+    class Pixels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(torch.logit(x.clamp(0.0, 1.0)))
+
+    torch.manual_seed(0)
+    model = Pixels()
+    run = photic.check(model, WAVES, F.cross_entropy, adam(model)).run
+    assert isinstance(CATALOGUE["finite-values"].prescribe(Graph.of(run)), str)
+    ((low, high),) = CATALOGUE["guarded-argument"].prescribe(Graph.of(run)).guards.values()
+    assert low == pytest.approx(1e-7) and high == pytest.approx(1.0 - 1e-7)
+
+
+def test_a_dropout_that_is_a_module_is_given_its_share() -> None:
+    build = lambda: nn.Sequential(nn.Linear(16, 24), nn.ReLU(), nn.Dropout(0.97), nn.Linear(24, 3))  # noqa: E731
+    treatment = treat(build, WAVES, F.cross_entropy, optimizer=adam, steps=100, workers=1, seeds=(0,))
+    assert treatment.remedy == "swapped-dropout" and "model.get_submodule('2').p = 0.03" in treatment.paste, (
+        treatment.report()
+    )
+    model = build()
+    exec(treatment.paste, {"model": model})
+    assert model[2].p == 0.03

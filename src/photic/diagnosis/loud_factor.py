@@ -22,6 +22,11 @@ class LoudFactor:
     times: float
 
 
+def of_one_signal(graph: Graph, index: int) -> bool:
+    """Whether a site takes one signal alone, and no parameter: what it multiplies that by no layer makes."""
+    return len({source for source, _ in graph.feeders.get(index, [])}) == 1 and not graph.parameters.get(index)
+
+
 def loud_factor(graph: Graph) -> LoudFactor | None:
     """Return the product with one number that makes the signal most times as large on its way to an output; None below ten times.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.told_nothing import learned
 from photic.records.sites import Parameter
 
 
@@ -22,6 +23,9 @@ def wrapped(graph: Graph) -> list[Wrapped]:
 
     `nn.Parameter(weights)` has the values and not the history of what it is made of.
     """
+    anew = [p for p in graph.run.parameters if "<unregistered" in p.name and not p.owned]
+    if not anew:
+        return []
     ends = [
         site
         for site in graph.run.sites
@@ -29,25 +33,13 @@ def wrapped(graph: Graph) -> list[Wrapped]:
         and site.differentiable
         and not graph.consumers.get(site.order)
         and site.order not in graph.run.outputs
-        and _learned(graph, site.order)
+        and learned(graph, site.order)
     ]
     found: list[Wrapped] = []
-    for parameter in graph.run.parameters:
-        if "<unregistered" not in parameter.name or parameter.owned or not parameter.sites:
-            continue
+    for parameter in anew:
         users = tuple(index for index in parameter.sites if graph.site(index).phase == "model")
-        taken = {one.maker for one in found}
-        makers = [
-            site.order
-            for site in ends
-            if users and site.order < min(users) and site.order not in taken and site.shape == parameter.shape
-        ]
-        if makers:
-            found.append(Wrapped(parameter, makers[0], users))
+        before = [site for site in ends if users and site.order < min(users) and site.shape == parameter.shape]
+        maker = next((site.order for site in before if site.order not in {one.maker for one in found}), None)
+        if maker is not None:
+            found.append(Wrapped(parameter, maker, users))
     return found
-
-
-def _learned(graph: Graph, index: int) -> bool:
-    """Whether trained parameters take part in what a site makes."""
-    below = graph.ancestors([index]) | {index}
-    return any(p.trainable and p.owned is not False and not below.isdisjoint(p.sites) for p in graph.run.parameters)

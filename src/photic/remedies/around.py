@@ -21,7 +21,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: .{method}({axis}) of what it gives" for name, (method, axis) in p.squeezed.items()]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
     lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
-    lines += [f"# {name}: a dropout of p={share:g}" for name, share in p.dropped.items()]
+    lines += [
+        f"# {name}: a dropout of p={share:g}" if "/" in name else f"model.get_submodule({name!r}).p = {share:g}"
+        for name, share in p.dropped.items()
+    ]
     lines += [f"# {name}: an epsilon of {epsilon:.3g}" for name, epsilon in p.epsilons.items()]
     lines += [f"# {name}: the factor is 0; let it be {factor:.4g}" for name, factor in p.opened.items()]
     if p.pathwise:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -122,7 +123,8 @@ def _by_value() -> dict[str, Callable[[Any], Substitute]]:
     """Return what makes the substitute of a site from the value that a field of a prescription gives it."""
     return {
         "activations": _Replace, "epsilons": _Epsilon, "opened": _Opened, "factors": _Scale, "mapped": Mapped, "ridges": Ridge,
-        "denominators": Denominator, "limited": LimitedGradient, "axes": _Over, "ranged": Ranged, "dropped": _Dropping,
+        "denominators": Denominator, "limited": LimitedGradient, "axes": partial(_OtherArgument, "dim"), "ranged": Ranged,
+        "dropped": partial(_OtherArgument, "p"),
     }  # fmt: skip
 
 
@@ -150,18 +152,6 @@ class _Epsilon:
             args[here] = self.epsilon
             return call.function(*args, **call.kwargs)
         return call.function(*args, **{**call.kwargs, name: self.epsilon})
-
-
-class _Dropping:
-    """A dropout of another share."""
-
-    def __init__(self, share: float) -> None:
-        self.share = share
-
-    def __call__(self, call: Call) -> Any:
-        if len(call.args) > 1:
-            return call.function(call.args[0], self.share, *call.args[2:], **call.kwargs)
-        return call.function(*call.args, **{**call.kwargs, "p": self.share})
 
 
 class _Opened:
@@ -258,16 +248,16 @@ def _no_empty_row(call: Call) -> Any:
     return value.masked_fill(empty, 0.0)
 
 
-class _Over:
-    """A softmax, a sort or a running sum over another axis."""
+class _OtherArgument:
+    """A call with another second argument: the axis of a softmax, a sort or a running sum, the share that a dropout zeroes."""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    def __init__(self, name: str, value: float) -> None:
+        self.name, self.value = name, value
 
     def __call__(self, call: Call) -> Any:
         if len(call.args) > 1:
-            return call.function(call.args[0], self.axis, *call.args[2:], **call.kwargs)
-        return call.function(call.args[0], **{**call.kwargs, "dim": self.axis})
+            return call.function(call.args[0], self.value, *call.args[2:], **call.kwargs)
+        return call.function(*call.args, **{**call.kwargs, self.name: self.value})
 
 
 def _of_logarithms(call: Call) -> Any:

@@ -22,6 +22,7 @@ from photic.diagnosis.told_nothing import (
 )
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
+from photic.records.vocabulary import Severity
 
 _MADE: dict[How, str] = {
     "rounded": "rounds what differs between the examples to one number",
@@ -43,7 +44,7 @@ _ADVICE: dict[How, str] = {
 }
 
 
-@rule(sources=("glorot2010", "he2009imbalanced", "kingma2014", "bowman2016"))
+@rule(sources=("glorot2010", "he2009imbalanced", "kingma2014", "bowman2016", "srivastava2014"))
 def class_prior_only(
     graph: Graph,
     training: Training | None,
@@ -137,39 +138,69 @@ def _nothing_told(graph: Graph, training: Training) -> Finding | None:
 
 
 def _turned(graph: Graph, waves: list[tuple[int, float]], training: Training) -> Finding:
-    sites, most = [graph.site(index) for index, _ in waves], max(turns for _, turns in waves)
-    return Finding(
-        problem="class-prior-only",
-        severity="critical",
-        sites=tuple(site.name for site in sites),
-        where=sites[0].where,
-        evidence=(Evidence("turns of the largest argument", most, "turns"),),
-        reason=(
-            f"The arguments of {listed([site.name for site in sites])} are whole turns, up to {number(most)}: each gives one number but for "
-            f"rounding, whatever enters the network. {_all_there_is(training)}"
-        ),
-        advice="Divide by the period: an hour by 24, a weekday by 7, so that the whole range is one turn.",
-        confidence=0.95,
-        sources=("glorot2010",),
-        victims=tuple(graph.site(layer).name for layer in graph.layers()),
+    names, most = [graph.site(index).name for index, _ in waves], max(turns for _, turns in waves)
+    return _unheard(
+        graph,
+        [index for index, _ in waves],
+        Evidence("turns of the largest argument", most, "turns"),
+        f"The arguments of {listed(names)} are whole turns, up to {number(most)}: each gives one number but for rounding, whatever enters the "
+        f"network. {_all_there_is(training)}",
+        "Divide by the period: an hour by 24, a weekday by 7, so that the whole range is one turn.",
+        0.95,
     )
 
 
 def _drowned(graph: Graph, drowned: Drowned, training: Training) -> Finding:
     site, part = graph.site(drowned.site), graph.site(drowned.part)
+    return _unheard(
+        graph,
+        [drowned.part, drowned.site],
+        Evidence("size of what comes of the batch beside the sum", drowned.share, "ratio"),
+        f"{part.name} is all that comes of the batch, and {number(drowned.share)} of the sum at {site.name} that it goes into: beside what is "
+        f"added to it nothing is heard of it. {_all_there_is(training)}",
+        "Look at the factor on it: a schedule that multiplies up what is taken away in place of what is kept, a unit that is too large.",
+        0.9,
+    )
+
+
+def _dropped(graph: Graph, gone: list[tuple[int, float]], training: Training) -> Finding:
+    names, most = [graph.site(index).name for index, _ in gone], max(share for _, share in gone)
+    louder = number((most / (1.0 - most)) ** 0.5) if most < 1.0 else "infinitely many"
+    return _unheard(
+        graph,
+        [index for index, _ in gone],
+        Evidence("share that is dropped", most, "share"),
+        f"{listed(names)} {'zeroes' if len(names) == 1 else 'zero'} {percent(most)} of what enters, at random: the noise of that is {louder} times "
+        f"the signal. {_all_there_is(training)}",
+        "torch asks for the share that is dropped, not for that which is kept: 0.1 or 0.2 is usual.",
+        0.8,
+        severity="warning",
+        source="srivastava2014",
+    )
+
+
+def _unheard(
+    graph: Graph,
+    sites: list[int],
+    evidence: Evidence,
+    reason: str,
+    advice: str,
+    confidence: float,
+    *,
+    severity: Severity = "critical",
+    source: str = "glorot2010",
+) -> Finding:
+    """Return the finding at sites of which no layer hears anything of the batch."""
     return Finding(
         problem="class-prior-only",
-        severity="critical",
-        sites=(part.name, site.name),
-        where=part.where,
-        evidence=(Evidence("size of what comes of the batch beside the sum", drowned.share, "ratio"),),
-        reason=(
-            f"{part.name} is all that comes of the batch, and {number(drowned.share)} of the sum at {site.name} that it goes into: beside what is "
-            f"added to it nothing is heard of it. {_all_there_is(training)}"
-        ),
-        advice="Look at the factor on it: a schedule that multiplies up what is taken away in place of what is kept, a unit that is too large.",
-        confidence=0.9,
-        sources=("glorot2010",),
+        severity=severity,
+        sites=tuple(graph.site(index).name for index in sites),
+        where=graph.site(sites[0]).where,
+        evidence=(evidence,),
+        reason=reason,
+        advice=advice,
+        confidence=confidence,
+        sources=(source,),
         victims=tuple(graph.site(layer).name for layer in graph.layers()),
     )
 
@@ -211,26 +242,6 @@ def _asked(graph: Graph, asked: tuple[int, float], training: Training) -> Findin
         advice="Leave the scaling out, scale all examples alike, or hand the layers what was divided by as well.",
         confidence=0.85,
         sources=("glorot2010",),
-    )
-
-
-def _dropped(graph: Graph, gone: list[tuple[int, float]], training: Training) -> Finding:
-    sites, most = [graph.site(index) for index, _ in gone], max(share for _, share in gone)
-    names = listed([site.name for site in sites])
-    return Finding(
-        problem="class-prior-only",
-        severity="warning",
-        sites=tuple(site.name for site in sites),
-        where=sites[0].where,
-        evidence=(Evidence("share that is dropped", most, "share"),),
-        reason=(
-            f"{names} {'zeroes' if len(sites) == 1 else 'zero'} {percent(most)} of what enters, at random: the noise of that is "
-            f"{number((most / (1.0 - most)) ** 0.5) if most < 1.0 else 'infinitely many'} times the signal. {_all_there_is(training)}"
-        ),
-        advice="torch asks for the share that is dropped, not for that which is kept: 0.1 or 0.2 is usual.",
-        confidence=0.8,
-        sources=("srivastava2014",),
-        victims=tuple(graph.site(layer).name for layer in graph.layers()),
     )
 
 

@@ -19,14 +19,14 @@ def severed_gradient(graph: Graph, training: Training | None = None) -> Finding 
     """An operation cuts the only way from the loss down to parameters that are meant to learn.
 
     Signs: trainable parameters took part in the forward pass, their output flows on towards the loss, no gradient at all comes back, and on
-    the way stands an operation that passes none: `detach()`, `.data`, a block under `no_grad`. One without a derivative is `severed-
-    nondifferentiable`. Or their output ends nowhere, and a later layer is fed by as many numbers that nothing made: they went through a
-    list, NumPy or `item()`. Or a custom autograd function used them without recording, as a reentrant checkpoint does whose inputs require
-    no gradient, or its backward returns None for the signal that it took. Or trained layers take what `sample()` drew of a distribution
-    that has `rsample()`. Or most of the loss is a derivative that was taken without `create_graph`, so that another term alone is trained.
-    Or a loop detaches its state at every step, so that only the last one learns, and the loss does not fall. Or the forward makes an
-    `nn.Parameter` of what layers give. Or numbers are divided by a sum over each alone, so that they are 1, and layers below get rounding
-    for a gradient.
+    the way stands an operation that passes none: `detach()`, `.data`, a block under `no_grad`. One without a derivative is
+    `severed-nondifferentiable`. Or their output ends nowhere, and a later layer is fed by as many numbers that nothing made: they went
+    through a list, NumPy or `item()`. Or a custom autograd function used them without recording, as a reentrant checkpoint does whose
+    inputs require no gradient, or its backward returns None for the signal that it took. Or trained layers take what `sample()` drew of a
+    distribution that has `rsample()`. Or most of the loss is a derivative that was taken without `create_graph`, so that another term alone
+    is trained. Or a loop detaches its state at every step, so that only the last one learns, and the loss does not fall. Or the forward
+    makes an `nn.Parameter` of what layers give. Or numbers are divided by a sum over each alone, so that they are 1, and layers below get
+    rounding for a gradient.
 
     Why it matters: no error is raised; the layers below the cut stay as they were initialised.
 

@@ -18,7 +18,7 @@ def guarded_argument(graph: Graph) -> Prescription | str:
     """The argument of a root, a logarithm, an exponential, an angle or a division kept in its safe range.
 
     What it changes: the argument is clamped from below (root, power below 1, logarithm), from above (exponential) or from both sides (arc sine
-    and cosine), and what is divided by is kept away from 0; inside the range nothing changes, outside it no gradient passes.
+    and cosine, logit), and what is divided by is kept away from 0; inside the range nothing changes, outside it no gradient passes.
 
     When not to: where the values outside are the common ones; then the formula is to be changed.
     """
@@ -33,6 +33,7 @@ def guarded_argument(graph: Graph) -> Prescription | str:
         "log2": (low, None),
         "log10": (low, None),
         "log1p": (low - 1.0, None),
+        "logit": (low, 1.0 - low),
         "exp": (None, high),
         "expm1": (None, high),
         **dict.fromkeys(("acos", "arccos", "asin", "arcsin", "atanh", "arctanh"), (low - 1.0, 1.0 - low)),

@@ -8,6 +8,7 @@ import statistics
 
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.loops import lines, turns
+from photic.diagnosis.loud_factor import of_one_signal
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -25,7 +26,7 @@ def unscaled_state(graph: Graph) -> Prescription | str:
     products = [line for line in lines(graph) if graph.site(line[0]).operation in ("mul", "div")]
     for sites in (part for line in products for part in turns(line)):
         gains = [gain for index in sites if (gain := graph.reading(index).gain) is not None and gain > 0.0]
-        alone = all(_of_one_signal(graph, index) for index in sites)
+        alone = all(of_one_signal(graph, index) for index in sites)
         if alone and len(gains) > 1 and statistics.fmean(map(math.log, gains)) > 0.0 and _on_the_way(graph, sites):
             names |= dict.fromkeys(graph.site(index).name for index in sites)
     if not names:
@@ -33,10 +34,6 @@ def unscaled_state(graph: Graph) -> Prescription | str:
     return Prescription(
         unscaled=tuple(names), why="a factor above 1 at every step is that factor to the power of the steps"
     )
-
-
-def _of_one_signal(graph: Graph, index: int) -> bool:
-    return len({source for source, _ in graph.feeders.get(index, [])}) == 1 and not graph.parameters.get(index)
 
 
 def _on_the_way(graph: Graph, sites: list[int]) -> bool:
