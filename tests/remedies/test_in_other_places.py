@@ -298,3 +298,27 @@ def test_a_dropout_that_is_a_module_is_given_its_share() -> None:
     model = build()
     exec(treatment.paste, {"model": model})
     assert model[2].p == 0.03
+
+
+class Recurrent(nn.Module):
+    """A dropout below and above a recurrent layer, whose gradient fades in time as that of every fresh one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.LSTM(1, 24, batch_first=True), nn.Linear(24, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = F.dropout(x[:, :, None], 0.9, self.training)
+        return self.head(F.dropout(self.layer(steps)[0][:, -1], 0.9, self.training))
+
+
+def test_what_drowns_the_signal_is_named_before_what_fades() -> None:
+    torch.manual_seed(0)
+    model = Recurrent()
+    checked = photic.check(model, WAVES, F.cross_entropy, adam(model))
+    first, *_ = checked.findings
+    assert (first.problem, first.severity, first.sites) == (
+        "class-prior-only",
+        "critical",
+        ("/dropout#1", "/dropout#2"),
+    )

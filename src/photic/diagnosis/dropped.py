@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.graph import Graph
 
 MOST = 0.75  # that share at most is usual to drop; the noise is then sqrt(3) times the signal, number by number
+DROWNS = 0.9  # from here on it is three times the signal, and more than a symptom beside what else is found
 
 
 def dropped(graph: Graph) -> list[tuple[int, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.centred_away import centred_away
 from photic.diagnosis.drawn import one_number
-from photic.diagnosis.dropped import dropped
+from photic.diagnosis.dropped import DROWNS, dropped
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
@@ -174,7 +174,7 @@ def _dropped(graph: Graph, gone: list[tuple[int, float]], training: Training) ->
         f"the signal. {_all_there_is(training)}",
         "torch asks for the share that is dropped, not for that which is kept: 0.1 or 0.2 is usual.",
         0.8,
-        severity="warning",
+        severity="critical" if most >= DROWNS else "warning",
         source="srivastava2014",
     )
 
