@@ -16,9 +16,9 @@ from photic.lab.clinic.case import cases
 from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
 from photic.remedies.combine import combine, together
-from photic.remedies.material import pieces
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.registry import remedies
+from photic.remedies.rows import pieces
 from photic.remedies.treat import Treatment
 
 CASES = {case.name: case for case in cases()}

@@ -33,6 +33,7 @@ from photic.probes.batches import call, loss_of_mean, scalar_loss, split
 from photic.probes.clipping import clipping
 from photic.probes.frequencies import Frequencies
 from photic.probes.generators import seeded
+from photic.probes.grouped import Grouped
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched
@@ -161,8 +162,8 @@ def _trained(
     if start.stopped or start.loss is None:
         return start
     latest: deque[Any] = deque(maxlen=MOST)
-    classes = Frequencies()
-    stream = _kept(stream, latest, classes)
+    classes, grouped = Frequencies(), Grouped()
+    stream = _kept(stream, latest, classes, grouped)
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     losses: list[float] = []
     start = dataclasses.replace(start, neighbours=neighbours(twin, first))
@@ -203,7 +204,8 @@ def _trained(
         else:
             losses += train(setup, stream, 1)
             notes.append("the network ran other operations after training, so only the first step is shown in full")
-    run = dataclasses.replace(run, losses=tuple(losses), **_untrained(model, loss, latest, steps, classes))
+    run = dataclasses.replace(run, losses=tuple(losses), grouped=grouped.share)
+    run = dataclasses.replace(run, **_untrained(model, loss, latest, steps, classes))
     return dataclasses.replace(run, stretched=_stretched(model, setup, latest, run))
 
 
@@ -218,10 +220,12 @@ def _broken(done: int, error: RuntimeError) -> str:
     )
 
 
-def _kept(stream: Iterator[Any], latest: deque[Any], classes: Frequencies) -> Iterator[Any]:
+def _kept(stream: Iterator[Any], latest: deque[Any], classes: Frequencies, grouped: Grouped) -> Iterator[Any]:
     for batch in stream:
         latest.append(batch)
-        classes.saw(split(batch)[1])
+        targets = split(batch)[1]
+        classes.saw(targets)
+        grouped.saw(targets)
         yield batch
 
 

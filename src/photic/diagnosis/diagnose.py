@@ -27,6 +27,15 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
     ),
     "zero-epsilon": ("non-finite", "stalled-training"),
     "mixed-examples": ("class-prior-only", "stalled-training", "learning-rate-too-small", "rank-collapse"),
+    "sorted-batches": (
+        "class-prior-only",
+        "stalled-training",
+        "learning-rate-too-small",
+        "learning-rate-too-large",
+        "diverging",
+        "dead-units",
+        "rank-collapse",
+    ),
     "cleared-gradients": ("class-prior-only", "learning-rate-too-small", *_FADES),
     "broadcast-target": ("class-prior-only", "learning-rate-too-small", "idle-layer", "rank-collapse", *_FADES),
     "severed-gradient": _FADES,
@@ -102,6 +111,7 @@ _EXPLAINS: dict[str, tuple[str, ...]] = {
 # A finding of a later line is named after one of an earlier line.
 _CAUSES_FIRST = (
     "zero-epsilon", "non-finite", "cleared-gradients", "broadcast-target", "mixed-examples",
+    "sorted-batches",
     "never-zeroed-gradients", "severed-gradient", "severed-nondifferentiable",
     "severed-unregistered-module", "unowned-parameters", "class-prior-only", "zero-times-zero", "gradient-underflow", "dying-output",
     "loss-saturation", "unscaled-input", "unscaled-target", "saturated-attention", "saturated-gates",

@@ -68,4 +68,5 @@ PROBLEMS: tuple[str, ...] = (
     "broadcast-target",
     "cleared-gradients",
     "mixed-examples",
+    "sorted-batches",
 )

@@ -185,6 +185,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")
     if p.filled_input:
         lines.append("inputs = torch.nan_to_num(inputs, 0.0, 0.0, 0.0)  # or leave such examples out")
+    if p.shuffled:
+        lines.append("loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, shuffle=True)")
     if p.standardised_input:
         lines += [
             "# once, with all inputs of the training set: a mean for each column, or for each channel of images",

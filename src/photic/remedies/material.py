@@ -6,7 +6,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,9 +27,9 @@ from photic.probes import batches as batch_forms
 from photic.probes.calls import tensors_in
 from photic.probes.frequencies import Frequencies
 from photic.probes.generators import seeded
+from photic.remedies.rows import Dealt, dealt, in_groups, joined, pieces, rows
 
 HELD_BACK = 8
-FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Material:
         """Take at most `steps` batches to train on and up to 8 to hold back; a fifth where there are few, of one batch a quarter.
 
         A batch is cut where the model takes a piece of it as well: a graph, all of whose nodes see each other, stays whole; where
-        it is the only one, it is trained on and judged by.
+        it is the only one, it is trained on and judged by. Of batches that are sorted by what is asked for the last rows of each are held back, or
+        the end would ask for what never came.
 
         Raises:
             ValueError: if there is no batch, or a single one that cannot be cut along its first axis.
@@ -70,12 +71,14 @@ class Material:
         cut = bool(taken) and len(parts := pieces(taken[0], 4)) > 1 and whole.takes(taken[0], parts[-1])
         if len(taken) == 1 and len(quarters := pieces(taken[0], 4)) > 1:
             rest = sum(tensors_in(piece)[0].shape[0] for piece in quarters[:-1])
-            taken = [_rows(taken[0], 0, rest), quarters[-1]] if cut else taken * 2
+            taken = [rows(taken[0], slice(0, rest)), quarters[-1]] if cut else taken * 2
         if len(taken) < 2:
             raise ValueError(
                 f"expected at least two batches, one of which is held back to judge the cure; got {len(taken)}. "
                 "Split the batch, or pass a callable that yields more"
             )
+        if cut and (apart := _of_each(taken)) is not None:
+            return cls(build, source, *apart, loss, optimizer)
         back = min(HELD_BACK, max(1, len(taken) // 5))
         held_back = [
             piece for batch in taken[-back:] for piece in (pieces(batch, HELD_BACK // back) if cut else [batch])
@@ -140,29 +143,26 @@ class Material:
                 taken.append(part)
         return len(taken) != 1
 
+    @cached_property
+    def shuffled(self) -> Material:
+        """The same with the examples of all batches dealt anew; itself where they cannot be."""
+        again = dealt(self.training)
+        return self if again is None else replace(self, batches=Dealt(self.batches), training=again)
+
     def stream(self, seed: int) -> Iterator[Any]:
         """Yield the training batches for ever, starting at a place that the seed chooses."""
         start = (seed * len(self.training) // 3) % len(self.training)
         return itertools.islice(itertools.cycle(self.training), start, None)
 
 
-def pieces(batch: Any, count: int) -> list[Any]:
-    """Return the batch in `count` pieces along the first axis, of at least 4 examples each; whole where that has no one length."""
-    tensors = tensors_in(batch)
-    lengths = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors}
-    length = lengths.pop() if len(lengths) == 1 else 0
-    count = min(count, length // FEWEST)
-    if count < 2:
-        return [batch]
-    edges = [length * index // count for index in range(count + 1)]
-    return [_rows(batch, start, end) for start, end in itertools.pairwise(edges)]
-
-
-def _rows(value: Any, start: int, end: int) -> Any:
-    if isinstance(value, Tensor):
-        return value[start:end]
-    if isinstance(value, (list, tuple)):
-        return type(value)(_rows(item, start, end) for item in value)  # pyright: ignore
-    if isinstance(value, dict):
-        return {key: _rows(item, start, end) for key, item in value.items()}  # pyright: ignore
-    return value
+def _of_each(taken: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+    """Return the batches without their last rows, and those rows in pieces; None unless the batches are sorted by what is asked for."""
+    lengths = [tensors_in(batch)[0].shape[0] for batch in taken]
+    if min(lengths) < 2 * HELD_BACK or not in_groups(taken):
+        return None
+    ends = [length - length // HELD_BACK for length in lengths]
+    back = joined([rows(batch, slice(end, None)) for batch, end in zip(taken, ends, strict=True)])
+    if back is None:
+        return None
+    training = tuple(rows(batch, slice(0, end)) for batch, end in zip(taken, ends, strict=True))
+    return training, tuple(pieces(back, HELD_BACK))

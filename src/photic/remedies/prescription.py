@@ -128,6 +128,7 @@ class Prescription:
         skips: (site, site): what the first gives is added to what the second gives.
         factors: site name to the factor on its first argument: scores before a softmax.
         filled_input: 0 in the place of numbers of the batch that are not finite, inside the model.
+        shuffled: the examples of all batches are dealt anew.
         standardised_input, standardised_target: with the mean and deviation of the training batches, inside the model.
         precision: weights, and numbers that enter, get this type; '' leaves them.
         registered: modules kept in plain lists and dicts become known to the model and the optimizer.
@@ -232,6 +233,7 @@ class Prescription:
     skips: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
     filled_input: bool = False
+    shuffled: bool = False
     standardised_input: bool = False
     standardised_target: bool = False
     precision: Literal["", "float32", "bfloat16", "float64"] = ""

@@ -255,7 +255,8 @@ def treat(
     tell(f"check the network with {best.name}", 0.99)
     prescription = search.prescriptions[best.name]
     cured = treated_setup(material, prescription, seed=seeds[0])
-    after: Checkup = check(cured.model, list(material.training), cured.loss, cured.optimizer, ignore=ignore)
+    trained = material.shuffled if prescription.shuffled else material
+    after: Checkup = check(cured.model, list(trained.training), cured.loss, cured.optimizer, ignore=ignore)
     try:
         patch, paste = write_patch(prescription, before.run, build, cured.model, optimizer)
     except Exception as error:  # what was proven is not lost by source code that cannot be edited
@@ -295,7 +296,7 @@ def _on_own_batches(material: Material, prescription: Prescription, seed: int, s
     """Train with a prescription on the user's own batches, as they come, and return the losses."""
     setup = treated_setup(material, prescription, seed=seed)
     with seeded(seed):
-        return train(setup, endless(material.batches), steps)
+        return train(setup, endless(setup.batches), steps)
 
 
 def _seconds(material: Material, steps: int) -> float:

@@ -19,6 +19,8 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     setup = material.fresh(seed)
     if prescription is None:
         return setup
+    if prescription.shuffled:
+        material = material.shuffled
     if prescription.precision:
         compute_in(setup.model, getattr(torch, prescription.precision))
     gate_recurrence(setup.model, prescription.gated, seed=seed)
@@ -42,4 +44,4 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     if unit * prescription.loss_scale != 1.0 and loss is not None:
         loss = ScaledBackward(loss, unit * prescription.loss_scale)
     optimizer = change_optimizer(prescription, setup.optimizer, setup.model)
-    return Setup(setup.model, setup.batches, loss, optimizer)
+    return Setup(setup.model, material.batches, loss, optimizer)

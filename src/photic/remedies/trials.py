@@ -21,7 +21,10 @@ FAR = 2.0  # and where nothing was found it cures where the loss falls so many t
 MUCH = 0.25  # or only this share of the control's is left; and by at least this share of the untrained loss
 SOME = 0.1  # or by this one, where the control does not train at all
 BOTTOMLESS = 10.0  # a loss that falls so many times its first size (or 1) below 0 has no lower bound, and says nothing
-ASKED_BY_CHECK = {"mixed-examples"}  # what an audit of a trial does not see: only what treats it takes it away
+ASKED_BY_CHECK = {
+    "mixed-examples",
+    "sorted-batches",
+}  # what an audit of a trial does not see: only what treats it takes it away
 LITTLE = 1 / 3  # a network that learns so little may learn far better
 BELOW = 0.98  # of the loss of chance: what lies above it is not below it, as for the rules (`learning.learns`)
 FATAL = {"non-finite", "diverging"}

@@ -157,7 +157,7 @@ def _by_label(seed: int, *, shuffled: bool) -> Batches:
 
 
 @case(
-    "folder-after-folder", label="class-prior-only", root="", steps=300, fixes=("shuffle=True",),
+    "folder-after-folder", label="sorted-batches", root="", steps=300, fixes=("shuffle=True",),
     source="common mistake: ImageFolder and a DataLoader without shuffle",
     why="Batches hold one class each, for three batches on end: the network names the class it saw last.",
 )  # fmt: skip

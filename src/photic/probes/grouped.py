@@ -1,0 +1,66 @@
+"""Grouped batches: how much of what is asked for lies between the batches, and not within them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FEWEST = 4  # batches of more than one example that must have been seen
+_MOST = 100_000  # numbers of a batch that are counted
+_COLUMNS = 1_000
+
+
+class Grouped:
+    """The variance of the targets within the batches beside that over all of them; classes count as vectors of 0 and 1.
+
+    Both are without bias, sum of squares over degrees of freedom, so that small batches in a random order show a share of about 0.
+    """
+
+    def __init__(self) -> None:
+        self._within = 0.0
+        self._examples, self._batches = 0, 0
+        self._sum = torch.zeros(0, dtype=torch.float64)
+        self._squares = 0.0
+
+    def saw(self, targets: Any) -> None:
+        """Take in the targets of a batch: classes [batch], numbers [batch] or [batch, columns]; anything else is left out."""
+        if not isinstance(targets, Tensor) or targets.device.type != "cpu" or targets.ndim not in (1, 2):
+            return
+        rows = self._rows(targets.detach())
+        if rows is None or len(rows) < 2:
+            return
+        columns = max(rows.shape[1], len(self._sum))
+        total = torch.zeros(columns, dtype=torch.float64)
+        total[: len(self._sum)] += self._sum
+        summed, squares = rows.sum(0), float((rows * rows).sum())
+        total[: rows.shape[1]] += summed
+        self._sum = total
+        self._squares += squares
+        self._within += squares - float((summed * summed).sum()) / len(rows)
+        self._examples += len(rows)
+        self._batches += 1
+
+    @property
+    def share(self) -> float | None:
+        """Share of the variance that lies between the batches, about 0 in a random order; None where too little was seen, or nothing varies."""
+        freedom = self._examples - self._batches
+        if self._batches < FEWEST or freedom < 1:
+            return None
+        overall = (self._squares - float((self._sum * self._sum).sum()) / self._examples) / (self._examples - 1)
+        return 1.0 - self._within / freedom / overall if overall > 1e-12 * self._squares else None
+
+    @staticmethod
+    def _rows(targets: Tensor) -> Tensor | None:
+        if not 0 < targets.numel() <= _MOST:
+            return None
+        if targets.dtype in (torch.int64, torch.int32):
+            classes = targets.flatten().long()
+            if targets.numel() != len(targets) or int(classes.min()) < 0 or int(classes.max()) >= _COLUMNS:
+                return None
+            return torch.nn.functional.one_hot(classes).double()
+        rows = targets.reshape(len(targets), -1)
+        if not targets.is_floating_point() or rows.shape[1] > _COLUMNS or not bool(torch.isfinite(rows).all()):
+            return None
+        return rows.double()
