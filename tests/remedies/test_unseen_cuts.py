@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
+from photic.remedies.around import setup_lines
 from photic.remedies.carry_out import carry_out
 from tests.diagnosis import test_breaking_batches as breaking
 from tests.diagnosis import test_unseen_cuts as sick
@@ -299,3 +300,43 @@ class Kept(sick.Functional):
 @pytest.mark.parametrize("build", [lambda: sick.Functional(Apart), lambda: Kept(sick.Doubled)], ids=["apart", "kept"])  # type: ignore[arg-type]
 def test_a_plain_function_is_found_in_whatever_form_it_is_called(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cured("plain-function", monkeypatch, build, digits(), F.cross_entropy, optimizer=adam, steps=60).accepted
+
+
+class Glimpse(nn.Module):
+    """One of four windows of 16 numbers, by a score, is read; `take` says how it is taken."""
+
+    def __init__(self, take: Any) -> None:
+        super().__init__()
+        self.score, self.head, self.take = nn.Linear(16, 1), nn.Linear(16, 10), take
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = x.view(len(x), 4, 16)
+        return self.head(self.take(windows, self.score(windows)[..., 0]))
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda windows, score: windows[torch.arange(len(windows)), score.argmax(1)],
+        lambda windows, score: windows[torch.arange(len(windows)), score.T.argmax(dim=0)],
+        lambda windows, score: windows.gather(1, score.argmax(1)[:, None, None].expand(-1, 1, 16))[:, 0],
+        lambda windows, score: windows.take_along_dim(score.max(1).indices[:, None, None], 1).squeeze(1),
+    ],
+)
+def test_an_entry_of_its_own_that_is_chosen_gets_the_gradient_of_a_softmax(take: Any) -> None:
+    torch.manual_seed(0)
+    model, x = Glimpse(take), torch.randn(32, 64)
+    before = model(x)
+    given = prescribed("soft-choice", model, (x, x[:, 0].gt(0).long()), F.cross_entropy)
+    carry_out(given, model, seed=0)
+    torch.testing.assert_close(model(x), before, rtol=0.0, atol=1e-6)
+    model(x).square().sum().backward()
+    windows, score = x.view(32, 4, 16), model.score(x.view(32, 4, 16))[..., 0].detach().requires_grad_()
+    soft = torch.einsum("nk,nkd->nd", score.softmax(1), windows)
+    hard = take(windows, score.detach())
+    model.head(hard + soft - soft.detach()).square().sum().backward()
+    assert score.grad is not None
+    torch.testing.assert_close(
+        model.score.weight.grad[0], torch.einsum("nk,nkd->d", score.grad, windows), rtol=1e-4, atol=1e-5
+    )
+    assert "einsum('nk,nk...->n...'" in "\n".join(setup_lines(given))

@@ -36,6 +36,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
         soft = f"{shares} @ table.weight"
         if "/one_hot" in taken:
             soft = shares
+        elif "/getitem" in taken or "/gather" in taken or "/take_along_dim" in taken:
+            soft = f"torch.einsum('nk,nk...->n...', {shares}, x)  # of x [examples, choices, ...]"
         elif "/where" in taken:
             soft = "no + (yes - no) * torch.sigmoid(difference)"
         lines += [

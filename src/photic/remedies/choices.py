@@ -36,9 +36,11 @@ class Choice:
     def enter(self, call: Call) -> Any:
         """Keep what decides."""
         if call.operation in ("argmin", "min"):
-            self.scores = -call.args[0]
+            self.scores = _along(-call.args[0], call)
         else:
-            self.scores = call.args[0] if call.operation in ("argmax", "max", "topk") else _difference(call)
+            self.scores = (
+                _along(call.args[0], call) if call.operation in ("argmax", "max", "topk") else _difference(call)
+            )
         return call.run()
 
     def leave(self, call: Call) -> Any:
@@ -58,7 +60,24 @@ def _soft(call: Call, scores: Tensor) -> Tensor | None:
         return no + (yes - no) * torch.sigmoid(scores)
     if call.operation == "one_hot":
         return scores.softmax(-1)
+    if call.operation in ("getitem", "gather", "take_along_dim"):
+        return _of_own(call, scores)
     table: Any = next((item for item in call.args if isinstance(item, nn.Parameter)), None)
     if table is None or scores.shape[-1] != table.shape[0]:
         return None
     return F.linear(scores.softmax(-1), table.T)
+
+
+def _along(scores: Tensor, call: Call) -> Tensor:
+    """Return the scores with the axis last along which one is chosen; as they are where that is not said."""
+    axis = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 and call.operation != "topk" else -1)
+    return scores.movedim(axis, -1) if isinstance(axis, int) and scores.ndim > 0 else scores
+
+
+def _of_own(call: Call, scores: Tensor) -> Tensor | None:
+    """What each example would take of its own numbers [examples, choices, ...]; None where scores and numbers are otherwise laid out."""
+    numbers = call.args[0]
+    if scores.ndim != 2 or not numbers.is_floating_point() or numbers.shape[:2] != scores.shape:
+        return None
+    shares = scores.softmax(1).reshape(*scores.shape, *[1] * (numbers.ndim - 2))
+    return (shares * numbers).sum(1)

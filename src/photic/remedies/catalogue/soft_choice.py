@@ -8,14 +8,17 @@ from photic.remedies.registry import remedy
 
 # what decides, and what takes it
 _TAKEN = {
-    **dict.fromkeys(("argmax", "max", "topk", "argmin", "min"), ("embedding", "one_hot")),
+    **dict.fromkeys(
+        ("argmax", "max", "topk", "argmin", "min"), ("embedding", "one_hot", "getitem", "gather", "take_along_dim")
+    ),
     **dict.fromkeys(("gt", "ge", "lt", "le"), ("where",)),
 }
+_OF_OWN = ("getitem", "gather", "take_along_dim")  # of an example's own numbers
 
 
 @remedy(treats=("severed-nondifferentiable",), changes="function", sources=("bengio2013",), rank=1)
 def soft_choice(graph: Graph) -> Prescription | str:
-    """What argmax or argmin chooses is taken as before, a row of a table or a one of many, and the scores get the gradient of a softmax.
+    """What argmax or argmin chooses is taken as before, a row of a table, a one of many or an entry of its own, and the scores get the gradient of a softmax.
 
     What it changes: the gradient alone: that of the rows weighted by the softmax of the scores (straight-through). Of a comparison that
     chooses between two numbers, `where(x > 0, a, b)`: that of a sigmoid.
@@ -44,6 +47,9 @@ def _after(graph: Graph, index: int) -> list[int]:
     found: list[int] = []
     for after in graph.consumers.get(index, []):
         site = graph.site(after)
+        if site.dtype.startswith(("float", "bfloat", "half", "double")) and site.operation in _OF_OWN:
+            found.append(after)
+            continue
         reshaped = site.kind == "shape" and site.dtype.startswith("int") and site.operation not in ("where", "one_hot")
         found += _after(graph, after) if reshaped else [after]
     return found
