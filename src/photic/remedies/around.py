@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from photic.remedies.prescription import Prescription
 from photic.remedies.stable_logs import WORDS
 
+_NAMED = 3
 _CURVES = {
     "positive": "torch.nn.functional.softplus(x) + 1e-6",
     "negative": "-torch.nn.functional.softplus(-x)",
     "unit": "torch.tanh(x) * (1 - 1e-6)",
 }
+
+
+def _first(names: Sequence[str]) -> str:
+    """Name up to three sites, and how many more: a loop has one for each turn."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def setup_lines(prescription: Prescription) -> list[str]:
@@ -20,7 +29,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(f'photic.initialise(model, "{p.scheme}", batch=batch)')
     lines += [f"# {name}: .{method}({axis}) of what it gives" for name, (method, axis) in p.squeezed.items()]
     lines += [f"# {name}: x + (value - x).detach(), with x what enters and value what it gives" for name in p.straight]
-    lines += [f"# {name}: multiply what enters by {factor:.4g}" for name, factor in p.factors.items()]
+    for factor in dict.fromkeys(p.factors.values()):
+        lines.append(
+            f"# {_first([n for n, by in p.factors.items() if by == factor])}: multiply what enters by {factor:.4g}"
+        )
     lines += [
         f"# {name}: a dropout of p={share:g}" if "/" in name else f"model.get_submodule({name!r}).p = {share:g}"
         for name, share in p.dropped.items()
@@ -106,7 +118,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     ]
     lines += [f"# {name}: x / y in place of x // y" for name in p.divided]
     lines += [f"# {name}: (a @ x) / a.abs().sum(-1, keepdim=True) in place of a @ x" for name in p.averaged]
-    lines += [f"# {name}: go on with the signal itself, without the factor on it" for name in p.unscaled]
+    if p.unscaled:
+        lines.append(f"# {_first(p.unscaled)}: go on with the signal itself, without the factor on it")
     for name, limit in p.limited.items():
         lines += [
             f"# {name}: with `value` what it gives, where that has a gradient",
