@@ -18,7 +18,7 @@ _OF_OWN = ("getitem", "gather", "take_along_dim")  # of an example's own numbers
 
 @remedy(treats=("severed-nondifferentiable",), changes="function", sources=("bengio2013",), rank=1)
 def soft_choice(graph: Graph) -> Prescription | str:
-    """What argmax or argmin chooses is taken as before, a row of a table, a one of many or an entry of its own, and the scores get the gradient of a softmax.
+    """What argmax or argmin chooses is taken as before (a row, a one of many, an entry), and the scores get the gradient of a softmax.
 
     What it changes: the gradient alone: that of the rows weighted by the softmax of the scores (straight-through). Of a comparison that
     chooses between two numbers, `where(x > 0, a, b)`: that of a sigmoid.
