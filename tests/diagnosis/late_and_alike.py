@@ -34,6 +34,12 @@ def plain_likelihood(out: tuple[Tensor, Tensor], angle: Tensor) -> Tensor:
     return -(kappa * torch.cos(angle - mean) - torch.log(torch.special.i0(kappa))).mean()
 
 
+def density(out: tuple[Tensor, Tensor], angle: Tensor) -> Tensor:
+    """The same with the factor of the density, 2 pi, under the logarithm."""
+    mean, kappa = out
+    return -(kappa * torch.cos(angle - mean) - torch.log(2.0 * math.pi * torch.i0(kappa))).mean()
+
+
 def winds() -> Batches:
     draw = generator(2)
     angles = [(torch.rand(64, generator=draw) * 2 - 1) * math.pi for _ in range(12)]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from photic import treat
 from photic.checkups.training import evaluate
 from photic.diagnosis.graph import Graph
-from photic.remedies.carry_out import carry_out
+from photic.remedies.around import setup_lines
+from photic.remedies.carry_out import carry_out, substitute_loss
 from photic.remedies.finite import Denominator
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
@@ -62,7 +63,7 @@ def test_a_logarithm_in_one_piece_is_that_of_the_formula_and_finite_where_it_is_
     sites = {"special_expit": "sigmoid"}.get(operation, operation)  # torch's own is the same function
     model = Logged(operation)
     plain = model(x)
-    carry_out(Prescription(stable_logs=((f"/{sites}#1", "/log#1", sites),)), model, seed=0)
+    carry_out(Prescription(stable_logs=((f"/{sites}#1", "/log#1", sites, 1.0),)), model, seed=0)
     assert torch.allclose(model(x), plain, atol=2e-6)
     far = (1e-12 * square if "det" in operation else 300.0 * x).requires_grad_()
     made = model(far)
@@ -74,7 +75,7 @@ def test_a_logarithm_in_one_piece_is_that_of_the_formula_and_finite_where_it_is_
 @pytest.mark.parametrize(("base", "of_ten"), [("log2", 3.3219281), ("log10", 1.0)])
 def test_the_base_of_a_logarithm_stays(base: str, of_ten: float) -> None:
     model = Logged("exp", base)
-    carry_out(Prescription(stable_logs=(("/exp#1", f"/{base}#1", "exp"),)), model, seed=0)
+    carry_out(Prescription(stable_logs=(("/exp#1", f"/{base}#1", "exp", 1.0),)), model, seed=0)
     assert float(model(torch.tensor(2302.5851))) == pytest.approx(1000.0 * of_ten, rel=1e-5)
 
 
@@ -83,6 +84,16 @@ def test_a_likelihood_that_overflows_is_computed_in_one_piece() -> None:
     assert treatment.remedy == "stable-logarithm", treatment.report()
     refused = prescribed("stable-logarithm", sick.Poles(free=True), sick.waves())
     assert refused == "no logarithm is taken of what `exp` makes"
+
+
+def test_a_number_before_the_function_stays_under_the_logarithm() -> None:
+    given = prescribed("stable-logarithm", sick.Wind(), sick.winds(), sick.density)
+    treated = substitute_loss(given, nn.Module(), sick.density)
+    mean, kappa, angle = torch.zeros(5), torch.linspace(0.5, 9.0, 5), torch.linspace(-1.0, 1.0, 5)
+    assert float(treated((mean, kappa), angle)) == pytest.approx(float(sick.density((mean, kappa), angle)), rel=1e-6)
+    assert not sick.density((mean, 100.0 * kappa), angle).isfinite()
+    assert treated((mean, 100.0 * kappa), angle).isfinite()
+    assert "plus log(6.28319)" in "\n".join(setup_lines(given))
 
 
 def test_poles_that_may_grow_are_made_to_fall() -> None:

@@ -86,7 +86,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(f"# {name}: call it on x.clamp({limits})")
     for name, domain in p.mapped.items():
         lines.append(f"# {name}: call it on {_CURVES[domain]}")
-    lines += [f"# {made} and {log}: {WORDS[operation]}" for made, log, operation in p.stable_logs]
+    for made, log, operation, factor in p.stable_logs:
+        lines.append(f"# {made} and {log}: {WORDS[operation]}" + (f"; plus log({factor:.6g})" if factor != 1.0 else ""))
     lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]
     lines += [f"# {name}: call it on x.transpose(0, 1).contiguous()" for name in p.rows_first]
     lines += [

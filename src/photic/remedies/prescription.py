@@ -61,7 +61,8 @@ class Prescription:
         differentiated: autograd functions of the user's, by class name, whose forward is differentiated as torch does, in place of their backward.
         guards: site name to (smallest, largest) value of its first argument, None for no limit.
         mapped: site whose first argument is mapped into its domain: `positive` or `negative` by a softplus, `unit` by a tanh.
-        stable_logs: (function, logarithm, operation of the function) sites, whose values are computed as one.
+        stable_logs: (function, logarithm, operation of the function, number that its result is multiplied by) of sites whose values are
+            computed as one.
         denominators: division site to the least distance from 0 of what is divided by.
         averaged: products with a matrix of the batch, divided by the sums of its rows.
         divided: whole quotients, `x // y`, that are true ones, `x / y`.
@@ -171,7 +172,7 @@ class Prescription:
     mapped: dict[str, Literal["positive", "negative", "unit"]] = field(
         default_factory=dict[str, 'Literal["positive", "negative", "unit"]']
     )
-    stable_logs: tuple[tuple[str, str, str], ...] = ()
+    stable_logs: tuple[tuple[str, str, str, float], ...] = ()
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     averaged: tuple[str, ...] = ()
     divided: tuple[str, ...] = ()

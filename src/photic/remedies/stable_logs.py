@@ -69,13 +69,13 @@ WORDS = {
 class StableLog:
     """Remembers what a function is given, and gives its logarithm where that is asked for."""
 
-    def __init__(self, operation: str) -> None:
-        self.logarithm = STABLE[operation]
+    def __init__(self, operation: str, factor: float = 1.0) -> None:
+        self.logarithm, self.more = STABLE[operation], math.log(factor)
         self.given: list[Tensor] = []
 
     def enter(self, call: Call) -> Any:
         """Call the function, and keep what its logarithm is."""
-        self.given[:] = [self.logarithm(*call.args, **call.kwargs)]
+        self.given[:] = [self.logarithm(*call.args, **call.kwargs) + self.more]
         return call.run()
 
     def leave(self, call: Call) -> Any:

@@ -62,8 +62,8 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[name] = Guard(*limits)
     for name, share in prescription.quotients.items():
         found[name] = Denominator(share, relative=True)
-    for function, logarithm, operation in prescription.stable_logs:
-        log = StableLog(operation)
+    for function, logarithm, operation, factor in prescription.stable_logs:
+        log = StableLog(operation, factor)
         found[function], found[logarithm] = log.enter, log.leave
     for leaves, returns in prescription.bridged:
         bridge = Bridge(result=returns.startswith("<loss>"))
