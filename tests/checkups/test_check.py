@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -158,3 +159,30 @@ def test_a_network_with_complex_weights_is_checked(kind: type[torch.optim.Optimi
     assert len(found.run.losses) >= 20 and found.run.losses[-1] < found.run.losses[0]
     (row,) = [index for index, p in enumerate(found.run.parameters) if p.name == "modes"]
     assert 0.0 < found.run.steps[0].parameters[row].update_ratio < 1.0
+
+
+class Clipped(torch.optim.SGD):
+    """Keeps the weights within limits, as a Wasserstein critic's optimizer does, and a lock, which cannot be copied."""
+
+    def __init__(self, parameters: Any, model: nn.Module, limit: float) -> None:
+        super().__init__(parameters, lr=0.1)
+        self.model, self.limit, self.lock = model, limit, threading.Lock()
+
+    def step(self, closure: Any = None) -> Any:
+        with self.lock:
+            loss = super().step(closure)
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.clamp_(-self.limit, self.limit)
+        return loss
+
+
+def test_what_an_optimizer_of_the_users_keeps_is_copied_with_it() -> None:
+    model = zoo.seeded(lambda: nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2)))
+    optimizer = Clipped(model.parameters(), model, 0.2)
+    twin, _, copied = copy_together(model, None, optimizer)
+    assert isinstance(copied, Clipped) and copied.model is twin and (copied.limit, copied.lock) == (0.2, optimizer.lock)
+    draw = torch.Generator().manual_seed(0)
+    batches = [(torch.randn(16, 8, generator=draw), torch.randint(2, (16,), generator=draw)) for _ in range(20)]
+    for given in (optimizer, lambda m: Clipped(m.parameters(), m, 0.2)):  # type: ignore[union-attr]
+        assert len(check(model, batches, F.cross_entropy, given).run.losses) == 20

@@ -108,6 +108,40 @@ class Functional(nn.Module):
         return self.head(self.function.apply(torch.relu(self.below(x)), self.weight))
 
 
+class Unweighed(Doubled):
+    """Its backward has no gradient for the weight."""
+
+    @staticmethod
+    def backward(ctx: Any, *arrived: Any) -> Any:
+        x, weight = ctx.saved_tensors
+        return (arrived[0] * (1.0 - torch.tanh(x @ weight) ** 2)) @ weight.t(), None
+
+
+class Twice(Functional):
+    """Two of them above each other, each with a weight of its own."""
+
+    def __init__(self, function: type[Doubled]) -> None:
+        super().__init__(function)
+        self.second = nn.Parameter(torch.randn(32, 32) / 6.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.function.apply(torch.relu(self.below(x)), self.weight)
+        return self.head(self.function.apply(h, self.second))
+
+
+def test_a_backward_without_the_gradient_of_its_weight_severs() -> None:
+    found = check(seeded(lambda: Twice(Unweighed)))
+    assert (
+        alarms(found) == ["severed-gradient"]
+        and "the weights that it is given: weight and second" in found.findings[0].reason
+    )
+    assert not alarms(check(seeded(lambda: Twice(DoubledWhole))))
+    frozen = seeded(lambda: Twice(Unweighed))
+    for parameter in (frozen.weight, frozen.second):
+        parameter.requires_grad_(False)
+    assert not alarms(check(frozen))
+
+
 def test_a_backward_that_returns_none_severs() -> None:
     checkup = check(seeded(lambda: Functional(Doubled)))
     assert alarms(checkup) == ["severed-gradient"] and "below.weight" in checkup.findings[0].reason

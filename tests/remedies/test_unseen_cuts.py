@@ -41,6 +41,7 @@ def plain() -> nn.Module:
     [
         ("straight-through", lambda: sick.Weighted(sick.SIGNED["sign"])),
         ("plain-function", lambda: sick.Functional(sick.Doubled)),
+        ("plain-function", lambda: sick.Twice(sick.Unweighed)),
         ("soft-choice", lambda: sick.Spoken(values=False)),
     ],
 )

@@ -134,7 +134,7 @@ def copy_together(
 ) -> tuple[nn.Module, LossFunction | None, torch.optim.Optimizer | None]:
     """Copy model, loss and optimizer in one deepcopy, so that what they share stays shared.
 
-    The optimizer's state travels with it, and so do its step hooks, which torch drops on copying. Parameters that the
+    The optimizer's state travels with it, and so do its step hooks and what a subclass keeps, which torch drops on copying. Parameters that the
     optimizer holds and the model does not are kept, not copied.
     """
     own = {id(parameter) for parameter in model.parameters()}
@@ -150,4 +150,13 @@ def copy_together(
         for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
             if hasattr(optimizer, name):
                 getattr(twins[2], name).update(getattr(optimizer, name))
+        for name in vars(optimizer).keys() - vars(twins[2]).keys():  # torch copies the groups and the state alone
+            setattr(twins[2], name, _copied(vars(optimizer)[name], memo))
     return twins[0], twins[1] if shared_loss is not None else loss, twins[2]
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # a lock, a file: it is shared
+        return value

@@ -16,7 +16,7 @@ class SilentWay:
     """A signal that is taken, and to which nothing is passed back.
 
     Attributes:
-        source: site that makes the signal.
+        source: site that makes the signal; the taker itself where what is taken are parameters.
         taker: site that takes it and gets a gradient.
         parameters: trainable parameters that get none because of it.
         by_place: what is taken are places among the values that the source chooses from.
@@ -35,10 +35,16 @@ def silent_way(graph: Graph) -> SilentWay | None:
     pass something to all that they can differentiate by: so it is a place that was taken, or a backward of the user's own that
     returns None.
     """
-    lost = _unheard(graph)
+    unheard = _unheard(graph)
     best: SilentWay | None = None
-    for site in graph.run.sites if lost else ():
+    for site in graph.run.sites:
         source = site.order
+        if _own(graph, source) and graph.gradient_norm(source) and _without(graph, source):
+            same = [other.order for other in graph.run.sites if other.operation == site.operation]
+            held = tuple({p.name: p for index in same for p in _without(graph, index)}.values())
+            if best is None or len(held) > len(best.parameters):
+                best = SilentWay(source, source, held, by_place=False)
+            continue
         if not site.differentiable or graph.gradient_norm(source) is not None:
             continue
         place = site.operation in GIVE_PLACES
@@ -46,7 +52,7 @@ def silent_way(graph: Graph) -> SilentWay | None:
         if taker is None:
             continue
         below = graph.ancestors([source]) | {source}
-        severed = tuple(parameter for parameter in lost if not below.isdisjoint(parameter.sites))
+        severed = tuple(parameter for parameter in unheard if not below.isdisjoint(parameter.sites))
         if severed and (best is None or len(severed) > len(best.parameters)):
             best = SilentWay(source, taker, severed, place)
     return best
@@ -68,6 +74,23 @@ def _own(graph: Graph, index: int) -> bool:
     """Whether a site is an autograd function of the user's: discovered behind its result, and no call of torch's."""
     site = graph.site(index)
     return site.kind == "other" and site.operation[:1].isupper() and not site.settings
+
+
+def _without(graph: Graph, index: int) -> tuple[Parameter, ...]:
+    """Return the trained parameters that a function of the user's alone uses, and that get no gradient from it."""
+    first, last = graph.run.steps[0].parameters, graph.run.steps[-1].parameters
+    still = {
+        p.name for p, early, late in zip(graph.run.parameters, first, last, strict=True) if early.weight == late.weight
+    }
+    return tuple(
+        parameter
+        for parameter, reading in graph.parameters.get(index, [])
+        if parameter.trainable
+        and parameter.owned is not False
+        and reading.gradient is None
+        and parameter.name in still
+        and all(_own(graph, site) for site in parameter.sites)
+    )
 
 
 def _unheard(graph: Graph) -> list[Parameter]:

@@ -22,12 +22,13 @@ def by_a_function(graph: Graph) -> Finding | None:
     if way is None or way.by_place:
         return None
     taker, source = graph.site(way.taker), graph.site(way.source)
+    what = f"what it takes from {source.name}" if way.source != way.taker else "the weights that it is given"
     return _finding(
         graph,
         way.taker,
         Evidence("trainable parameters without any gradient", float(len(way.parameters)), "tensors"),
-        f"The autograd function `{taker.operation}` at {taker.name} gets a gradient and returns none for what it takes from "
-        f"{source.name}: {listed([p.name for p in way.parameters])} are never trained.",
+        f"The autograd function `{taker.operation}` at {taker.name} gets a gradient and returns none for {what}: "
+        f"{listed([p.name for p in way.parameters])} are never trained.",
         "Return the gradient of every input that the forward uses, in the order of its arguments; `torch.autograd.gradcheck` "
         "compares it with differences.",
         graph.ancestors([way.taker]),
