@@ -242,6 +242,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(
             f"# {product}: its state is what {source} made at the step before; make the zeros once, before the loop"
         )
+    lines += [f"# {taker}: hand it the state that {source} ends in, `layer(x, state)`" for source, taker in p.states]
     lines += [f"# {comparison}: hand it what {code} makes with .detach()" for code, comparison in p.goals]
     if p.in_order:
         lines.append("output = output[order.argsort()]  # with `order` as the one in which the rows were taken")

@@ -34,6 +34,19 @@ class Given:
         return call.run() if self.inner is None else self.inner(call)
 
 
+class Ended:
+    """Keeps the state in which a fused recurrent call ends: (h,), or (h, c) of an LSTM."""
+
+    def __init__(self, kept: list[Tensor]) -> None:
+        self.kept = kept
+
+    def __call__(self, call: Call) -> Any:
+        """Make the call and keep its last state."""
+        result = call.run()
+        self.kept[:] = result[1:]
+        return result
+
+
 def _fits(value: Sequence[Any], state: Sequence[Tensor]) -> bool:
     return len(value) == len(state) > 1 and all(
         isinstance(old, Tensor) and old.shape == new.shape for old, new in zip(value, state, strict=True)

@@ -104,6 +104,7 @@ class Prescription:
         unheld: parameters that the optimizer does not hold.
         unwritten: parameters that calls in the forward, past the gradient, leave as they are; what was mixed into them follows them.
         carried: (site, product) sites: what the first makes is added to the state of zeros, in its shape, that the second is given.
+        states: (recurrent site, recurrent site): the second starts from the state in which the first ended.
         goals: (code, comparison) sites: where the comparison is given what the first makes, it passes no gradient back to that.
         in_order: the model's answers are put back into the order of its rows, where the forward sorts them.
         channels_last: sites of a `view` or `reshape` whose first argument has its second axis moved to the end before, or of a
@@ -211,6 +212,7 @@ class Prescription:
     unheld: tuple[str, ...] = ()
     unwritten: tuple[str, ...] = ()
     carried: tuple[tuple[str, str], ...] = ()
+    states: tuple[tuple[str, str], ...] = ()
     goals: tuple[tuple[str, str], ...] = ()
     in_order: bool = False
     channels_last: tuple[str, ...] = ()

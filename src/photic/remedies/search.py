@@ -309,7 +309,7 @@ class Search:
         """Say in what way the training is not steady beyond the seeds and batches that it was judged by; '' where it is.
 
         Some more seeds are tried as far as the first rung: where the untreated training breaks off, climbs, or has a gradient that explodes,
-        and where the first rung was enough for the cure to show, as it has to with these. One that does not fall by then goes on to the second.
+        and where the first rung was enough for the cure to show, as it has to with these. One that does not fall by then goes on.
         """
         control, short = self.untreated, self.rungs[0]
         wild_before = not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING
@@ -320,7 +320,9 @@ class Search:
             self.crew.work(*(Order(arm, short) for _, arm in more))
             known = [(seed, arm) for seed, arm in more if arm.course is not None]
             slow = [arm for _, arm in known if at_once and arm.seen.whole and not trains(arm.seen, short)]
-            self.crew.work(*(Order(arm, self.rungs[min(1, len(self.rungs) - 1)]) for arm in slow))
+            for rung in self.rungs[1:]:
+                late = [arm for arm in slow if arm.seen.whole and not trains(arm.seen, len(arm.seen.losses))]
+                self.crew.work(*(Order(arm, rung) for arm in late))
             self.crew.release(*(arm for _, arm in more))
             for seed, arm in known:
                 steps = len(arm.seen.losses)

@@ -15,7 +15,7 @@ from photic.probes.calls import Call, tensors_in
 from photic.probes.operations import place_of
 from photic.probes.substitution import Substitute
 from photic.remedies.bridges import Bridge
-from photic.remedies.carried import Given
+from photic.remedies.carried import Ended, Given
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
@@ -95,6 +95,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         state: list[Tensor] = []
         found[product] = Given(found.get(product), state)
         found[source] = _Kept(found.get(source), state)
+    for source, taker in prescription.states:
+        last: list[Tensor] = []
+        found[source], found[taker] = Ended(last), Given(found.get(taker), last)
     for code, comparison in prescription.goals:
         found[code] = goal = Goal(found.get(code))
         found[comparison] = goal.compared
