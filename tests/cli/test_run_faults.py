@@ -14,7 +14,12 @@ import pytest
 from photic.records.stores import StoreReader
 from tests.cli.test_run import LOOP, MODEL, launched, photic, plainly
 
-LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+LIMITED = """
+import resource, signal, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # what is imported from here on would be cut off and break every process that comes later
+"""
 
 
 @pytest.mark.parametrize(
