@@ -81,7 +81,11 @@ class Graph:
 
     def ancestors(self, starts: Iterable[int]) -> set[int]:
         """Return everything that flows into `starts`."""
-        return self._closure(starts, lambda index: [source for source, _ in self.feeders.get(index, []) if source >= 0])
+        return self._closure(starts, lambda index: self._sources.get(index, []))
+
+    @cached_property
+    def _sources(self) -> dict[int, list[int]]:
+        return {index: [source for source, _ in feeders if source >= 0] for index, feeders in self.feeders.items()}
 
     @staticmethod
     def _closure(starts: Iterable[int], neighbours: Callable[[int], list[int]]) -> set[int]:
