@@ -204,3 +204,4 @@ def test_no_pace_is_told_of_a_network_whose_calls_are_substituted() -> None:
     assert side_effects(control, tanh) == () and tanh.losses != control.losses
     slow = dataclasses.replace(control, pace=3.0 * control.pace)
     assert side_effects(control, slow) == ("a step takes 3.0 times as long",)
+    assert side_effects(dataclasses.replace(control, pace=0.0), slow) == ()
