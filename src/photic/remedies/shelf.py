@@ -91,10 +91,21 @@ def _own_source() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()
 
 
+@cache
+def _resolved(name: str) -> Path:
+    """Return where a loaded module lies: there are thousands, and links are followed part by part."""
+    return Path(name).resolve()
+
+
 def _user_source() -> Iterator[bytes]:
     """Yield the source of every loaded module that lies below the working directory and is not installed there."""
     here = Path.cwd()
     names = {getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name != "photic"}
-    for path in sorted(Path(name).resolve() for name in names if isinstance(name, str) and name.endswith(".py")):
-        if here in path.parents and not {"site-packages", "photic"} & set(path.parts) and path.is_file():
+    for path in sorted(_resolved(name) for name in names if isinstance(name, str) and name.endswith(".py")):
+        if (
+            path != here
+            and path.is_relative_to(here)
+            and not {"site-packages", "photic"} & set(path.parts)
+            and path.is_file()
+        ):
             yield path.read_bytes()
