@@ -16,14 +16,14 @@ from photic.lab import demonstration
 from photic.remedies.treat import Treatment
 
 
-@pytest.mark.parametrize("share", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("share", "tried"), [(2, 3), pytest.param(1, 1, marks=pytest.mark.slow)])
 def test_the_demo_shows_the_whole_chain(
-    share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    share: int, tried: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In half of the steps it shows the same; then those of which no number is looked at are trained for a few alone."""
+    """In fewer steps it shows the same; then those of which no number is looked at are trained for a few alone."""
     monkeypatch.chdir(tmp_path)
     steps = demonstration.FULL_STEPS // share
-    monkeypatch.setattr(demonstration, "TRIAL_STEPS", demonstration.TRIAL_STEPS // share)
+    monkeypatch.setattr(demonstration, "TRIAL_STEPS", demonstration.TRIAL_STEPS // tried)
     kept: list[demonstration.Demonstration] = []
     made = demonstration.demonstrate
 
