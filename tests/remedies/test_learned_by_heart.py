@@ -66,3 +66,27 @@ def test_what_lets_a_network_learn_its_few_batches_by_heart_cures_it() -> None:
     assert treatment.remedy == "clear-gradients", treatment.report()
     (trial,) = [one for one in treatment.trials if one.remedy == "clear-gradients"]
     assert trial.losses[-1] < 0.3 and trial.held_back_loss is not None and trial.held_back_loss > 1.4
+
+
+class Shut(nn.Module):
+    """All that is said of the input is multiplied by a gate that a ReLU holds at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 4))
+        self.gate, self.bias = nn.Parameter(torch.tensor(-0.5)), nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.gate) * self.body(x) + self.bias
+
+
+def test_what_opens_a_network_that_then_learns_by_heart_is_a_cure_and_that_is_said() -> None:
+    g = torch.Generator().manual_seed(0)
+    noise = [(torch.randn(16, 32, generator=g), torch.randint(0, 4, (16,), generator=g)) for _ in range(10)]
+    treatment = treat(
+        Shut, noise, F.cross_entropy, optimizer=lambda m: torch.optim.Adam(m.parameters(), 1e-2), steps=120, workers=1
+    )
+    assert treatment.record.before.findings[0].problem == "idle-layer"
+    (trial,) = [one for one in treatment.trials if one.outcome == "accepted"]
+    assert trial.remedy in ("heard-branch", "open-gate") and "only by heart, and lacks examples" in trial.reason
+    assert trial.losses[-1] < 0.3 and trial.held_back_loss is not None and trial.held_back_loss > 1.4

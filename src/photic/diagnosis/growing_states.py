@@ -8,6 +8,9 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.loops import FEWEST, lines
 from photic.diagnosis.loops import turns as turns_of
 
+_PRODUCTS = ("mul", "matmul", "bmm", "einsum")
+_TURNS = 3  # of a loop
+
 
 def growing_states(graph: Graph, growth: float) -> list[tuple[int, tuple[float, ...]]]:
     """Return the sizes (rms) at each turn of every state of a loop that grows so many times, with its first site.
@@ -31,6 +34,27 @@ def growing_states(graph: Graph, growth: float) -> list[tuple[int, tuple[float, 
                 found.append((turns[0], sizes))
                 break
     return found
+
+
+def growing_exponentials(graph: Graph) -> tuple[str, ...]:
+    """Return the exponentials of one line, three or more, that exceed 1 and multiply what the one before was multiplied into."""
+    by_line: dict[str, list[int]] = {}
+    for site in graph.run.sites:
+        signal, takers = graph.reading(site.order).signal, graph.consumers.get(site.order, [])
+        multiplies = any(graph.site(index).operation in _PRODUCTS for index in takers)
+        if (
+            site.operation == "exp"
+            and site.phase == "model"
+            and multiplies
+            and signal is not None
+            and signal.maximum > 1.0
+        ):
+            by_line.setdefault(site.where, []).append(site.order)
+    for turns in by_line.values():
+        products = [min(i for i in graph.consumers[turn] if graph.site(i).operation in _PRODUCTS) for turn in turns]
+        if len(turns) >= _TURNS and products[-1] in graph.descendants(products[:1]):
+            return tuple(graph.site(index).name for index in turns)
+    return ()
 
 
 def _size(graph: Graph, index: int) -> float:

@@ -172,6 +172,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
             "    model.get_parameter(name).requires_grad_(True)",
         ]
     lines += [f"# {name}: the other entry, x[:, 1] in place of x[:, 0]" for name in p.next_entries]
+    lines += [f"# {name}: the last entry, states[-1] in place of states[0]" for name in p.last_entries]
     lines += [f"# {name}: the mean over the places, x.mean(1) in place of x[:, i]" for name in p.pooled]
     lines += [f"# {name}: the opposite of its mask (~mask)" for name in p.turned_masks]
     for name in p.masked_rows:

@@ -19,6 +19,12 @@ def next_entry(call: Call) -> Any:
     return call.function(x, tuple(places))
 
 
+def last_entry(call: Call) -> Any:
+    """Return `x[:, -1]` where the call is `x[:, i]`; another call as it is."""
+    taken = _taken(call)
+    return call.run() if taken is None else taken[0].select(taken[2], -1)
+
+
 def mean_entry(call: Call) -> Any:
     """Return `x.mean(1)` where the call is `x[:, i]`; another call as it is."""
     taken = _taken(call)

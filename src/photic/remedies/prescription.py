@@ -88,6 +88,7 @@ class Prescription:
         thawed: parameters that are trained, at the largest rate of the others.
         fresh: every module draws its weights anew as torch does.
         next_entries: sites of `x[:, i]` that are given the next entry of that axis in place of it.
+        last_entries: sites of `x[:, i]` that are given the last entry of that axis.
         pooled: sites of `x[:, i]` that give the mean over that axis in place of it.
         turned_masks: sites that take a mask of what is to be left out, and are given its opposite.
         masked_rows: softmax sites that give 0 in a row whose scores are all minus infinity.
@@ -196,6 +197,7 @@ class Prescription:
     thawed: tuple[str, ...] = ()
     fresh: bool = False
     next_entries: tuple[str, ...] = ()
+    last_entries: tuple[str, ...] = ()
     pooled: tuple[str, ...] = ()
     turned_masks: tuple[str, ...] = ()
     masked_rows: tuple[str, ...] = ()

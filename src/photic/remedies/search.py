@@ -335,7 +335,7 @@ class Search:
         return self.unsteady(candidate.prescription) if candidate.prescription.rate > 1.0 else ""
 
     def _relieve(self, candidates: Sequence[Candidate]) -> None:
-        """Where nothing cured, accept the first that was refused for a finding alone and trains far better all the same."""
+        """Where nothing cured, accept the first that was refused for a finding alone, or for held-back batches, and trains far better."""
         last, control = self.rungs[-1], self.untreated
         judged = [c for c in candidates if c.arm.course is not None and c.arm.course.end is not None]
         able = [c for c in judged if self._judged(c, [(control, c.arm.seen, last)], relief=True).outcome == "accepted"]

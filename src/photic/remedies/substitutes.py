@@ -19,7 +19,7 @@ from photic.remedies.carried import Ended, Given
 from photic.remedies.choices import Choice, soft_comparison
 from photic.remedies.chosen import DrawnFrom, Ranged
 from photic.remedies.continued import continued
-from photic.remedies.entries import channels_first, channels_last, mean_entry, next_entry, rows_first
+from photic.remedies.entries import channels_first, channels_last, last_entry, mean_entry, next_entry, rows_first
 from photic.remedies.factors import averaged, divided, unscaled
 from photic.remedies.finite import Denominator, Guard, Mapped, Ridge, finite, unaligned
 from photic.remedies.goals import Goal
@@ -116,7 +116,8 @@ def _alike() -> dict[str, Substitute]:
     """Return what is called in place of every site that a field of a prescription lists."""
     return {
         "removed": hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
-        "next_entries": next_entry, "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
+        "next_entries": next_entry, "last_entries": last_entry,
+        "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "averaged": averaged, "unscaled": unscaled, "finite": finite, "logarithms": _of_logarithms,
         "comparisons": soft_comparison, "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
     }  # fmt: skip

@@ -29,10 +29,10 @@ from photic.remedies.search import Search, rungs_of
 from photic.remedies.shelf import Shelf
 from photic.remedies.steadiness import UNSTEADY, wild
 from photic.remedies.treated import treated_setup
+from photic.remedies.trials import OF_THE_DATA
 
 Progress = Callable[[str, float], None]
 
-OF_THE_DATA = {"class-prior-only"}
 TIMED = 3  # steps that say how long an arm will train
 ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one in which nothing is found is left alone
 SURE = 0.8  # confidence of such a finding; of layers that were probably frozen on purpose it is less

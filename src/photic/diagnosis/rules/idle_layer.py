@@ -312,8 +312,13 @@ def _dropped(graph: Graph, dropped: list[Dropped], *, informs: bool) -> Finding:
         where=ends[0].where,
         evidence=(Evidence("trained layers whose result nothing takes", float(len(layers)), "layers"),),
         reason=(
-            f"What {listed([end.name for end in ends])} give goes nowhere: no output, no loss and nothing that learns is made of it, so "
-            f"{listed([graph.site(index).name for index in layers])} run, get no gradient and stay as they were drawn."
+            f"What {listed([end.name for end in ends])} {'gives' if len(ends) == 1 else 'give'} goes nowhere: no output, no loss and nothing "
+            f"that learns is made of it, so {listed([graph.site(index).name for index in layers])} "
+            + (
+                "runs, gets no gradient and stays as it was drawn."
+                if len(layers) == 1
+                else "run, get no gradient and stay as they were drawn."
+            )
         ),
         advice="Keep what the call returns and go on with it (x = block(x)); an iterator that was read to its end gives nothing more.",
         confidence=0.9,
