@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck
+from hypothesis import settings as drawn
 
 from tests import children
 
 torch.set_num_threads(1)
+# No test is timed: beside other work an example may take a second to draw.
+drawn.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+drawn.load_profile("untimed")
 if (
     not torch.cuda.is_available()
 ):  # the GPU's kernels are tested in triton's interpreter, chosen before triton is imported
