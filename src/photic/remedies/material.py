@@ -158,7 +158,7 @@ class Material:
 def _of_each(taken: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
     """Return the batches without their last rows, and those rows in pieces; None unless the batches are sorted by what is asked for."""
     lengths = [tensors_in(batch)[0].shape[0] for batch in taken]
-    if min(lengths) < 2 * HELD_BACK or not in_groups(taken):
+    if sum(length // HELD_BACK for length in lengths) < 2 * HELD_BACK or not in_groups(taken):
         return None
     ends = [length - length // HELD_BACK for length in lengths]
     back = joined([rows(batch, slice(end, None)) for batch, end in zip(taken, ends, strict=True)])
