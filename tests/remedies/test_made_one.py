@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from photic import treat
+from photic import check, treat
 from photic.diagnosis.graph import Graph
 from photic.remedies.masks import opposite
 from photic.remedies.registry import remedies
@@ -78,3 +78,36 @@ def test_the_opposite_of_a_mask() -> None:
     assert torch.equal(opposite(torch.tensor([0.0, -torch.inf])), torch.tensor([-torch.inf, 0.0]))
     slopes = torch.tensor([0.0, -0.5])  # a bias of positions is no mask
     assert opposite(slopes) is slopes
+
+
+class Factors(nn.Module):
+    """A factorisation machine; the sum of squares is by mistake another square of the sum, and nothing is left of the difference."""
+
+    def __init__(self, *, squared: bool) -> None:
+        super().__init__()
+        self.table, self.bias, self.squared = nn.Embedding(16, 4), nn.Parameter(torch.zeros(())), squared
+
+    def forward(self, x: Tensor) -> Tensor:
+        e = self.table(x)
+        whole = e.sum(1).pow(2)
+        single = e.pow(2).sum(1) if self.squared else e.sum(1).pow(2)
+        return self.bias + (whole - single).sum(1)
+
+
+def test_a_difference_of_the_same_is_left_out() -> None:
+    batches: list[Any] = []
+    for seed in range(20):
+        x = torch.randint(16, (32, 2), generator=torch.Generator().manual_seed(seed))
+        batches.append((x, ((x[:, 0] < 8) == (x[:, 1] < 8)).float()))
+    treatment = treat(
+        lambda: Factors(squared=False),
+        batches,
+        F.binary_cross_entropy_with_logits,
+        optimizer=lambda m: torch.optim.Adam(m.parameters(), 2e-2),
+        steps=100,
+        workers=1,
+    )
+    assert treatment.record.before.findings[0].problem == "idle-layer"
+    assert treatment.remedy == "left-out", treatment.report()
+    healthy = Graph.of(check(Factors(squared=True), batches, F.binary_cross_entropy_with_logits).run)
+    assert isinstance(next(one for one in remedies() if one.name == "left-out").prescribe(healthy), str)
