@@ -86,6 +86,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         lines.append(f"# {name}: call it on x.clamp({limits})")
     for name, domain in p.mapped.items():
         lines.append(f"# {name}: call it on {_CURVES[domain]}")
+    lines += [
+        f"# {first} and {_first(others)}: all on x = torch.nn.functional.softplus(x) + 1e-6"
+        for first, *others in p.shared
+    ]
     for made, log, operation, factor in p.stable_logs:
         lines.append(f"# {made} and {log}: {WORDS[operation]}" + (f"; plus log({factor:.6g})" if factor != 1.0 else ""))
     lines += [f"# {name}: zero_infinity=True" for name in p.unaligned]

@@ -7,6 +7,8 @@ from photic.diagnosis.rules.non_finite import non_finite
 from photic.records.sites import Site
 
 FINITE = "no operation makes a number that is not finite"
+COMMON = 0.1  # of its numbers; of fewer, a limit changes less
+_POSITIVE = ("log", "log2", "log10", "sqrt", "rsqrt")
 
 
 def not_finite_at(graph: Graph) -> Site | None:
@@ -18,3 +20,21 @@ def not_finite_at(graph: Graph) -> Site | None:
 def calls_like(graph: Graph, site: Site) -> tuple[str, ...]:
     """Return the names of all calls of a site's operation in its phase, the model or the loss, in order of execution."""
     return tuple(s.name for s in graph.run.sites if s.operation == site.operation and s.phase == site.phase)
+
+
+def shared_below_zero(graph: Graph, site: Site) -> tuple[str, ...] | None:
+    """Return a logarithm or root of numbers that are often below 0, and all else of its phase that takes what these are made from.
+
+    None where nothing else takes it, where what takes it lies in another phase, or where few numbers lie outside.
+    """
+    sources = [source for source, _ in graph.feeders.get(site.order, [])]
+    made = graph.reading(sources[0]).signal if len(sources) == 1 and sources[0] >= 0 else None
+    signal = graph.reading(site.order).signal
+    if site.operation not in _POSITIVE or made is None or signal is None or made.nonfinite:
+        return None
+    if signal.nonfinite - made.zeros < COMMON * signal.count:  # a logarithm of 0 is not finite either
+        return None
+    others = [graph.site(index) for index in graph.consumers.get(sources[0], []) if index != site.order]
+    if not others or any(other.phase != site.phase for other in others):
+        return None
+    return site.name, *(other.name for other in others)

@@ -63,6 +63,7 @@ class Prescription:
         mapped: site whose first argument is mapped into its domain: `positive` or `negative` by a softplus, `unit` by a tanh.
         stable_logs: (function, logarithm, operation of the function, number that its result is multiplied by) of sites whose values are
             computed as one.
+        shared: (logarithm or root, sites that take the same): its argument goes through a softplus for all of them.
         denominators: division site to the least distance from 0 of what is divided by.
         averaged: products with a matrix of the batch, divided by the sums of its rows.
         divided: whole quotients, `x // y`, that are true ones, `x / y`.
@@ -175,6 +176,7 @@ class Prescription:
         default_factory=dict[str, 'Literal["positive", "negative", "unit"]']
     )
     stable_logs: tuple[tuple[str, str, str, float], ...] = ()
+    shared: tuple[tuple[str, ...], ...] = ()
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     averaged: tuple[str, ...] = ()
     divided: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.positions import Positions
 from photic.remedies.prescription import Prescription
+from photic.remedies.shared import Shared
 from photic.remedies.stable_logs import StableLog
 from photic.remedies.written_back import WrittenBack
 
@@ -65,6 +66,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for function, logarithm, operation, factor in prescription.stable_logs:
         log = StableLog(operation, factor)
         found[function], found[logarithm] = log.enter, log.leave
+    for itself, *others in prescription.shared:
+        shared = Shared()
+        found |= {itself: shared.itself, **dict.fromkeys(others, shared.other)}
     for leaves, returns in prescription.bridged:
         bridge = Bridge(result=returns.startswith("<loss>"))
         found[leaves], found[returns] = bridge.leave, bridge.come_back

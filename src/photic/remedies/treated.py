@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from photic.checkups.setup import Setup
+from photic.checkups.training import evaluate
+from photic.probes.generators import seeded
 from photic.remedies.carry_out import carry_out, substitute_loss
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
@@ -43,5 +45,8 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
         unit /= standardise_output(setup.model, material.training) ** 2
     if unit * prescription.loss_scale != 1.0 and loss is not None:
         loss = ScaledBackward(loss, unit * prescription.loss_scale)
+    if prescription.shared:  # which arguments are the same shows where it is called
+        with seeded(seed):
+            evaluate(setup.model, loss, material.training[:1])
     optimizer = change_optimizer(prescription, setup.optimizer, setup.model)
     return Setup(setup.model, material.batches, loss, optimizer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.remedies.origins import FINITE, not_finite_at
+from photic.remedies.origins import FINITE, not_finite_at, shared_below_zero
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -25,6 +25,8 @@ def guarded_argument(graph: Graph) -> Prescription | str:
     site = not_finite_at(graph)
     if site is None:
         return FINITE
+    if shared_below_zero(graph, site):
+        return "other operations take the same, and are to be given it as well (`positive-scale`)"
     low, high = _SMALLEST.get(site.dtype, 1e-7), _LARGEST.get(site.dtype, 44.0)
     ranges: dict[str, tuple[float | None, float | None]] = {
         "sqrt": (low, None),

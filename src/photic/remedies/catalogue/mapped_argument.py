@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from photic.diagnosis.graph import Graph
-from photic.remedies.origins import FINITE, calls_like, not_finite_at
+from photic.remedies.origins import COMMON, FINITE, calls_like, not_finite_at, shared_below_zero
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -13,7 +13,6 @@ _DOMAINS: dict[str, Literal["positive", "unit"]] = {
     **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt"), "positive"),
     **dict.fromkeys(("acos", "arccos", "asin", "arcsin", "atanh", "arctanh"), "unit"),
 }
-COMMON = 0.1  # of its numbers; of fewer, a limit changes less
 
 
 @remedy(treats=("non-finite",), changes="function", sources=("nix1994",), rank=2)
@@ -32,6 +31,8 @@ def mapped_argument(graph: Graph) -> Prescription | str:
         return f"`{site.operation}` has no domain to be mapped into"
     if signal is None or signal.nonfinite < COMMON * signal.count:
         return "few arguments lie outside of the domain"
+    if shared_below_zero(graph, site):
+        return "other operations take the same, and are to be given it as well (`positive-scale`)"
     same = calls_like(graph, site)
     return Prescription(
         mapped=dict.fromkeys(same, _DOMAINS[site.operation]),
