@@ -66,3 +66,31 @@ def test_a_tanh_before_a_module_is_that_of_its_input() -> None:
     x, y = sick.formula()[0]
     carry_out(prescribed("bounded-powers", model, (x, y), F.mse_loss), model, seed=0)
     torch.testing.assert_close(model(x), bounded(x))
+
+
+class Squares(nn.Module):
+    """Layers whose results are squared: no activation that is known stands between them."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.layers, self.head = nn.ModuleList(nn.Linear(64, 64) for _ in range(depth)), nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            z = layer(x)
+            x = 4.0 * z * z
+        return self.head(x)
+
+
+@pytest.mark.parametrize("remedy", ["layer-normalisation", "rms-normalisation"])
+def test_where_no_activation_is_known_what_enters_the_layers_is_normalised(remedy: str) -> None:
+    model, batch = zoo.seeded(lambda: Squares(6)), zoo.vectors(0)
+    given = prescribed(remedy, model, batch, F.cross_entropy)
+    assert given.normalised == (*(f"layers.{k}" for k in range(1, 6)), "head")
+    carry_out(given, model, seed=0)
+    after = measure(model, batch, F.cross_entropy)
+    sizes = [after.steps[0].sites[site.order].signal for site in after.sites if site.kind == "weight"]
+    assert all(signal is not None and 0.1 < signal.rms < 2.0 for signal in sizes)
+    assert isinstance(
+        CATALOGUE[remedy].prescribe(Graph.of(measure(zoo.seeded(lambda: Squares(1)), batch, F.cross_entropy))), str
+    )

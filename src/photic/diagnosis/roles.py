@@ -41,6 +41,16 @@ def hidden_activations(graph: Graph) -> list[int]:
     return found
 
 
+def normalisable(graph: Graph, fewest: int = 3) -> list[int]:
+    """Return the sites before which a signal may be normalised: the hidden activations.
+
+    Where none is known (products of layers, curves written by hand) the layers that take what other layers make, of `fewest` layers or more.
+    """
+    layers = graph.layers()
+    made = [index for index in layers if graph.ancestors([index]) & set(layers)]
+    return hidden_activations(graph) or (made if len(layers) >= fewest else [])
+
+
 def hidden_exponentials(graph: Graph) -> list[int]:
     """Return exponentials between two layers that stand as an activation does: one comes right after a layer and feeds others."""
     weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}

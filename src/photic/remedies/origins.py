@@ -25,16 +25,28 @@ def calls_like(graph: Graph, site: Site) -> tuple[str, ...]:
 def shared_below_zero(graph: Graph, site: Site) -> tuple[str, ...] | None:
     """Return a logarithm or root of numbers that are often below 0, and all else of its phase that takes what these are made from.
 
-    None where nothing else takes it, where what takes it lies in another phase, or where few numbers lie outside.
+    None where nothing else takes it, where what takes it lies in another phase, or where few numbers lie outside, unless a layer gives
+    them as they come: then more will follow.
     """
     sources = [source for source, _ in graph.feeders.get(site.order, [])]
     made = graph.reading(sources[0]).signal if len(sources) == 1 and sources[0] >= 0 else None
     signal = graph.reading(site.order).signal
     if site.operation not in _POSITIVE or made is None or signal is None or made.nonfinite:
         return None
-    if signal.nonfinite - made.zeros < COMMON * signal.count:  # a logarithm of 0 is not finite either
+    few = 0.0 if _of_a_layer(graph, sources[0]) else COMMON * signal.count
+    if signal.nonfinite - made.zeros <= few:  # a logarithm of 0 is not finite either
         return None
     others = [graph.site(index) for index in graph.consumers.get(sources[0], []) if index != site.order]
     if not others or any(other.phase != site.phase for other in others):
         return None
     return site.name, *(other.name for other in others)
+
+
+def _of_a_layer(graph: Graph, index: int) -> bool:
+    """Whether a site hands on what a layer gives, at most in another shape."""
+    while graph.site(index).kind == "shape":
+        sources = [source for source, _ in graph.feeders.get(index, [])]
+        if len(sources) != 1 or sources[0] < 0:
+            return False
+        index = sources[0]
+    return graph.site(index).kind == "weight"
