@@ -13,6 +13,7 @@ from torch import nn
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
+from photic.remedies.prescription import Prescription
 from tests import zoo
 from tests.diagnosis import test_growing_signals as sick
 from tests.remedies.test_structure import CATALOGUE, cured, digits, healed, prescribed
@@ -94,3 +95,22 @@ def test_where_no_activation_is_known_what_enters_the_layers_is_normalised(remed
     assert isinstance(
         CATALOGUE[remedy].prescribe(Graph.of(measure(zoo.seeded(lambda: Squares(1)), batch, F.cross_entropy))), str
     )
+
+
+@pytest.mark.parametrize("order", ["x @ w", "w @ x", "einsum"])
+def test_the_signal_is_normalised_and_not_the_weights(order: str) -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(64, 64) / 8.0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if order == "w @ x":
+                return (self.w @ x.T).T
+            return x @ self.w.T if order == "x @ w" else torch.einsum("oi,bi->bo", self.w, x)
+
+    model, x = zoo.seeded(Product), 100.0 * zoo.vectors(0)[0]
+    expected = F.linear(F.layer_norm(x, (64,)), model.w)
+    (site,) = [site.name for site in measure(model, zoo.vectors(0), F.cross_entropy).sites if site.kind == "weight"]
+    carry_out(Prescription(normalised=(site,)), model, seed=0)
+    torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -29,15 +30,21 @@ def pre_normalised(prescription: Prescription, model: nn.Module) -> dict[str, Su
 
 
 def _layer_normalise(call: Call) -> Any:
-    x: Tensor = call.args[0]
-    normal = F.group_norm(x, 1) if x.ndim >= 4 else F.layer_norm(x, x.shape[-1:])
-    return call.function(normal, *call.args[1:], **call.kwargs)
+    return _on_signal(call, lambda x: F.group_norm(x, 1) if x.ndim >= 4 else F.layer_norm(x, x.shape[-1:]))
 
 
 def _rms_normalise(call: Call) -> Any:
-    x: Tensor = call.args[0]
-    normal = F.rms_norm(x, x.shape[1:] if x.ndim >= 4 else x.shape[-1:])
-    return call.function(normal, *call.args[1:], **call.kwargs)
+    return _on_signal(call, lambda x: F.rms_norm(x, x.shape[1:] if x.ndim >= 4 else x.shape[-1:]))
+
+
+def _on_signal(call: Call, normalise: Callable[[Tensor], Tensor]) -> Any:
+    """Make the call on its signal normalised: the first tensor that is no parameter; of `weight @ x` the features are its rows."""
+    packed = call.operation == "einsum" and len(call.args) == 2  # the operands in one tuple
+    args = list(call.args[1] if packed else call.args)
+    place = next((i for i, one in enumerate(args) if isinstance(one, Tensor) and not isinstance(one, nn.Parameter)), 0)
+    rows = place == 1 and call.operation in ("matmul", "mm", "bmm") and args[1].ndim > 1
+    args[place] = normalise(args[place].transpose(-1, -2)).transpose(-1, -2) if rows else normalise(args[place])
+    return call.function(call.args[0], tuple(args)) if packed else call.function(*args, **call.kwargs)
 
 
 NORMALISE: dict[str, Substitute] = {"layer": _layer_normalise, "rms": _rms_normalise}
