@@ -186,3 +186,16 @@ def test_what_an_optimizer_of_the_users_keeps_is_copied_with_it() -> None:
     batches = [(torch.randn(16, 8, generator=draw), torch.randint(2, (16,), generator=draw)) for _ in range(20)]
     for given in (optimizer, lambda m: Clipped(m.parameters(), m, 0.2)):  # type: ignore[union-attr]
         assert len(check(model, batches, F.cross_entropy, given, steps=12).run.losses) == 12
+
+
+def test_a_scheduler_that_wraps_the_step_does_not_lead_the_copy_to_the_original() -> None:
+    model = zoo.seeded(lambda: nn.Linear(8, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.StepLR(optimizer, 10)
+    twin, _, copied = copy_together(model, None, optimizer)
+    assert copied is not None
+    before = [parameter.clone() for parameter in model.parameters()]
+    twin(torch.ones(4, 8)).sum().backward()
+    copied.step()
+    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    assert not torch.equal(before[0], next(twin.parameters()))

@@ -151,7 +151,8 @@ def copy_together(
             if hasattr(optimizer, name):
                 getattr(twins[2], name).update(getattr(optimizer, name))
         for name in vars(optimizer).keys() - vars(twins[2]).keys():  # torch copies the groups and the state alone
-            setattr(twins[2], name, _copied(vars(optimizer)[name], memo))
+            if not hasattr(type(optimizer), name):  # a scheduler's `step` would step the original
+                setattr(twins[2], name, _copied(vars(optimizer)[name], memo))
     return twins[0], twins[1] if shared_loss is not None else loss, twins[2]
 
 

@@ -28,18 +28,17 @@ class Grouped:
         """Take in the targets of a batch: classes [batch], numbers [batch] or [batch, columns]; anything else is left out."""
         if not isinstance(targets, Tensor) or targets.device.type != "cpu" or targets.ndim not in (1, 2):
             return
-        rows = self._rows(targets.detach())
-        if rows is None or len(rows) < 2:
+        told = _sums(targets.detach())
+        if told is None or len(targets) < 2:
             return
-        columns = max(rows.shape[1], len(self._sum))
-        total = torch.zeros(columns, dtype=torch.float64)
+        summed, squares = told
+        total = torch.zeros(max(len(summed), len(self._sum)), dtype=torch.float64)
         total[: len(self._sum)] += self._sum
-        summed, squares = rows.sum(0), float((rows * rows).sum())
-        total[: rows.shape[1]] += summed
+        total[: len(summed)] += summed
         self._sum = total
         self._squares += squares
-        self._within += squares - float((summed * summed).sum()) / len(rows)
-        self._examples += len(rows)
+        self._within += squares - float((summed * summed).sum()) / len(targets)
+        self._examples += len(targets)
         self._batches += 1
 
     @property
@@ -51,16 +50,18 @@ class Grouped:
         overall = (self._squares - float((self._sum * self._sum).sum()) / self._examples) / (self._examples - 1)
         return 1.0 - self._within / freedom / overall if overall > 1e-12 * self._squares else None
 
-    @staticmethod
-    def _rows(targets: Tensor) -> Tensor | None:
-        if not 0 < targets.numel() <= _MOST:
+
+def _sums(targets: Tensor) -> tuple[Tensor, float] | None:
+    """Return the sum over the examples [columns] and the sum of all squares; of classes what their vectors of 0 and 1 would give."""
+    if not 0 < targets.numel() <= _MOST:
+        return None
+    if targets.dtype in (torch.int64, torch.int32):
+        classes = targets.flatten()
+        if targets.numel() != len(targets) or int(classes.min()) < 0 or int(classes.max()) >= _COLUMNS:
             return None
-        if targets.dtype in (torch.int64, torch.int32):
-            classes = targets.flatten().long()
-            if targets.numel() != len(targets) or int(classes.min()) < 0 or int(classes.max()) >= _COLUMNS:
-                return None
-            return torch.nn.functional.one_hot(classes).double()
-        rows = targets.reshape(len(targets), -1)
-        if not targets.is_floating_point() or rows.shape[1] > _COLUMNS or not bool(torch.isfinite(rows).all()):
-            return None
-        return rows.double()
+        return classes.bincount().double(), float(len(classes))
+    rows = targets.reshape(len(targets), -1)
+    if not targets.is_floating_point() or rows.shape[1] > _COLUMNS or not bool(torch.isfinite(rows).all()):
+        return None
+    rows = rows.double()
+    return rows.sum(0), float((rows * rows).sum())
