@@ -136,6 +136,7 @@ def test_dealing_anew_loses_no_example_and_keeps_the_sizes() -> None:
         [(torch.zeros(4, 3), torch.zeros(3)), (torch.zeros(4, 3), torch.zeros(3))],
         [{"x": torch.zeros(4, 3)}, {"y": torch.zeros(4, 3)}],
         [(torch.zeros(4, 3), torch.zeros(4)), torch.zeros(4, 3)],
+        [(["a", "b"], torch.zeros(2)), (["c", "d"], torch.zeros(2))],
     ],
 )
 def test_what_is_of_no_one_make_is_not_joined(unlike: list[object]) -> None:

@@ -90,4 +90,6 @@ def _joined(values: Sequence[Any]) -> Any:
         return type(first)(_joined(parts) for parts in zip(*values, strict=True))  # pyright: ignore
     if isinstance(first, dict):
         return {key: _joined([value[key] for value in values]) for key in first}  # pyright: ignore
+    if not isinstance(first, (str, int, float, type(None))) or any(value != first for value in values):
+        raise TypeError("what is no tensor cannot be dealt with its example")
     return first

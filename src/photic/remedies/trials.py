@@ -297,7 +297,8 @@ def by_heart(control: Course, arm: Course, steps: int) -> bool:
 def _only_by_heart(control: Course, arm: Course, steps: int) -> bool:
     """Whether a network whose findings are gone learns its batches alone, steadily, by the user's own loss; the control learns neither."""
     steady = arm.whole and not arm.other_loss and not wild(arm.losses, arm.mean(0))
-    return steady and by_heart(control, arm, steps) and not bottomless(arm.mean(0), _lowest(arm))
+    known = math.isfinite(arm.mean(steps)) and not trains(control, steps)
+    return known and steady and by_heart(control, arm, steps) and not bottomless(arm.mean(0), _lowest(arm))
 
 
 def learns(control: Course) -> bool:

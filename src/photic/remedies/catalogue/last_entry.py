@@ -28,7 +28,14 @@ def last_entry(graph: Graph) -> Prescription | str:
         states = [source for source, _ in graph.feeders.get(stacked.order, [])]
         chained = all(after in graph.descendants([before]) for before, after in pairwise(states))
         only = graph.consumers.get(stacked.order, []) == [site.order] and len(stacked.shape) == len(site.shape) + 1
-        if stacked.operation == "stack" and len(states) >= FEWEST and only and chained and _first_alone(graph, states):
+        if (
+            stacked.operation == "stack"
+            and len(states) >= FEWEST
+            and min(states) >= 0
+            and only
+            and chained
+            and _first_alone(graph, states)
+        ):
             names.append(site.name)
     if not names:
         return "no states are put together of which only the first is heard"
