@@ -70,6 +70,27 @@ def test_the_decoder_begins_where_the_encoder_ended(kind: str, layers: int) -> N
     assert "the state that encoder ends in" in "\n".join(setup_lines(given))
 
 
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_what_enters_is_not_taken_for_the_state_that_has_its_shape(kind: str) -> None:
+    """One word of the width of the state, sequence first: [1, batch, width] both."""
+
+    class Same(nn.Module):
+        def __init__(self, *, handed: bool) -> None:
+            super().__init__()
+            self.encoder, self.decoder, self.handed = KINDS[kind](16, 16), KINDS[kind](16, 16), handed
+
+        def forward(self, source: Tensor, said: Tensor) -> Tensor:
+            _, state = self.encoder(source)
+            return (self.decoder(said, state) if self.handed else self.decoder(said))[0][0]
+
+    torch.manual_seed(0)
+    model, whole = Same(handed=False), Same(handed=True)
+    whole.load_state_dict(model.state_dict())
+    inputs = torch.randn(1, 8, 16), torch.randn(1, 8, 16)
+    carry_out(Prescription(states=(("encoder", "decoder"),)), model, seed=0)
+    torch.testing.assert_close(model(*inputs), whole(*inputs))
+
+
 def test_who_hands_it_on_or_could_not_take_it_is_left_alone() -> None:
     for model in (Translator(handed=True), Translator(width=24)):
         assert isinstance(prescribed("handed-state", model, sentences()[0]), str)

@@ -52,6 +52,18 @@ def of_distribution(output: Any, y: Tensor) -> Tensor:
     return -torch.distributions.Normal(mean, deviation, validate_args=False).log_prob(y).mean()
 
 
+def by_hand(output: Any, y: Tensor) -> Tensor:
+    """The deviation twice in one product, by name, and in a list."""
+    mean, s = two(output)
+    both = torch.stack([s, s]).mean(0)
+    return (torch.log(s) + torch.div((y - mean) ** 2, other=2.0 * (s * s)) + 0.0 * both.square()).mean()
+
+
+def by_name(output: Any, y: Tensor) -> Tensor:
+    mean, v = two(output)
+    return (torch.log(input=v) + torch.div((y - mean) ** 2, other=v)).mean()
+
+
 def waves() -> list[Any]:
     made: list[Any] = []
     for seed in range(12):
@@ -70,7 +82,7 @@ def prescribed(name: str, loss: Any, apart: str = "heads") -> Any:
     return CATALOGUE[name].prescribe(Graph.of(measure(Spread(apart, -0.3), waves()[0], loss)))
 
 
-@pytest.mark.parametrize("loss", [of_variance, of_distribution])
+@pytest.mark.parametrize("loss", [of_variance, of_distribution, by_hand, by_name])
 @pytest.mark.parametrize("apart", ["heads", "chunks", "whole"])
 def test_the_treated_loss_is_that_of_a_positive_scale(apart: str, loss: Any) -> None:
     given = prescribed("positive-scale", loss, apart)

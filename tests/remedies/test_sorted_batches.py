@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -31,10 +32,11 @@ IN_ORDER = batches(Y.argsort(stable=True))
 SHUFFLED = batches(torch.randperm(len(X), generator=torch.Generator().manual_seed(0)))
 
 
-def share(targets: list[Tensor]) -> float | None:
+def share(targets: list[Tensor], of: int = 10**9) -> float | None:
+    """Of batches with these targets, and inputs of their own, but that they come again after so many."""
     grouped = Grouped()
-    for each in targets:
-        grouped.saw(each)
+    for k, each in enumerate(targets):
+        grouped.saw((torch.full((1,), float(k % of)), each))
     return grouped.share
 
 
@@ -55,22 +57,28 @@ def test_a_random_order_has_no_share_whatever_the_size_of_its_batches(size: int,
 
 def test_a_class_to_a_batch_is_all_of_it_and_what_never_varies_none() -> None:
     assert share([torch.full((16,), k % 3) for k in range(9)]) == pytest.approx(1.0)
-    assert share([torch.zeros(16, dtype=torch.int64)] * 9) is None
-    assert share([torch.full((16, 1), 0.1)] * 9) is None
-    assert share([Y[:16]] * 3) is None  # too few to say
+    assert share([torch.zeros(16, dtype=torch.int64) for k in range(9)]) is None
+    assert share([Y[:64], Y[64:128], Y[128:192]]) is None  # too few batches to say
+    assert share([Y[16 * k : 16 * k + 4] for k in range(8)]) is None  # and too few examples
 
 
-def test_classes_count_as_their_vectors_do_and_numbers_as_they_are() -> None:
+def test_a_batch_that_comes_again_counts_once() -> None:
+    few = [y for _, y in IN_ORDER[:3]]
+    assert share(few * 10, of=3) is None
+    assert share([y for _, y in IN_ORDER] * 3, of=len(IN_ORDER)) == pytest.approx(share([y for _, y in IN_ORDER]))
+
+
+def test_classes_count_as_their_vectors_do() -> None:
     vectors = [F.one_hot(y, 10).float() for _, y in IN_ORDER]
     assert share([y for _, y in IN_ORDER]) == pytest.approx(share(vectors))
-    rising = torch.linspace(0.0, 1.0, 1_000)
-    assert (share(list(rising.split(20))) or 0.0) > 0.99
-    assert (share(list(rising[:, None].split(20))) or 0.0) > 0.99
+    pairs = [torch.full((20, 1), k % 2.0) for k in range(8)]
+    assert share(pairs) == pytest.approx(share([pair[:, 0] for pair in pairs])) == pytest.approx(1.0)
 
 
-def test_what_holds_no_such_targets_is_left_out() -> None:
+def test_what_holds_no_classes_is_left_out_a_series_that_drifts_too() -> None:
     images, none = [torch.rand(4, 3, 8, 8) for _ in range(8)], [None] * 8
-    assert share(images) is share(none) is share([torch.full((8,), torch.nan)] * 8) is None  # type: ignore[arg-type]
+    rising = list(torch.linspace(0.0, 1.0, 1_000).split(20))
+    assert share(images) is share(none) is share([torch.full((8,), torch.nan)] * 8) is share(rising) is None  # type: ignore[arg-type]
 
 
 def test_a_folder_after_the_other_is_found_and_shuffling_cures_it() -> None:
@@ -111,12 +119,29 @@ def test_real_and_made_ones_in_turn_are_no_fault_where_they_are_told_apart() -> 
 def test_of_sorted_batches_something_of_each_is_held_back() -> None:
     order = Y.argsort(stable=True)
     rest = (X[order[-5:]], Y[order[-5:]])  # as a loader ends that drops nothing
-    material = Material.collect(stack, [*IN_ORDER, rest], F.cross_entropy, sgd, steps=100)
+    plain = Material.collect(stack, [*IN_ORDER, rest], F.cross_entropy, sgd, steps=100)
+    assert {int(y) for _, targets in plain.held_back for y in targets} < set(range(10))
+    material = plain.of_each
     assert {int(y) for _, targets in material.held_back for y in targets} == set(range(10))
     counted = sum(len(y) for _, y in (*material.training, *material.held_back))
     assert counted == sum(len(y) for _, y in IN_ORDER) + 5
-    assert material.shuffled.shuffled.training is not material.training
-    assert Material.collect(stack, SHUFFLED, F.cross_entropy, sgd, steps=100).training == tuple(SHUFFLED[:-5])
+    assert material.shuffled.shuffled is material.shuffled
+
+
+def test_batches_that_cannot_be_cut_are_neither_parted_nor_dealt() -> None:
+    """The nodes of a graph see each other: its matrix has a row and a column for each."""
+
+    class Hop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor, links: Tensor) -> Tensor:
+            return self.head(links @ x)
+
+    graphs = [((torch.randn(16, 4), torch.eye(16)), torch.full((16,), k % 2)) for k in range(8)]
+    material = Material.collect(Hop, graphs, F.cross_entropy, sgd, steps=20)
+    assert material.of_each is material and material.shuffled is material
 
 
 def test_dealing_anew_loses_no_example_and_keeps_the_sizes() -> None:
@@ -127,6 +152,22 @@ def test_dealing_anew_loses_no_example_and_keeps_the_sizes() -> None:
         sums = [torch.cat([x.sum(1) + 100.0 * y for x, y in part]).sort().values for part in (uneven, again)]
         torch.testing.assert_close(*sums)
         assert any(set(one[1].tolist()) != set(other[1].tolist()) for one, other in pairwise(again[:3]))
+
+
+def test_each_time_is_another_order_and_no_more_is_held_than_allowed() -> None:
+    taken: list[int] = []
+
+    def watched() -> Iterator[tuple[Tensor, Tensor]]:
+        for k, batch in enumerate(SHUFFLED):
+            taken.append(k)
+            yield batch
+
+    loader = Dealt(watched, most=4 * SHUFFLED[0][0].nbytes)
+    stream = loader()
+    first = next(stream)[1]
+    assert len(taken) == 4
+    assert len([first, *(y for _, y in stream)]) == len(SHUFFLED)
+    assert not torch.equal(first, next(loader())[1])
 
 
 @pytest.mark.parametrize(

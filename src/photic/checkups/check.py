@@ -223,9 +223,8 @@ def _broken(done: int, error: RuntimeError) -> str:
 def _kept(stream: Iterator[Any], latest: deque[Any], classes: Frequencies, grouped: Grouped) -> Iterator[Any]:
     for batch in stream:
         latest.append(batch)
-        targets = split(batch)[1]
-        classes.saw(targets)
-        grouped.saw(targets)
+        classes.saw(split(batch)[1])
+        grouped.saw(batch)
         yield batch
 
 

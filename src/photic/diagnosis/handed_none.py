@@ -78,17 +78,12 @@ def _own(graph: Graph, index: int) -> bool:
 
 def _without(graph: Graph, index: int) -> tuple[Parameter, ...]:
     """Return the trained parameters that a function of the user's alone uses, and that get no gradient from it."""
-    first, last = graph.run.steps[0].parameters, graph.run.steps[-1].parameters
-    still = {
-        p.name for p, early, late in zip(graph.run.parameters, first, last, strict=True) if early.weight == late.weight
-    }
     return tuple(
         parameter
         for parameter, reading in graph.parameters.get(index, [])
         if parameter.trainable
         and parameter.owned is not False
         and reading.gradient is None
-        and parameter.name in still
         and all(_own(graph, site) for site in parameter.sites)
     )
 

@@ -7,15 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FEWEST = 4  # batches of more than one example that must have been seen
+from photic.probes.batches import split
+from photic.probes.calls import tensors_in
+
+FEWEST = 4  # unlike batches of more than one example that must have been seen
+FREEDOM = 50  # examples beyond one for each batch: by an F test half of the variance lies between batches once in 100,000 then
 _MOST = 100_000  # numbers of a batch that are counted
 _COLUMNS = 1_000
+_MARKS = 64  # numbers of a tensor by which a batch is known again
 
 
 class Grouped:
-    """The variance of the targets within the batches beside that over all of them; classes count as vectors of 0 and 1.
+    """The variance of the classes within the batches beside that over all of them; they count as vectors of 0 and 1.
 
-    Both are without bias, sum of squares over degrees of freedom, so that small batches in a random order show a share of about 0.
+    Both are without bias, sum of squares over degrees of freedom, so that small batches in a random order show a share of about 0. A batch
+    that comes again counts once. Numbers are left out: those of a series drift from batch to batch, and are learned all the same.
     """
 
     def __init__(self) -> None:
@@ -23,14 +29,17 @@ class Grouped:
         self._examples, self._batches = 0, 0
         self._sum = torch.zeros(0, dtype=torch.float64)
         self._squares = 0.0
+        self._known: set[int] = set()
 
-    def saw(self, targets: Any) -> None:
-        """Take in the targets of a batch: classes [batch], numbers [batch] or [batch, columns]; anything else is left out."""
+    def saw(self, batch: Any) -> None:
+        """Take in a batch whose targets are classes [batch], or 0 and 1 in [batch] or [batch, columns]; what lies on a device is left out."""
+        targets = split(batch)[1]
         if not isinstance(targets, Tensor) or targets.device.type != "cpu" or targets.ndim not in (1, 2):
             return
         told = _sums(targets.detach())
-        if told is None or len(targets) < 2:
+        if told is None or len(targets) < 2 or (mark := _mark(batch)) in self._known:
             return
+        self._known.add(mark)
         summed, squares = told
         total = torch.zeros(max(len(summed), len(self._sum)), dtype=torch.float64)
         total[: len(self._sum)] += self._sum
@@ -45,10 +54,16 @@ class Grouped:
     def share(self) -> float | None:
         """Share of the variance that lies between the batches, about 0 in a random order; None where too little was seen, or nothing varies."""
         freedom = self._examples - self._batches
-        if self._batches < FEWEST or freedom < 1:
+        if self._batches < FEWEST or freedom < FREEDOM:
             return None
         overall = (self._squares - float((self._sum * self._sum).sum()) / self._examples) / (self._examples - 1)
         return 1.0 - self._within / freedom / overall if overall > 1e-12 * self._squares else None
+
+
+def _mark(batch: Any) -> int:
+    """Return what tells a batch from others: some numbers of each of its tensors."""
+    some = [one.detach().flatten()[:: max(1, one.numel() // _MARKS)].tolist() for one in tensors_in(batch)]
+    return hash(str(some))
 
 
 def _sums(targets: Tensor) -> tuple[Tensor, float] | None:
@@ -61,7 +76,7 @@ def _sums(targets: Tensor) -> tuple[Tensor, float] | None:
             return None
         return classes.bincount().double(), float(len(classes))
     rows = targets.reshape(len(targets), -1)
-    if not targets.is_floating_point() or rows.shape[1] > _COLUMNS or not bool(torch.isfinite(rows).all()):
+    if not targets.is_floating_point() or rows.shape[1] > _COLUMNS or not bool(((rows == 0) | (rows == 1)).all()):
         return None
     rows = rows.double()
     return rows.sum(0), float((rows * rows).sum())

@@ -294,8 +294,8 @@ class Run(Shown):
         constant: loss of who answers the mean of the targets to every example, on the last batches; None unless in a regression.
         prior: loss of who answers every example with how often the classes came, on the last batches; None where there are no classes, and
             of numbers from 0 to 1 for classes.
-        grouped: share of the variance of the targets that lies between the batches, about 0 in a random order and 1 where each holds
-            one class alone; None where too few were seen, or nothing varies.
+        grouped: share of the variance of the classes that lies between the batches, about 0 in a random order and 1 where each holds
+            one class alone; None where no classes are asked for, too few were seen, or they lie on a device.
         neutral_loss: loss of the first batch if all outputs were 0; None where it was not tried.
         pull_power: power of a class's count with which the gradient grows that an example of it gives to such outputs; None where
             no classes are asked for, or all come about as often.

@@ -48,9 +48,7 @@ class Arm:
             prescription, self._searched = with_rate(prescription, material, seed=seed, steps=steps)
             self._rate, self._why = prescription.rate, prescription.why
         self._seed, self._rungs = seed, tuple(rungs)
-        self._material = material = (
-            material.shuffled if prescription is not None and prescription.shuffled else material
-        )
+        self._material = material = material.under(prescription)
         self._other_loss = prescription is not None and changes_loss(prescription)
         self._setup = treated_setup(material, prescription, seed=seed)
         # To replace calls in a code that is not ours every call is looked at: that takes time which the patch does not.

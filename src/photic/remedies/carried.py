@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from photic.probes.calls import Call
+from photic.probes.time_axis import FUSED
 
 
 class Given:
@@ -21,7 +22,8 @@ class Given:
         """Make the call on the state that was kept."""
         state, self.kept[:] = list(self.kept), []
         args: list[Any] = list(call.args)
-        for place, value in enumerate(args):
+        first = 1 if call.operation in FUSED else 0  # what enters may have the shape of the state
+        for place, value in enumerate(args[first:], first):
             plain = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
             if len(state) == 1 and plain and value.shape == state[0].shape:
                 args[place] = value + state[0]
@@ -37,12 +39,12 @@ class Given:
 class Ended:
     """Keeps the state in which a fused recurrent call ends: (h,), or (h, c) of an LSTM."""
 
-    def __init__(self, kept: list[Tensor]) -> None:
-        self.kept = kept
+    def __init__(self, inner: Callable[[Call], Any] | None, kept: list[Tensor]) -> None:
+        self.inner, self.kept = inner, kept
 
     def __call__(self, call: Call) -> Any:
         """Make the call and keep its last state."""
-        result = call.run()
+        result = call.run() if self.inner is None else self.inner(call)
         self.kept[:] = result[1:]
         return result
 

@@ -27,7 +27,8 @@ from photic.probes import batches as batch_forms
 from photic.probes.calls import tensors_in
 from photic.probes.frequencies import Frequencies
 from photic.probes.generators import seeded
-from photic.remedies.rows import Dealt, dealt, in_groups, joined, pieces, rows
+from photic.remedies.prescription import Prescription
+from photic.remedies.rows import Dealt, dealt, joined, pieces, rows
 
 HELD_BACK = 8
 
@@ -44,6 +45,7 @@ class Material:
             the spread of the loss over them is known.
         loss: the user's loss.
         optimizer: callable `model -> optimizer`, a live optimizer of `build`, or None.
+        cut: whether the model takes a piece of a batch as well.
     """
 
     build: Any
@@ -52,14 +54,14 @@ class Material:
     held_back: tuple[Any, ...]
     loss: LossFunction | None
     optimizer: Any
+    cut: bool = False
 
     @classmethod
     def collect(cls, build: Any, batches: Any, loss: LossFunction | None, optimizer: Any, *, steps: int) -> Material:
         """Take at most `steps` batches to train on and up to 8 to hold back; a fifth where there are few, of one batch a quarter.
 
         A batch is cut where the model takes a piece of it as well: a graph, all of whose nodes see each other, stays whole; where
-        it is the only one, it is trained on and judged by. Of batches that are sorted by what is asked for the last rows of each are held back, or
-        the end would ask for what never came.
+        it is the only one, it is trained on and judged by.
 
         Raises:
             ValueError: if there is no batch, or a single one that cannot be cut along its first axis.
@@ -77,13 +79,11 @@ class Material:
                 f"expected at least two batches, one of which is held back to judge the cure; got {len(taken)}. "
                 "Split the batch, or pass a callable that yields more"
             )
-        if cut and (apart := _of_each(taken)) is not None:
-            return cls(build, source, *apart, loss, optimizer)
         back = min(HELD_BACK, max(1, len(taken) // 5))
         held_back = [
             piece for batch in taken[-back:] for piece in (pieces(batch, HELD_BACK // back) if cut else [batch])
         ]
-        return cls(build, source, tuple(taken[:-back]), tuple(held_back), loss, optimizer)
+        return cls(build, source, tuple(taken[:-back]), tuple(held_back), loss, optimizer, cut)
 
     @property
     def shared(self) -> bool:
@@ -145,24 +145,33 @@ class Material:
 
     @cached_property
     def shuffled(self) -> Material:
-        """The same with the examples of all batches dealt anew; itself where they cannot be."""
+        """The same with the examples of all batches dealt anew; itself where they cannot be, or are already."""
+        if not self.cut or isinstance(self.batches, Dealt):
+            return self
         again = dealt(self.training)
         return self if again is None else replace(self, batches=Dealt(self.batches), training=again)
+
+    def under(self, prescription: Prescription | None) -> Material:
+        """Return what a prescription is tried on: the batches in another order where it says so."""
+        return self.shuffled if prescription is not None and prescription.shuffled else self
+
+    @property
+    def of_each(self) -> Material:
+        """The same with the last rows of each batch held back, an eighth; itself where batches cannot be cut or joined.
+
+        Of batches that are sorted by what is asked for the last ones ask for what never came in the others.
+        """
+        taken = (*self.training, *self.held_back)
+        ends = [
+            max(1, len(tensors_in(batch)[0]) * (HELD_BACK - 1) // HELD_BACK) for batch in (taken if self.cut else ())
+        ]
+        back = joined([rows(batch, slice(end, None)) for batch, end in zip(taken, ends, strict=True)]) if ends else None
+        if back is None or not len(tensors_in(back)[0]):
+            return self
+        training = tuple(rows(batch, slice(0, end)) for batch, end in zip(taken, ends, strict=True))
+        return replace(self, training=training, held_back=tuple(pieces(back, HELD_BACK)))
 
     def stream(self, seed: int) -> Iterator[Any]:
         """Yield the training batches for ever, starting at a place that the seed chooses."""
         start = (seed * len(self.training) // 3) % len(self.training)
         return itertools.islice(itertools.cycle(self.training), start, None)
-
-
-def _of_each(taken: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
-    """Return the batches without their last rows, and those rows in pieces; None unless the batches are sorted by what is asked for."""
-    lengths = [tensors_in(batch)[0].shape[0] for batch in taken]
-    if sum(length // HELD_BACK for length in lengths) < 2 * HELD_BACK or not in_groups(taken):
-        return None
-    ends = [length - length // HELD_BACK for length in lengths]
-    back = joined([rows(batch, slice(end, None)) for batch, end in zip(taken, ends, strict=True)])
-    if back is None:
-        return None
-    training = tuple(rows(batch, slice(0, end)) for batch, end in zip(taken, ends, strict=True))
-    return training, tuple(pieces(back, HELD_BACK))

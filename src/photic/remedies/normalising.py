@@ -39,8 +39,8 @@ def _rms_normalise(call: Call) -> Any:
 
 def _on_signal(call: Call, normalise: Callable[[Tensor], Tensor]) -> Any:
     """Make the call on its signal normalised: the first tensor that is no parameter; of `weight @ x` the features are its rows."""
-    packed = call.operation == "einsum" and len(call.args) == 2  # the operands in one tuple
-    args = list(call.args[1] if packed else call.args)
+    packed = call.operation == "einsum" and isinstance(call.args[-1], (tuple, list))  # the operands in one tuple
+    args = list(call.args[-1] if packed else call.args)
     place = next((i for i, one in enumerate(args) if isinstance(one, Tensor) and not isinstance(one, nn.Parameter)), 0)
     rows = place == 1 and call.operation in ("matmul", "mm", "bmm") and args[1].ndim > 1
     args[place] = normalise(args[place].transpose(-1, -2)).transpose(-1, -2) if rows else normalise(args[place])

@@ -34,7 +34,7 @@ def with_rate(
         if factor not in ends:
             setup = treated_setup(material, replace(prescription, rate=factor, search_rate=False), seed=seed)
             with seeded(seed):
-                losses = train(setup, (material.shuffled if prescription.shuffled else material).stream(seed), steps)
+                losses = train(setup, material.under(prescription).stream(seed), steps)
             tail = losses[-max(1, steps // 5) :]
             whole = len(losses) == steps and math.isfinite(losses[-1])
             ends[factor] = sum(tail) / len(tail) if whole else math.inf

@@ -10,13 +10,10 @@ import torch
 from torch import Tensor
 
 from photic.checkups.setup import Batches
-from photic.probes.batches import split
 from photic.probes.calls import tensors_in
-from photic.probes.grouped import Grouped
 
 FEWEST = 4
-SORTED = 0.5  # share of the targets' variance between the batches from which on they count as sorted
-_AT_ONCE = 1_000  # batches of the user's that are held to be dealt anew
+_AT_ONCE = 2**30  # bytes of the user's batches that are held to be dealt anew
 
 
 def pieces(batch: Any, count: int) -> list[Any]:
@@ -61,25 +58,30 @@ def dealt(batches: Sequence[Any], seed: int = 0) -> tuple[Any, ...] | None:
     return tuple(rows(whole, places) for places in order.split(sizes))
 
 
-def in_groups(batches: Sequence[Any]) -> bool:
-    """Whether what is asked for lies between the batches more than within them: they are sorted by it."""
-    grouped = Grouped()
-    for batch in batches:
-        grouped.saw(split(batch)[1])
-    return (grouped.share or 0.0) >= SORTED
-
-
 class Dealt:
-    """The user's batches with their examples dealt anew, as a loader does that shuffles."""
+    """The user's batches with their examples dealt anew, each time in another order, as a loader does that shuffles."""
 
-    def __init__(self, batches: Batches) -> None:
-        self._batches = batches
+    def __init__(self, batches: Batches, most: int = _AT_ONCE) -> None:
+        self._batches, self._most, self._times = batches, most, 0
 
     def __call__(self) -> Iterator[Any]:
-        """Yield them, a thousand batches at a time; as they come where they are of no one make."""
-        source = iter(self._batches())
-        while taken := list(itertools.islice(source, _AT_ONCE)):
-            yield from dealt(taken) or taken
+        """Yield them, about a gigabyte at a time; as they come where they are of no one make."""
+        for taken in self._parts():
+            self._times += 1
+            yield from dealt(taken, self._times) or taken
+
+    def _parts(self) -> Iterator[list[Any]]:
+        """Yield lists of batches of so many bytes, or a little more."""
+        taken: list[Any] = []
+        held = 0
+        for batch in self._batches():
+            taken.append(batch)
+            held += sum(tensor.nbytes for tensor in tensors_in(batch))
+            if held >= self._most:
+                yield taken
+                taken, held = [], 0
+        if taken:
+            yield taken
 
 
 def _joined(values: Sequence[Any]) -> Any:

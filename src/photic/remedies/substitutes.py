@@ -101,7 +101,7 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[source] = _Kept(found.get(source), state)
     for source, taker in prescription.states:
         last: list[Tensor] = []
-        found[source], found[taker] = Ended(last), Given(found.get(taker), last)
+        found[source], found[taker] = Ended(found.get(source), last), Given(found.get(taker), last)
     for code, comparison in prescription.goals:
         found[code] = goal = Goal(found.get(code))
         found[comparison] = goal.compared

@@ -168,6 +168,8 @@ def treat(
     untreated = material.fresh(seeds[0])
     before = check(untreated.model, list(material.training), untreated.loss, untreated.optimizer, ignore=ignore)
     problems = alarms(before.diagnosis)
+    if "sorted-batches" in problems:
+        material = material.of_each
     notes = list(before.notes)
     if material.shared:
         notes.append("there is one batch, and the model takes no piece of it: the loss is judged on what is trained on")
@@ -255,8 +257,9 @@ def treat(
     tell(f"check the network with {best.name}", 0.99)
     prescription = search.prescriptions[best.name]
     cured = treated_setup(material, prescription, seed=seeds[0])
-    trained = material.shuffled if prescription.shuffled else material
-    after: Checkup = check(cured.model, list(trained.training), cured.loss, cured.optimizer, ignore=ignore)
+    after: Checkup = check(
+        cured.model, list(material.under(prescription).training), cured.loss, cured.optimizer, ignore=ignore
+    )
     try:
         patch, paste = write_patch(prescription, before.run, build, cured.model, optimizer)
     except Exception as error:  # what was proven is not lost by source code that cannot be edited

@@ -21,8 +21,7 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     setup = material.fresh(seed)
     if prescription is None:
         return setup
-    if prescription.shuffled:
-        material = material.shuffled
+    material = material.under(prescription)
     if prescription.precision:
         compute_in(setup.model, getattr(torch, prescription.precision))
     gate_recurrence(setup.model, prescription.gated, seed=seed)

@@ -132,6 +132,8 @@ def _verdict(pairs: Sequence[Pair], remaining: Sequence[str], brought: Sequence[
     for a, n in ((treated, count) for _, treated, first in pairs for count in (first, len(treated.losses))):
         if a.held_back_at(n) and not trains(a, n) and not by_heart(control, a, n):
             return "refused", f"it does not train: {sign} {a.mean(n):.3g} after {n} steps and {a.mean(0):.3g} before"
+    if any(a.held_back_at(n) and not math.isfinite(a.mean(n)) for _, a, n in pairs):
+        return "refused", f"{sign} {size}: it is not finite"
     if not beside:
         return "accepted", f"the untreated training broke off; {sign} {size}"
     gains = [c - a for con, tre, n in pairs for c, a in zip(con.held_back_at(n), tre.held_back_at(n), strict=True)]

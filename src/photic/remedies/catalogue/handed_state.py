@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.probes.time_axis import FUSED
 from photic.records.sites import Site
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-
-_FUSED = ("gru", "lstm", "rnn_tanh", "rnn_relu")
 
 
 @remedy(treats=("idle-layer", "severed-gradient"), changes="function", sources=("cho2014",), rank=1)
@@ -19,7 +18,7 @@ def handed_state(graph: Graph) -> Prescription | str:
     When not to: where the two are to know nothing of each other.
     """
     pairs: list[tuple[str, str]] = []
-    layers = [site for site in graph.run.sites if site.operation in _FUSED and site.phase == "model"]
+    layers = [site for site in graph.run.sites if site.operation in FUSED and site.phase == "model"]
     for source in layers:
         if graph.consumers.get(source.order) or source.order in graph.run.outputs:
             continue

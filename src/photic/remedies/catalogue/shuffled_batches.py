@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.sorted_batches import SORTED
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-from photic.remedies.rows import SORTED
 
 
 @remedy(treats=("sorted-batches",), changes="training", sources=("bengio2012practical",), rank=0)

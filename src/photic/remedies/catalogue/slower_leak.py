@@ -68,7 +68,10 @@ def _number(graph: Graph, index: int) -> float | None:
     """Return the fixed number by which a site multiplies the one signal that it takes, if it is one."""
     if index < 0 or not of_one_signal(graph, index):
         return None
-    other, operation = graph.site(index).settings.get("other"), graph.site(index).operation
+    settings, operation = graph.site(index).settings, graph.site(index).operation
+    other = settings.get("other")
+    if operation == "div" and "reflected" in settings:
+        return None  # a number over the signal
     if not isinstance(other, (int, float)) or operation not in ("mul", "div") or not other > 0.0:
         return None
     return float(other) if operation == "mul" else 1.0 / other
