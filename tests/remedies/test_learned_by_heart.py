@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photic.remedies.treat import HEALTHY, LEARNS, treat
+from photic.remedies.trials import judge
+from tests.remedies.test_steadiness import CATALOGUE, course, noisy
 
 
 def test_a_network_that_learns_by_heart_is_left_alone() -> None:
@@ -90,3 +94,17 @@ def test_what_opens_a_network_that_then_learns_by_heart_is_a_cure_and_that_is_sa
     (trial,) = [one for one in treatment.trials if one.outcome == "accepted"]
     assert trial.remedy in ("heard-branch", "open-gate") and "only by heart, and lacks examples" in trial.reason
     assert trial.losses[-1] < 0.3 and trial.held_back_loss is not None and trial.held_back_loss > 1.4
+
+
+def test_by_heart_is_no_cure_beside_what_generalises_nor_where_nothing_can_be_said() -> None:
+    flat, learned = noisy([2.3] * 10), noisy([2.3, 1.0, *[0.02] * 8])
+
+    def outcome(untreated: float, treated: float, problems: set[str], *, relief: bool = True) -> str:
+        pair = (course(flat, untreated), course(learned, treated), len(flat))
+        return judge(CATALOGUE["he"], problems, [pair], relief=relief).outcome
+
+    assert outcome(2.3, 4.0, {"dead-units"}) == "accepted"
+    assert outcome(2.3, 4.0, {"dead-units"}, relief=False) == "refused"
+    assert outcome(1.0, 4.0, {"dead-units"}) == "refused"  # a dropout holds the training loss up: held back it learns
+    assert outcome(2.3, 4.0, {"class-prior-only"}) == "refused"
+    assert outcome(2.3, math.nan, {"dead-units"}) == outcome(2.3, math.nan, {"dead-units"}, relief=False) == "refused"
