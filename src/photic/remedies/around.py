@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from photic.remedies.choices import OF_OWN
 from photic.remedies.prescription import Prescription
 from photic.remedies.stable_logs import WORDS
 
@@ -48,7 +49,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         soft = f"{shares} @ table.weight"
         if "/one_hot" in taken:
             soft = shares
-        elif "/getitem" in taken or "/gather" in taken or "/take_along_dim" in taken:
+        elif any(f"/{operation}#" in taken for operation in OF_OWN):
             soft = f"torch.einsum('nk,nk...->n...', {shares}, x)  # of x [examples, choices, ...]"
         elif "/where" in taken:
             soft = "no + (yes - no) * torch.sigmoid(difference)"

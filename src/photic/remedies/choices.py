@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from photic.probes.calls import Call
 
+OF_OWN = ("getitem", "gather", "take_along_dim")  # they take one of an example's own numbers
+
 
 def soft_comparison(call: Call) -> Any:
     """0 or 1, with the gradient of a logistic sigmoid of the difference."""
@@ -60,7 +62,7 @@ def _soft(call: Call, scores: Tensor) -> Tensor | None:
         return no + (yes - no) * torch.sigmoid(scores)
     if call.operation == "one_hot":
         return scores.softmax(-1)
-    if call.operation in ("getitem", "gather", "take_along_dim"):
+    if call.operation in OF_OWN:
         return _of_own(call, scores)
     table: Any = next((item for item in call.args if isinstance(item, nn.Parameter)), None)
     if table is None or scores.shape[-1] != table.shape[0]:

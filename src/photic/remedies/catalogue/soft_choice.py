@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.remedies.choices import OF_OWN
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 # what decides, and what takes it
 _TAKEN = {
-    **dict.fromkeys(
-        ("argmax", "max", "topk", "argmin", "min"), ("embedding", "one_hot", "getitem", "gather", "take_along_dim")
-    ),
+    **dict.fromkeys(("argmax", "max", "topk", "argmin", "min"), ("embedding", "one_hot", *OF_OWN)),
     **dict.fromkeys(("gt", "ge", "lt", "le"), ("where",)),
 }
-_OF_OWN = ("getitem", "gather", "take_along_dim")  # of an example's own numbers
 
 
 @remedy(treats=("severed-nondifferentiable",), changes="function", sources=("bengio2013",), rank=1)
@@ -47,7 +45,7 @@ def _after(graph: Graph, index: int) -> list[int]:
     found: list[int] = []
     for after in graph.consumers.get(index, []):
         site = graph.site(after)
-        if site.dtype.startswith(("float", "bfloat", "half", "double")) and site.operation in _OF_OWN:
+        if site.dtype.startswith(("float", "bfloat", "half", "double")) and site.operation in OF_OWN:
             found.append(after)
             continue
         reshaped = site.kind == "shape" and site.dtype.startswith("int") and site.operation not in ("where", "one_hot")
