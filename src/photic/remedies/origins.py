@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.rules.non_finite import non_finite
+from photic.diagnosis.rules.non_finite import POSITIVE, non_finite
 from photic.records.sites import Site
 
 FINITE = "no operation makes a number that is not finite"
 COMMON = 0.1  # of its numbers; of fewer, a limit changes less
-_POSITIVE = ("log", "log2", "log10", "sqrt", "rsqrt")
 
 
 def not_finite_at(graph: Graph) -> Site | None:
@@ -31,7 +30,7 @@ def shared_below_zero(graph: Graph, site: Site) -> tuple[str, ...] | None:
     sources = [source for source, _ in graph.feeders.get(site.order, [])]
     made = graph.reading(sources[0]).signal if len(sources) == 1 and sources[0] >= 0 else None
     signal = graph.reading(site.order).signal
-    if site.operation not in _POSITIVE or made is None or signal is None or made.nonfinite:
+    if site.operation not in POSITIVE or made is None or signal is None or made.nonfinite:
         return None
     few = 0.0 if _of_a_layer(graph, sources[0]) else COMMON * signal.count
     if signal.nonfinite - made.zeros <= few:  # a logarithm of 0 is not finite either

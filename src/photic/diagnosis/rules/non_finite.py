@@ -13,6 +13,8 @@ from photic.records.runs import Moments, Run, Step
 
 _MASKS = ("masked_fill", "where")  # minus infinity before a softmax is meant
 
+POSITIVE = ("log", "log2", "log10", "sqrt", "rsqrt")  # functions of positive numbers
+_BELOW_ZERO = " What a layer gives as it comes may lie below 0: take softplus(x) of a variance or a deviation, wherever it is used."
 _PLAIN = ("mul", "add", "sub", "matmul", "bmm", "linear", "einsum")  # of ordinary numbers they make ordinary numbers
 _PARTS = ("chunk", "split", "unbind", "tensor_split")
 _OVERFLOWING = 1e15  # beyond it a product, or a sum of many, may overflow
@@ -113,7 +115,8 @@ def non_finite(graph: Graph) -> Finding | None:
         ),
         reason=f"{site.name} ({site.operation}) {what}; {enters}",
         advice="Keep its argument away from the singular point (add an epsilon inside a root or a logarithm), mask before, not "
-        "after, or use a dtype with more range (bfloat16, float32).",
+        "after, or use a dtype with more range (bfloat16, float32)."
+        + (_BELOW_ZERO if site.operation in POSITIVE and not backward else ""),
         confidence=0.95,
         sources=("micikevicius2018",),
     )

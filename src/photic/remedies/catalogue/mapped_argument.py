@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.non_finite import POSITIVE
 from photic.remedies.origins import COMMON, FINITE, calls_like, not_finite_at, shared_below_zero
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 _DOMAINS: dict[str, Literal["positive", "unit"]] = {
-    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt"), "positive"),
+    **dict.fromkeys(POSITIVE, "positive"),
     **dict.fromkeys(("acos", "arccos", "asin", "arcsin", "atanh", "arctanh"), "unit"),
 }
 
