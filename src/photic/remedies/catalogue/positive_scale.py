@@ -23,7 +23,7 @@ def positive_scale(graph: Graph) -> Prescription | str:
     shared = shared_below_zero(graph, site)
     if shared is None:
         return f"nothing else takes what enters {site.operation}, or little of that lies below 0"
+    maker = graph.site(graph.feeders[site.order][0][0]).name
     return Prescription(
-        shared=(shared,),
-        why=f"{site.operation} and {len(shared) - 1} more take it as it comes: make it positive for all",
+        shared=(shared,), why=f"what {maker} gives may lie below 0: make it positive for all that take it"
     )
