@@ -15,7 +15,7 @@ from photic.remedies.course import Course, HeldBack
 from photic.remedies.crew import Member, Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.search import Candidate, Search
-from photic.remedies.steadiness import falls_back, falters, wild
+from photic.remedies.steadiness import breaks_through, falls_back, falters, wild
 from photic.remedies.trials import deep, judge
 from tests.remedies.test_catalogue import CATALOGUE
 
@@ -29,6 +29,7 @@ def noisy(levels: list[float], each: int = 20, noise: float = 0.05) -> list[floa
 LEARNS = [2.3, 1.8, 1.4, 1.1, 0.9, 0.7, 0.6, 0.5, 0.45, 0.4]
 FALLS_BACK = [2.3, 1.5, 1.1, 1.0, 0.9, 1.0, 1.4, 1.9, 2.1, 2.2]
 FALTERS = [2.3, 1.5, 1.1, 1.0, 0.9, 1.6, 1.4, 1.0, 0.8, 0.7]
+LATE = [2.3, 2.3, 2.3, 2.3, 2.3, 2.2, 1.7, 1.2, 0.9, 0.8]
 
 
 def test_what_falls_back_to_where_it_began_is_no_cure() -> None:
@@ -49,6 +50,13 @@ def test_a_relapse_counts_sooner_where_much_of_the_loss_is_left(deep: bool, shar
 def test_a_course_too_short_or_not_finite_says_nothing() -> None:
     assert falls_back([1.0, 0.5]) == "" and not falters([1.0, 0.5], deep=False)
     assert not falters([1.0, math.nan] * 20, deep=False) and falls_back([1.0, math.nan] * 20) == ""
+
+
+def test_what_stands_first_and_learns_later_is_told_from_what_learns_slowly() -> None:
+    assert breaks_through(noisy(LATE)) and not breaks_through(noisy(LEARNS))
+    assert not breaks_through(noisy([2.3 - 0.1 * step for step in range(10)]))  # slow, and as slow to the end
+    assert not breaks_through(noisy([1.0] * 9 + [0.97], noise=0.01))  # it gains nothing
+    assert not breaks_through([2.3, 0.9]) and not breaks_through([2.3] * 19 + [math.nan])
 
 
 @given(st.lists(st.floats(0.0, 1e6), min_size=0, max_size=120))
@@ -147,11 +155,12 @@ def test_what_falters_is_no_cure_until_every_seed_came_to_its_end(interrupted: b
 
 
 class OneStands(Workers):
-    """Arms that learn soon, but for one seed, which stands at what it begins with to the end, or begins to learn after the first rung."""
+    """Arms that learn soon, or late; one seed stands at what it begins with to the end, or begins to learn after the first rung."""
 
-    def __init__(self, stands: int, later: float) -> None:
+    def __init__(self, stands: int, later: float, *, late: bool = False) -> None:
         super().__init__(interrupted=False)
-        self.stands, self.later = stands, later
+        self.stands, self.later, self.levels = stands, later, LATE if late else LEARNS
+        self.well = {25: 2.3, 67: 2.3, 200: 0.8} if late else dict.fromkeys(RUNGS, 0.9)
 
     def work(self, *orders: Order) -> None:
         for order in orders:
@@ -160,19 +169,24 @@ class OneStands(Workers):
             ends = (
                 {25: 2.3, 67: self.later, 200: self.later}
                 if stands and member.prescription
-                else dict.fromkeys(RUNGS, 2.3 if stands else 0.9)
+                else dict.fromkeys(RUNGS, 2.3)
+                if stands
+                else self.well
             )
             kept = (HeldBack(0, (2.3,) * 4), *(HeldBack(n, (ends[n],) * 4) for n in RUNGS if n <= order.steps))
-            levels = noisy([2.3] * 10 if stands else LEARNS)
+            levels = noisy([2.3] * 10 if stands else self.levels)
             start = Diagnosis(findings=())
             member.course = Course(tuple(levels[: order.steps]), kept, start, 1, 1.0, 1.0, end=start)
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(
     ("stands", "later", "outcome"), [(4, 2.3, "refused"), (4, 1.5, "accepted"), (9, 2.3, "accepted")]
 )
-def test_what_shows_at_once_has_to_show_with_three_more_seeds(stands: int, later: float, outcome: str) -> None:
-    crew: Any = OneStands(stands, later)
+def test_what_shows_at_once_or_late_has_to_show_with_three_more_seeds(
+    stands: int, later: float, outcome: str, late: bool
+) -> None:
+    crew: Any = OneStands(stands, later, late=late)
     search = Search(crew, {"dead-units"}, (0, 1), False)
     crew.work(Order(search.control(0), RUNGS[-1]))
     search._prove(Candidate(CATALOGUE["he"], 0, crew.enlist("he", Prescription(), 0)))  # pyright: ignore[reportPrivateUsage]

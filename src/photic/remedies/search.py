@@ -14,7 +14,7 @@ from photic.remedies.pairing import Hidden, calmed, layered, pairs_of
 from photic.remedies.prescription import Prescription
 from photic.remedies.ranking import ENOUGH, OF_ITSELF, Ranking
 from photic.remedies.registry import Remedy
-from photic.remedies.steadiness import UNSTEADY, wild
+from photic.remedies.steadiness import UNSTEADY, breaks_through, wild
 from photic.remedies.trials import (
     Pair,
     ahead,
@@ -298,28 +298,30 @@ class Search:
                     pairs = pairs[:1]  # it failed, or the time was over
         if len(pairs) < 1 + len(others) and trial.outcome == "accepted":
             trial = replace(trial, outcome="refused", reason=f"not repeated with every seed; {trial.reason}")
-        if trial.outcome == "accepted" and (broken := self._broken(candidate, sure)):
+        if trial.outcome == "accepted" and (broken := self._broken(candidate, sure, [a for _, a, _ in pairs])):
             trial = replace(trial, outcome="refused", reason=f"{broken}; {trial.reason}", effects=())
         self.trials.append(trial)
         if trial.outcome == "accepted":
             self.cured.append(candidate)
         self.crew.release(candidate.arm, *(arm for _, arm in others))
 
-    def _broken(self, candidate: Candidate, sure: int) -> str:
+    def _broken(self, candidate: Candidate, sure: int, proven: Sequence[Course]) -> str:
         """Say in what way the training is not steady beyond the seeds and batches that it was judged by; '' where it is.
 
         Some more seeds are tried as far as the first rung: where the untreated training breaks off, climbs, or has a gradient that explodes,
-        and where the first rung was enough for the cure to show, as it has to with these. One that does not fall by then goes on.
+        and where the first rung was enough for the cure to show, as it has to with these; or where one that was `proven` learned late
+        and at once. One that does not fall by then goes on.
         """
         control, short = self.untreated, self.rungs[0]
         wild_before = not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING
         at_once = sure == short and trains(candidate.arm.seen, short)
-        if wild_before or at_once:
+        luck = at_once or any(breaks_through(course.losses) for course in proven)
+        if wild_before or luck:
             first = max(self.seeds) + 1
             more = [(seed, self._again(candidate, seed)) for seed in range(first, first + STEADY)]
             self.crew.work(*(Order(arm, short) for _, arm in more))
             known = [(seed, arm) for seed, arm in more if arm.course is not None]
-            slow = [arm for _, arm in known if at_once and arm.seen.whole and not trains(arm.seen, short)]
+            slow = [arm for _, arm in known if luck and arm.seen.whole and not trains(arm.seen, short)]
             for rung in self.rungs[1:]:
                 late = [arm for arm in slow if arm.seen.whole and not trains(arm.seen, len(arm.seen.losses))]
                 self.crew.work(*(Order(arm, rung) for arm in late))
@@ -350,7 +352,7 @@ class Search:
             if (
                 trial.outcome == "accepted"
                 and len(pairs) == len(self.seeds)
-                and not self._broken(candidate, self.rungs[0])
+                and not self._broken(candidate, self.rungs[0], [a for _, a, _ in pairs])
             ):
                 self.trials = [trial if old.remedy == trial.remedy else old for old in self.trials]
                 self.cured.append(candidate)

@@ -13,6 +13,7 @@ LOST = 0.75  # a training that has lost more than this share of what it had gain
 NOISE = 0.05  # of the loss: what gains no more has nothing to lose
 FALTERS = 0.25  # one that lost this share on its way is repeated to the end with the other seeds
 SLIGHTLY = 0.05  # and one that does not end deep where it lost this one
+LATE = 1 / 3  # of its gain a training has at half of its steps, if it does not stand first and break through later
 
 
 def wild(losses: Sequence[float], untrained: float) -> str:
@@ -42,6 +43,18 @@ def falters(losses: Sequence[float], beginning: float = math.inf, *, deep: bool)
     """
     blocks = _blocks(losses, beginning)
     return any(_lost(blocks, place) > (FALTERS if deep else SLIGHTLY) for place in range(1, len(blocks)))
+
+
+def breaks_through(losses: Sequence[float]) -> bool:
+    """Whether a training stood for the first half of its steps and made most of its gain afterwards.
+
+    When such a one begins to learn is a matter of the seed: with another it may be after the last step.
+    """
+    blocks = _blocks(losses, math.inf)
+    if not blocks or not all(map(math.isfinite, blocks)):
+        return False
+    gained, half = blocks[0] - blocks[-1], blocks[0] - min(blocks[: BLOCKS // 2])
+    return gained > NOISE * abs(blocks[0]) and half < LATE * gained
 
 
 def _blocks(losses: Sequence[float], beginning: float) -> list[float]:
