@@ -70,6 +70,23 @@ def test_targets_of_the_shape_of_the_output_are_silent(
     assert photic.check(model(), regression(*shape), loss, adam).healthy
 
 
+@pytest.mark.parametrize("column", [True, False])
+def test_advantages_of_another_shape_than_the_probability_of_what_was_chosen_are_found(column: bool) -> None:
+    def surrogate(output: Tensor, chosen: tuple[Tensor, Tensor]) -> Tensor:
+        action, advantage = chosen
+        return -(torch.distributions.Categorical(logits=output).log_prob(action) * advantage).mean()
+
+    g = torch.Generator().manual_seed(0)
+    batches: list[Any] = []
+    for _ in range(8):
+        states, action = torch.randn(16, 4, generator=g), torch.randint(0, 4, (16,), generator=g)
+        right = (states.argmax(1) == action).float() - 0.25
+        batches.append((states, (action, right[:, None] if column else right)))
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 4)))
+    found = [f.problem for f in photic.check(model, batches, surrogate, adam(model)).findings]
+    assert ("broadcast-target" in found) == column
+
+
 def test_a_comparison_of_all_pairs_that_is_meant_is_silent() -> None:
     def ranked(output: Tensor, target: Tensor) -> Tensor:
         gaps, wanted = output - output.T, torch.sign(target[:, None] - target[None, :])

@@ -12,7 +12,7 @@ from photic.records.sites import Site
 _MEETS = ("broadcast_tensors", "sub", "mul", "add", "div", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 # What gives one number for each example of what the model gave, with numbers of the batch beside it or not.
 _ONE_BY_ONE = (
-    "gather", "exp", "log", "sub", "rsub", "add", "mul", "div", "neg", "sum", "mean", "clamp", "abs", "pow", "square",
+    "gather", "exp", "log", "logsumexp", "sub", "rsub", "add", "mul", "div", "neg", "sum", "mean", "clamp", "abs", "pow", "square",
 )  # fmt: skip
 
 
@@ -72,11 +72,12 @@ def meeting(graph: Graph) -> tuple[Site, Site] | None:
 
 def _of_output(graph: Graph, index: int) -> bool:
     """Whether a site is an output of the model, or a number of it for each example (its log probability, a ratio of such), without a new axis."""
-    while index not in graph.run.outputs:
-        below = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
-        site = graph.site(index)
-        straight = site.kind in ("shape", "activation") or site.operation in _ONE_BY_ONE
-        if len(below) != 1 or not straight or len(site.shape) > len(graph.site(below[0]).shape):
-            return False
-        index = below[0]
-    return True
+    if index in graph.run.outputs:
+        return True
+    pulled = [source for source, edge in graph.feeders.get(index, []) if edge.gradient_norm is not None]
+    below = [source for source in pulled if source >= 0]  # and not the places that a gather is told
+    site = graph.site(index)
+    straight = site.kind in ("shape", "activation") or site.operation in _ONE_BY_ONE
+    if not below or not straight or len(site.shape) > max(len(graph.site(source).shape) for source in below):
+        return False
+    return all(_of_output(graph, source) for source in below)
