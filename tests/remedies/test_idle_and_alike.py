@@ -151,3 +151,37 @@ def test_weights_that_are_centred_have_no_mean_and_the_deviation_asked_for() -> 
 def test_a_connection_does_not_lead_around_a_choice() -> None:
     said = prescribed("residual-connections", sick.SICK["one entry"][0], "one entry")
     assert isinstance(said, str) and "choice" in said
+
+
+class Gridded(nn.Module):
+    """Weights on a grid of 1 / 16: written back at each forward, or rounded for the forward alone."""
+
+    def __init__(self, *, written: bool) -> None:
+        super().__init__()
+        self.written, self.hidden, self.out = written, nn.Linear(8, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.hidden.weight
+        on_grid = (torch.round(weight * 16.0) / 16.0).detach()
+        if self.written:
+            weight.data.copy_(on_grid)
+        else:
+            weight = weight + (on_grid - weight).detach()
+        return self.out(torch.tanh(F.linear(x, weight, self.hidden.bias)))
+
+
+def test_weights_that_are_rounded_to_a_grid_and_written_back_are_moved_by_the_optimizer_again() -> None:
+    def slowly(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    batches = [(x, (x[:, :2].prod(1) > 0).long()) for x in torch.randn(8, 64, 8, generator=torch.manual_seed(4))]
+    sick_one, healthy = (seeded(lambda written=written: Gridded(written=written)) for written in (True, False))
+    checkup = photic.check(sick_one, batches, F.cross_entropy, slowly)
+    assert "put back before the next" in next(f.reason for f in checkup.findings if f.problem == "idle-layer")
+    other = photic.check(healthy, batches, F.cross_entropy, slowly)
+    assert "idle-layer" not in [f.problem for f in other.findings]
+    assert isinstance(CATALOGUE["kept-updates"].prescribe(Graph.of(other.run)), str)
+    treatment = photic.treat(
+        lambda: seeded(lambda: Gridded(written=True)), batches, F.cross_entropy, optimizer=slowly, steps=300
+    )
+    assert treatment.remedy == "kept-updates", treatment.report()

@@ -37,7 +37,7 @@ from photic.probes.grouped import Grouped
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched
-from photic.probes.updates import against_gradient, as_real, epsilon_shares, snapshot, taken_back, updates
+from photic.probes.updates import against_gradient, as_real, epsilon_shares, snapshot, taken_back, updates, written
 from photic.records.findings import Checkup
 from photic.records.runs import Run, Step, Stretch
 from photic.theory.network import predict_run
@@ -166,8 +166,9 @@ def _trained(
     stream = _kept(stream, latest, classes, grouped)
     setup = Setup(twin, lambda: stream, twin_loss, twin_optimizer)
     losses: list[float] = []
+    at_first: dict[str, torch.Tensor] = dict(model.named_parameters())
     start = dataclasses.replace(start, neighbours=neighbours(twin, first))
-    run = _stepped(start, 0, setup, stream, losses, model)
+    run = _stepped(start, 0, setup, stream, losses, at_first)
     if optimizer is None:
         run = dataclasses.replace(run, facts={**run.facts, "optimizer": "assumed"})
     begun = max((float(group.get("lr", 0.0)) for group in twin_optimizer.param_groups), default=0.0)
@@ -198,7 +199,7 @@ def _trained(
         if same_sites(start, end):
             step = dataclasses.replace(end.steps[0], step=steps - 1)
             leftover = min(leftover, _leftover(setup))
-            run = _stepped(dataclasses.replace(run, steps=(*run.steps, step)), 1, setup, stream, losses, model)
+            run = _stepped(dataclasses.replace(run, steps=(*run.steps, step)), 1, setup, stream, losses, at_first)
             last = dataclasses.replace(run.steps[1], leftover_share=leftover)
             run = dataclasses.replace(run, steps=(run.steps[0], last))
         else:
@@ -291,9 +292,14 @@ def _norm(setup: Setup) -> float:
     return math.sqrt(sum(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) ** 2 for grad in held))
 
 
-def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: list[float], model: nn.Module) -> Run:
-    """Make one training step and return the run with what it did, read at its step of that index; `model` is as it was at the start."""
-    before, start = snapshot(setup.model), dict(model.named_parameters()) if index else {}
+def _stepped(
+    run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: list[float], at_first: dict[str, torch.Tensor]
+) -> Run:
+    """Make one training step and return the run with what it did, read at its step of that index.
+
+    `at_first` holds the parameters as the first step's forward left them: what that wrote (a rounding to a grid) is no way of the optimizer's.
+    """
+    before = snapshot(setup.model)
     clips: list[tuple[float, Any]] = []
     came: list[float] = []
     back: dict[str, float] = {}
@@ -301,7 +307,9 @@ def _stepped(run: Run, index: int, setup: Setup, stream: Iterator[Any], losses: 
     def arrive(*_: Any) -> None:
         came.append(_norm(setup))
         if index and not back:
-            back.update(taken_back(start, before, setup.model))
+            back.update(taken_back(at_first, before, setup.model))
+        elif not index:
+            at_first.update(written(at_first, setup.model))
 
     hook = setup.optimizer.register_step_pre_hook(arrive)
     with clipping(lambda _, limit, norm: clips.append((limit, norm))):

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from photic.probes import generators
+from photic.probes.writing import Written
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Restore buffers, attributes, modes and generators that the block changes.
+    """Restore buffers, attributes, parameters, modes and generators that the block changes.
 
     Restored: the values of buffers (BatchNorm's running statistics), attributes that a forward sets on its
-    module, training flags, the state of torch's, Python's and numpy's generators, grad mode. Compiled parts
+    module, parameters that a call writes into, training flags, the state of torch's, Python's and numpy's generators, grad mode. Compiled parts
     run eagerly inside. Not restored: what a forward writes in place into its own lists and files.
     """
     attributes = [(module, dict(vars(module)), _registries(module)) for module in model.modules()]
@@ -35,9 +36,11 @@ def untouched(model: nn.Module) -> Iterator[None]:
             stack.enter_context(warnings.catch_warnings())
             # Global hooks also run for the wrapper that torch.compile makes; our names leave it out.
             warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)` when there are global hooks")
+        written = stack.enter_context(Written(model))
         try:
             yield
         finally:
+            written.put_back()
             for module, known, registries in attributes:
                 _restore(module, known, registries)
             with torch.no_grad():

@@ -78,6 +78,16 @@ def taken_back(start: Mapping[str, Tensor], before: Mapping[str, Tensor], model:
     return found
 
 
+def written(start: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the parameters that differ from what they were at `start`."""
+    now = {name: local(parameter.detach()) for name, parameter in model.named_parameters() if name in start}
+    return {
+        name: value.clone()
+        for name, value in now.items()
+        if start[name].shape != value.shape or not torch.equal(local(start[name].detach()), value)
+    }
+
+
 def epsilon_shares(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, float]:
     """Return, by parameter, the share of elements of which the optimizer's epsilon takes at least half of the step.
 

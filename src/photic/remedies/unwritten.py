@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from photic.probes.writing import writes
+
 
 class Unwritten:
     """A model's forward in which no call writes into some parameters. Survives deepcopy of the model."""
@@ -38,7 +40,7 @@ class _Refusing(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         into = args[0] if args else None
-        if isinstance(into, Tensor) and _writes(func.__name__) and not (into.requires_grad and torch.is_grad_enabled()):
+        if isinstance(into, Tensor) and writes(func.__name__) and not (into.requires_grad and torch.is_grad_enabled()):
             with torch._C.DisableTorchFunction():
                 if into.untyped_storage().data_ptr() in self.storages:
                     self._turned(func.__name__, into, args[1:], kwargs or {})
@@ -58,14 +60,3 @@ class _Refusing(TorchFunctionMode):
             share = 1.0 - kwargs.get("alpha", 1.0)
         if share is not None:
             other.lerp_(into.to(other.dtype), share)
-
-
-def _writes(name: str) -> bool:
-    """Whether a call of this name changes its first argument: `mul_`, `+=`, `x[0] = y`, and `x.data = y`."""
-    plain = name.strip("_")
-    if name.startswith("__"):
-        return plain in ("setitem", "set") or (plain[:1] == "i" and plain[1:] in _OPERATORS)
-    return name.endswith("_") and not name.endswith("requires_grad_")
-
-
-_OPERATORS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow"}

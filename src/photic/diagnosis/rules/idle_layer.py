@@ -198,16 +198,23 @@ def _masked(graph: Graph, shut: list[Silenced], *, informs: bool) -> Finding:
 
 def _held(graph: Graph, held: HeldStill, *, informs: bool) -> Finding:
     names = [graph.site(index).name for index in held.layers]
+    one = len(held.parameters) == 1
     if held.how == "passed over":
         what = (
             "gets a gradient, the optimizer holds it, and no step moves it, while others with less of a gradient move"
+            if one
+            else "get a gradient, the optimizer holds them, and no step moves them, while others with less of a gradient move"
         )
         advice = "Look at the optimizer's loop: it must go on (continue, not break or return) at a parameter without a gradient."
     else:
         what = (
-            "is moved by each step and put back before the next one: something else than the optimizer writes into it"
+            f"{'is' if one else 'are'} moved by each step and put back before the next one: "
+            f"something else than the optimizer writes into {'it' if one else 'them'}"
         )
-        advice = "Look for what writes into the weights: of a running mean the mean follows the weights, not the weights the mean."
+        advice = (
+            "Look for what writes into the weights: of a running mean the mean follows the weights, not the weights the mean; weights on a grid "
+            "are rounded for the forward alone (w + (round(w) - w).detach()), not written back."
+        )
     return Finding(
         problem="idle-layer",
         severity="info" if informs else "warning",

@@ -1,0 +1,52 @@
+"""Writing: calls that change a tensor in place, and the parameters that a forward writes into put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_OPERATORS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow"}
+
+
+def writes(name: str) -> bool:
+    """Whether a call of this name changes its first argument: `mul_`, `+=`, `x[0] = y`, and `x.data = y`."""
+    plain = name.strip("_")
+    if name.startswith("__"):
+        return plain in ("setitem", "set") or (plain[:1] == "i" and plain[1:] in _OPERATORS)
+    return name.endswith("_") and not name.endswith("requires_grad_")
+
+
+class Written(TorchFunctionMode):
+    """Keeps what parameters were, from before the first call within the block that writes into them; `put_back` restores it.
+
+    Nothing is copied of those that no call writes into. Parameters without memory of their own (meta, gathered shards) are not looked at.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        plain = [p for p in model.parameters() if type(p) is nn.Parameter and p.layout is torch.strided]
+        self.places = {p.untyped_storage().data_ptr(): p for p in plain if not p.is_meta}
+        self.places.pop(0, None)
+        self.kept: dict[int, tuple[nn.Parameter, Tensor, Tensor]] = {}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        into = args[0] if args else None
+        if isinstance(into, Tensor) and into.layout is torch.strided and writes(func.__name__):
+            with torch._C.DisableTorchFunction():
+                place = 0 if into.is_meta else into.untyped_storage().data_ptr()
+                if place in self.places and place not in self.kept:
+                    parameter = self.places[place]
+                    self.kept[place] = parameter, parameter.data, parameter.detach().clone()
+        return func(*args, **(kwargs or {}))
+
+    def put_back(self) -> None:
+        """Give the parameters their memory and their values back."""
+        for parameter, memory, values in self.kept.values():
+            parameter.data = memory
+            memory.copy_(values)
