@@ -199,3 +199,20 @@ def test_a_scheduler_that_wraps_the_step_does_not_lead_the_copy_to_the_original(
     copied.step()
     assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
     assert not torch.equal(before[0], next(twin.parameters()))
+
+
+def test_functions_that_were_put_on_a_layer_mean_the_copy_and_leave_the_original_as_it_is() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 8)
+    model = nn.Sequential(layer, nn.Tanh(), nn.Linear(8, 2))
+    doubled = lambda: layer.weight * 2.0  # noqa: E731
+    layer.forward = lambda x: F.linear(x, doubled(), layer.bias)  # pyright: ignore
+    seen: list[Tensor] = []
+    layer.register_forward_hook(lambda *_: seen.append(layer.weight.detach().clone()))
+    x = torch.randn(64, 8)
+    batches = [(x, (x[:, 0] > 0).long())] * 8
+    before = layer.weight.detach().clone()
+    checkup = check(model, batches, F.cross_entropy, lambda model: torch.optim.Adam(model.parameters(), 1e-2))
+    assert checkup.healthy, checkup.findings  # the optimizer moves the weights that are used
+    assert torch.equal(layer.weight, before)
+    assert any(not torch.equal(weight, before) for weight in seen)  # the hook looks at the copy's layer

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from photic.checkups.copies import deep_copy, rebound
 
 LossFunction = Callable[[Any, Any], Tensor]
 Batches = Callable[[], Iterator[Any]]
@@ -77,7 +78,7 @@ def build_model(build: Any) -> nn.Module:
     Raises:
         TypeError: if neither.
     """
-    model: Any = copy.deepcopy(build) if isinstance(build, nn.Module) else build()
+    model: Any = deep_copy(build) if isinstance(build, nn.Module) else build()
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected build() to return a torch.nn.Module, it returned {type(model).__name__}")
     return model
@@ -145,7 +146,7 @@ def copy_together(
                 if id(parameter) not in own:
                     memo[id(parameter)] = parameter
     shared_loss = loss if isinstance(loss, nn.Module) else None  # a plain function has nothing to copy
-    twins = copy.deepcopy((model, shared_loss, optimizer), memo)
+    twins = deep_copy((model, shared_loss, optimizer), memo)
     if optimizer is not None and twins[2] is not None:
         for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
             if hasattr(optimizer, name):
@@ -158,6 +159,6 @@ def copy_together(
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     try:
-        return copy.deepcopy(value, memo)
+        return rebound(deep_copy(value, memo), memo)
     except Exception:  # a lock, a file: it is shared
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import importlib
 import importlib.util
@@ -85,7 +84,9 @@ def load(text: str, *, shape: str = "", seed: int = 0, weights: Path | None = No
     def build() -> Any:
         built = foreign()[0] if foreign is not None else _parts(_called(given, text), text)[0]
         if built is model:  # NAME is a module, not what builds one
-            return copy.deepcopy(model)
+            from photic.checkups.copies import deep_copy
+
+            return deep_copy(model)
         if weights is not None:
             load_weights(built, weights)
         return built

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from photic.checkups.copies import deep_copy
 from photic.checkups.setup import (
     Batches,
     LossFunction,
@@ -130,7 +130,7 @@ class Material:
             original = self.build if isinstance(self.build, nn.Module) else None
             given = default_optimizer if self.optimizer is None else self.optimizer
             optimizer = make_optimizer(given, model, original)
-        loss = copy.deepcopy(self.loss) if isinstance(self.loss, nn.Module) else self.loss
+        loss = deep_copy(self.loss) if isinstance(self.loss, nn.Module) else self.loss
         return Setup(model, self.batches, loss, optimizer)
 
     def takes(self, batch: Any, piece: Any) -> bool:
