@@ -203,6 +203,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         f"# {name}: [layer for _ in range(n)] with a new layer each time, in place of [layer] * n"
         for name in p.unshared
     ]
+    lines += [f"# {name}: {count} outputs where it is made" for name, count in p.answers.items()]
     if p.widened:
         lines.append(f"# layers with an axis of length 0: {p.widened} units where they are made")
     if p.filled_input:

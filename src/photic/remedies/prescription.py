@@ -128,6 +128,7 @@ class Prescription:
         continued: ((site, site), ...) and sites: what a stretch from the first site to the second of each pair makes of a value is given
             in its place to the stretches that follow, and to the sites.
         unshared: modules that stand under several names: each name gets one of its own, drawn anew.
+        answers: name of a linear module to the number of outputs that it is given, drawn as torch does.
         widened: length of every axis of a parameter that has length 0; 0 leaves them.
         skips: (site, site): what the first gives is added to what the second gives.
         factors: site name to the factor on its first argument: scores before a softmax.
@@ -236,6 +237,7 @@ class Prescription:
     limited: dict[str, float] = field(default_factory=dict[str, float])
     continued: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = ()
     unshared: tuple[str, ...] = ()
+    answers: dict[str, int] = field(default_factory=dict[str, int])
     widened: int = 0
     skips: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])

@@ -26,7 +26,7 @@ def change_optimizer(
     p = prescription
     if p.unheld:
         _let_go({id(model.get_parameter(name)) for name in p.unheld}, optimizer)
-    if p.owned or p.registered or p.adopted or p.gated or p.widened or p.unshared:
+    if p.owned or p.registered or p.adopted or p.gated or p.answers or p.widened or p.unshared:
         _own(optimizer, model)
     if prescription.adam:
         held = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,19 @@ def unshare(model: nn.Module, names: Sequence[str], *, seed: int) -> None:
                 own: Any = copy.deepcopy(shared)
                 own.reset_parameters()
                 owner._modules[key] = own
+
+
+def give_answers(model: nn.Module, answers: Mapping[str, int], *, seed: int) -> None:
+    """Put linear layers with so many outputs in the places of others; they are drawn as torch does."""
+    with seeded(seed):
+        for name, count in answers.items():
+            plain: Any = model.get_submodule(name)
+            weight = plain.weight
+            own = nn.Linear(
+                plain.in_features, count, bias=plain.bias is not None, device=weight.device, dtype=weight.dtype
+            )
+            owner, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(owner), attribute, own)
 
 
 def widen(model: nn.Module, units: int, *, seed: int) -> None:

@@ -12,7 +12,7 @@ from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
 from photic.remedies.standard_loss import StandardLoss
 from photic.remedies.stepping import change_optimizer
-from photic.remedies.surgery import compute_in, gate_recurrence, loss_in, register_modules, unshare, widen
+from photic.remedies.surgery import compute_in, gate_recurrence, give_answers, loss_in, register_modules, unshare, widen
 from photic.remedies.units import ScaledBackward, fill_input, standardise_input, standardise_output
 
 
@@ -26,6 +26,7 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
         compute_in(setup.model, getattr(torch, prescription.precision))
     gate_recurrence(setup.model, prescription.gated, seed=seed)
     unshare(setup.model, prescription.unshared, seed=seed)
+    give_answers(setup.model, prescription.answers, seed=seed)
     if prescription.widened:
         widen(setup.model, prescription.widened, seed=seed)
     carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
