@@ -164,6 +164,15 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
             for name in p.unaligned
         ),
         *((name, Rewrite(("logarithms",), _of_scores(run.site(name).operation))) for name in p.logarithms),
+        *(
+            (
+                name,
+                Rewrite(
+                    ("magnitudes",), lambda e: e.with_first(cst.Call(cst.Attribute(atom(e.first), cst.Name("abs"))))
+                ),
+            )
+            for name in p.magnitudes
+        ),
         *((name, Rewrite(("logged",), lambda e: e.renamed("log_softmax"))) for name in p.logged),
         *(
             (name, Rewrite(("balance", by), lambda e, by=by: times(e.node, by), operand=source))

@@ -13,6 +13,7 @@ from photic.diagnosis.learning import learns, median_update
 from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scale import scales
+from photic.diagnosis.signed_divisors import signed_divisors
 from photic.diagnosis.stream_growth import stream_growth
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -201,6 +202,12 @@ def _swelling(graph: Graph, lines: list[Place]) -> float:
 def _why(graph: Graph, sites: list[str]) -> str:
     facts = [graph.run.reading(name).weight for name in sites]
     products = [item.row_square_sum for item in facts if item is not None]
+    if divided := signed_divisors(graph):
+        names = list(dict.fromkeys(graph.site(quotient).name for quotient, _ in divided))
+        return (
+            f"{listed(names)} {'divides' if len(names) == 1 else 'divide'} by a mean of numbers of both signs, which lies next to 0 "
+            "where they cancel"
+        )
     if any(site.kind == "normalisation" for site in graph.run.sites):
         return "normalisation divides by a batch deviation that is smaller than the signal, at every layer"
     if products:
