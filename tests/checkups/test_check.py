@@ -216,3 +216,21 @@ def test_functions_that_were_put_on_a_layer_mean_the_copy_and_leave_the_original
     assert checkup.healthy, checkup.findings  # the optimizer moves the weights that are used
     assert torch.equal(layer.weight, before)
     assert any(not torch.equal(weight, before) for weight in seen)  # the hook looks at the copy's layer
+
+
+def test_weights_of_the_copy_keep_the_hooks_on_their_gradient() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 2))
+    pruned: Any = model[2]
+    mask = torch.zeros_like(pruned.weight)
+    pruned.weight.data.mul_(mask)
+    pruned.weight.register_hook(lambda gradient: gradient * mask)
+    x = torch.randn(64, 8)
+    checkup = check(
+        model, [(x, (x[:, 0] > 0).long())] * 8, F.cross_entropy, lambda m: torch.optim.Adam(m.parameters(), 1e-2)
+    )
+    after = checkup.run.steps[-1].parameters
+    still = dict(zip((p.name for p in checkup.run.parameters), after, strict=True))["2.weight"]
+    assert still.update_ratio == 0.0 and still.weight.rms == 0.0  # as in the user's training
+    found = next(f for f in checkup.findings if f.problem == "idle-layer")
+    assert "nothing is left" in found.reason and "2" in found.sites

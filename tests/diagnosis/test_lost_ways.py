@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import photic
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.rules.frozen_layers import unlearned_parameters
 from photic.records.findings import Checkup
 from tests import zoo
 from tests.zoo import seeded
@@ -143,3 +145,25 @@ def test_an_epsilon_that_rules_the_steps_is_found_in_every_optimizer_that_has_on
     found = check(model, made(10.0)).findings
     assert found[0].problem == "frozen-by-epsilon" and found[0].reason.startswith(f"{kind.__name__}'s epsilon")
     assert "frozen-by-epsilon" not in [f.problem for f in check(model, made(1e-8)).findings]
+
+
+def test_layers_that_were_frozen_by_a_part_of_their_name_are_told_from_those_that_learned() -> None:
+    def build(*, fresh: bool) -> nn.Module:
+        model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+        learned, other = (seeded(lambda: nn.Linear(64, 32)), seeded(lambda: nn.Linear(32, 32)))
+        learned.weight.data.copy_(torch.linalg.qr(learned.weight.data.T).Q.T)
+        other.weight.data.mul_(1.0 if fresh else 1.2)
+        model[0], model[2] = learned, other
+        for layer in (learned, other):
+            layer.requires_grad_(False)
+        return model
+
+    some = [zoo.vectors(seed) for seed in range(4)]
+    for fresh in (True, False):
+        checkup = photic.check(
+            build(fresh=fresh), some, F.cross_entropy, lambda m: torch.optim.Adam(m[4].parameters(), 1e-3)
+        )
+        found = [f for f in checkup.findings if f.problem == "frozen-layers" and "nothing was learned in 2" in f.reason]
+        assert bool(found) == fresh
+        thawed = unlearned_parameters(Graph.of(checkup.run))
+        assert thawed == (["2.weight", "2.bias"] if fresh else ["0.weight", "0.bias", "2.weight", "2.bias"])

@@ -1,4 +1,4 @@
-"""Copies: a deep copy in which functions that were put on a module mean the copy, not the original."""
+"""Copies: a deep copy in which functions that were put on a module mean the copy, and weights keep the hooks on their gradient."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import copy
 import types
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def deep_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
     """Copy as `copy.deepcopy` does, and give functions that lie on modules, or among their hooks, the copies of what they close over.
 
     `layer.weights = lambda: layer.weight.round()` is shared by `copy.deepcopy`: the copy would compute with the original's weights.
+    Hooks on the gradient of a weight (`weight.register_hook`, a mask for one) are lost there, and the copy would be trained otherwise. Those that
+    run after it was accumulated are left out, as torch does: they step optimizers.
     """
     memo = {} if memo is None else memo
     made = copy.deepcopy(value, memo)
@@ -23,7 +25,17 @@ def deep_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
             elif isinstance(held, dict) and name.endswith("_hooks"):
                 hooks: dict[Any, Any] = held
                 hooks.update({key: rebound(hook, memo) for key, hook in hooks.items()})
+    for original in [each for each in memo.get(id(memo), ()) if isinstance(each, Tensor)]:
+        for hook in list((original._backward_hooks or {}).values()):
+            memo[id(original)].register_hook(rebound(_hook(hook, memo), memo))
     return made
+
+
+def _hook(hook: Any, memo: dict[int, Any]) -> Any:
+    try:
+        return copy.deepcopy(hook, memo)
+    except Exception:  # it holds what cannot be copied: it is shared
+        return hook
 
 
 def rebound(value: Any, memo: dict[int, Any], _within: tuple[Any, ...] = ()) -> Any:

@@ -22,6 +22,22 @@ def as_drawn(graph: Graph, places: Sequence[int], *, fewest: int = 2) -> bool:
     return len(drawn) >= fewest and all(drawn)
 
 
+def drawn_evenly(graph: Graph, index: int, *, rare: float = 1e-3) -> bool:
+    """Whether the weights of a layer fill the range that torch draws them from evenly, up to its ends, and nothing beyond.
+
+    What is learned, or drawn otherwise, has numbers beyond 1 / sqrt(fan_in), or none next to it: of n even numbers the largest lies
+    below `rare` to the power 1 / n of the end once in a thousand.
+    """
+    facts = graph.first.reading(index).weight
+    held = [(p, r) for p, r in graph.first.parameters.get(index, []) if len(p.shape) > 1]
+    if facts is None or len(held) != 1 or not as_drawn(graph, [index], fewest=1):
+        return False
+    parameter, reading = held[0]
+    size = math.prod(parameter.shape)
+    end = reading.weight.maximum * math.sqrt(size / parameter.shape[0])
+    return rare ** (1.0 / size) <= end <= 1.0 + 1e-6
+
+
 def one_number(graph: Graph) -> list[Parameter]:
     """Return the weights all of whose numbers are one number before training: an embedding of zeros says nothing of what it takes."""
     read = zip(graph.run.parameters, graph.run.steps[0].parameters, strict=True)

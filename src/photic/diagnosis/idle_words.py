@@ -60,8 +60,8 @@ def masked_words(graph: Graph, shut: list[Silenced], *, informs: bool) -> Findin
         where=graph.site(shut[0].site).where,
         evidence=(Evidence("layers of whose weights nothing is left", float(len(whole)), "layers"),),
         reason=(
-            f"Of the weights of {listed([graph.site(index).name for index in whole])} nothing is left: what multiplies them is 0 everywhere, "
-            "at the first step and at the last, so they get a gradient of exactly 0, and nothing passes to what lies below."
+            f"Of the weights of {listed([graph.site(index).name for index in whole])} nothing is left: they, or what multiplies them, are 0 "
+            "everywhere, at the first step and at the last, so they get a gradient of exactly 0, and nothing passes to what lies below."
         ),
         advice="Look at the mask: one threshold for all layers empties those with small weights; prune each layer by itself.",
         confidence=0.95,

@@ -75,6 +75,8 @@ def nothing_made(graph: Graph) -> list[Silenced]:
 def masked_whole(graph: Graph) -> list[Silenced]:
     """Return the layers that use a trained matrix times zeros, first and last: nothing is left of it, and it gets a gradient of exactly 0.
 
+    Or that is 0 itself, and something enters the layer and a gradient arrives, of which its weights are told nothing.
+
     The site is the product that makes zeros of it, where that is one; the layers are that layer, and those that starve below.
     """
     if len(graph.run.steps) < 2:
@@ -89,7 +91,7 @@ def masked_whole(graph: Graph) -> list[Silenced]:
         own = [
             (p, r)
             for p, r in first.parameters.get(index, [])
-            if p.trainable and len(p.shape) > 1 and r.weight.rms > 0.0
+            if p.trainable and len(p.shape) > 1 and (r.weight.rms > 0.0 or untaught(first, index))
         ]
         if not own or not all(_still(reading, late[p.name]) for p, reading in own):
             continue
@@ -98,6 +100,13 @@ def masked_whole(graph: Graph) -> list[Silenced]:
         starved = [layer for layer in graph.layers() if layer in below and _starved(first, last, layer)]
         found.append(Silenced(made[-1] if made else index, (index, *starved)))
     return found
+
+
+def untaught(graph: Graph, index: int) -> bool:
+    """Whether something that is not 0 enters a site and a gradient arrives, so that its weights get one unless something takes it away."""
+    entering = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
+    told = all(signal is not None and signal.rms > 0.0 for signal in entering)
+    return told and bool(graph.gradient_norm(index)) and graph.site(index).kind == "weight"
 
 
 def fresh_cells(graph: Graph) -> list[Silenced]:

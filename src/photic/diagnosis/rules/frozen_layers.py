@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from photic.diagnosis.drawn import as_drawn, one_number
+from photic.diagnosis.drawn import as_drawn, drawn_evenly, one_number
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns, nothing_learned
@@ -14,6 +14,7 @@ from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
 
 _NEXT_TO_NONE = 1e-6  # of the largest rate; layer-wise decay of fine-tuning ends above 1e-4
+_SOME = 256  # numbers of layers that fill the range evenly; what was learned ends elsewhere
 _PLENTY = 4096  # numbers from which on the variance of one matrix says how it was drawn
 
 
@@ -65,7 +66,8 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
     frozen = set(frozen_parameters(graph))
     moved = [min(p.sites) for p in run.parameters if p.sites and p.name not in frozen]
     beneath = bool(places and moved) and min(moved) < max(places)
-    raw = not beneath and (bool(unseen) or _as_drawn(graph, places))
+    fresh = _fresh(graph, places)
+    raw = not beneath and (bool(unseen) or bool(fresh))
     if learning and not raw and not empty:
         return None
     course = "although the loss falls, it might fall further" if learning else nothing_learned(training)
@@ -76,7 +78,7 @@ def frozen_layers(graph: Graph, training: Training | None, *, enough: int = 40) 
         where=run.site(sites[0]).where if sites else "",
         evidence=(Evidence("layers that are frozen", float(len(still)), "layers"),),
         reason=f"{listed(list(still))} stay as they are, by {causes}, and {course}"
-        + ("; nothing was learned in them: they are as torch draws them, or all numbers alike." if raw else "")
+        + (_nothing_learned(graph, fresh, places) if raw else "")
         + (f"; most numbers of {listed(empty)} are 0." if empty and not raw else "" if raw else "."),
         advice="If they are meant to learn, set requires_grad to True and give them a rate; if not, all is well with them.",
         confidence=0.9 if raw or empty else 0.6,
@@ -93,6 +95,24 @@ def frozen_parameters(graph: Graph) -> list[str]:
     return [p.name for p in own if not p.trainable or (p.learning_rate is not None and p.learning_rate <= none)]
 
 
+def unlearned_parameters(graph: Graph) -> list[str]:
+    """Return the frozen parameters of the layers in which nothing was learned, where others were learned; else all that are frozen."""
+    frozen = set(frozen_parameters(graph))
+    places = [
+        site.order
+        for site in graph.run.sites
+        if site.kind == "weight" and site.phase == "model" and _all_in(graph, site.order, frozen)
+    ]
+    fresh = _fresh(graph, places)
+    held = {p.name for index in fresh for p, _ in graph.parameters.get(index, [])}
+    return [p.name for p in graph.run.parameters if p.name in (held & frozen or frozen)]
+
+
+def _all_in(graph: Graph, index: int, names: set[str]) -> bool:
+    held = [p.name for p, _ in graph.parameters.get(index, [])]
+    return bool(held) and names.issuperset(held)
+
+
 def _mostly_zeros(graph: Graph) -> list[Parameter]:
     """Return frozen tables that no site knows of and that are 0 for the most part, as those of words that a file does not have."""
     read = zip(graph.run.parameters, graph.first.run.steps[0].parameters, strict=True)
@@ -106,7 +126,15 @@ def _mostly_zeros(graph: Graph) -> list[Parameter]:
     ]
 
 
-def _as_drawn(graph: Graph, places: list[int]) -> bool:
-    """Whether all layers are as torch draws them; of a single small one chance may say so."""
-    sizes = [math.prod(p.shape) for index in places for p, _ in graph.parameters.get(index, [])]
-    return as_drawn(graph, places, fewest=1 if max(sizes, default=0) >= _PLENTY else 2)
+def _fresh(graph: Graph, places: list[int]) -> list[int]:
+    """Return the layers that are as torch draws them: all of them, or those in which each number says so; of a small one chance may."""
+    sizes = {index: sum(math.prod(p.shape) for p, _ in graph.parameters.get(index, [])) for index in places}
+    if as_drawn(graph, places, fewest=1 if max(sizes.values(), default=0) >= _PLENTY else 2):
+        return places
+    even = [index for index in places if drawn_evenly(graph, index)]
+    return even if sum(sizes[index] for index in even) >= _SOME else []
+
+
+def _nothing_learned(graph: Graph, fresh: list[int], places: list[int]) -> str:
+    which = "them" if fresh == places or not fresh else listed([graph.site(index).name for index in fresh])
+    return f"; nothing was learned in {which}: they are as torch draws them, or all numbers alike."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.registry import rule
 from photic.diagnosis.roles import multiplies
-from photic.diagnosis.silenced import multiplied_by_nothing
+from photic.diagnosis.silenced import multiplied_by_nothing, untaught
 from photic.diagnosis.words import listed
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -100,6 +100,7 @@ def stuck_parameters(graph: Graph) -> list[Parameter]:
             and parameter.owned is not False
             and parameter.sites
             and not _adds(here, parameter)
+            and not any(untaught(here, site) for site in parameter.sites)
             and (
                 len(parameter.shape) != 1
                 or parameter.shape == (1,)
