@@ -49,7 +49,7 @@ class Hinted(nn.Module):
 
 def test_dropped_blocks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     build = lambda: sick.Blocks(classes=2)  # noqa: E731
-    assert healed(cured("continued-blocks", monkeypatch, build, rings(), F.cross_entropy, optimizer=adam, steps=60))
+    assert healed(cured("continued-blocks", monkeypatch, build, rings(), F.cross_entropy, optimizer=adam, steps=120))
 
 
 def test_a_dropped_hint_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
