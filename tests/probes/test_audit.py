@@ -372,3 +372,22 @@ def test_three_thousand_layers_are_audited() -> None:
     first, last = run.reading("0").gradient, run.reading("2999").gradient
     assert first is not None and last is not None
     assert first.norm == pytest.approx(last.norm, rel=1e-3)  # orthogonal: rounding alone, 3,000 times 6e-8 at random
+
+
+def test_what_two_complex_branches_pass_back_is_read_with_both_parts() -> None:
+    z = torch.randn(4, 8, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(z[:1].clone())
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = x * self.weight
+            return ((h * 1j) + h * 2.0).abs().sum(1, keepdim=True)
+
+    run = measure(Turned(), (z, torch.zeros(4, 1)), F.mse_loss)
+    passed = zip(run.edges, run.steps[0].edges, strict=True)
+    back = {run.sites[edge.target].name: reading.cosine for edge, reading in passed if edge.source == 0}
+    # g (2 - i) in all: the parts -i g and 2 g lie at 1 and 2 over its length
+    assert back == {"/mul#2": pytest.approx(5.0**-0.5, abs=1e-6), "/mul#3": pytest.approx(2.0 * 5.0**-0.5, abs=1e-6)}

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from photic.kernels.moments import moments
+from photic.probes.updates import as_real
 from photic.records.moments import Moments, combined
 from photic.records.runs import EdgeReading
 from photic.records.sites import INPUT
@@ -229,8 +230,5 @@ def _projection(part: Tensor, whole: Tensor, read: Moments) -> float | None:
     """Return <part, whole> / |whole|, computed on numbers scaled to at most 1."""
     if read.norm == 0.0 or not math.isfinite(read.norm) or read.maximum == 0.0:
         return None
-    unit = whole.detach().to(torch.float64) / read.maximum
-    inner = float(
-        (part.to(torch.float64) * unit).sum().real if part.is_complex() else (part.to(torch.float64) * unit).sum()
-    )
-    return inner / (read.norm / read.maximum)
+    unit, along = (as_real(each.detach()).to(torch.float64) for each in (whole, part))
+    return float((along * (unit / read.maximum)).sum()) / (read.norm / read.maximum)
