@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from photic.records.treatments import Trial
 from photic.remedies.candidate import Candidate
 from photic.remedies.combine import combine, together
-from photic.remedies.course import alarms
+from photic.remedies.course import Course, alarms
 from photic.remedies.prescription import Prescription
 from photic.remedies.ranking import Ranking
 from photic.remedies.registry import Remedy
+from photic.remedies.steadiness import falls_back, wild
 from photic.remedies.trials import CLEARLY, trains
 
 LAYERED = 4  # remedies of what came to light that are tried together with what brought it there
@@ -42,16 +43,22 @@ def calmed(
     problems: set[str],
     rate: tuple[Remedy, Prescription],
 ) -> list[tuple[Remedy, Prescription]]:
-    """Return what took the findings away and broke off, or did not come down, together with another learning rate.
+    """Return what took the findings away and broke off, did not come down, or did not stay down, together with another learning rate.
 
     The rate may have been too large for the network as it was, and for the cured one all the more: only the first was found.
     """
     able = [c for c in candidates if c.remedy.changes != "training" and c.prescription.rate == 1.0]
     cause_gone = [c for c in able if not alarms(c.arm.seen.start) & problems]
-    stands = [c for c in cause_gone if not c.arm.seen.whole or not trains(c.arm.seen, len(c.arm.seen.losses))]
+    stands = [c for c in cause_gone if not _keeps_down(c.arm.seen)]
     stands.sort(key=lambda c: c.order)
     found = [(c, combine(c.prescription, rate[1])) for c in stands]
     return [(together(c.remedy, rate[0]), both) for c, both in found if both is not None][:CALMED]
+
+
+def _keeps_down(course: Course) -> bool:
+    """Whether a training does not break off, comes down, and stays there."""
+    unsteady = wild(course.losses, course.mean(0)) or falls_back(course.losses, course.mean(0))
+    return course.whole and trains(course, len(course.losses)) and not unsteady
 
 
 def pairs_of(

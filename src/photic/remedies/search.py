@@ -104,11 +104,17 @@ class Search:
         if pairs and not self.crew.over():
             first += self._round(pairs)
         rate = next((pair for pair in (*chosen, *others) if pair[1].search_rate), None)
-        if rate is not None and not self.cured and not self.crew.over():
-            first += self._round(calmed(self.begun, self.problems, rate))
+        first += self._calmed(self.begun, rate)
         self._relieve(first)
         if others and not self.cured and not self.crew.over() and self._leaves_much():
-            self._relieve(self._round(others))
+            second = self._round(others)
+            self._relieve([*second, *self._calmed(second, rate)])
+
+    def _calmed(self, begun: Sequence[Candidate], rate: tuple[Remedy, Prescription] | None) -> list[Candidate]:
+        """Try those that took the findings away and do not train at another learning rate, where nothing cured."""
+        if rate is None or self.cured or self.crew.over():
+            return []
+        return self._round(calmed(begun, self.problems, rate))
 
     def _leaves_much(self) -> bool:
         """Whether the untreated network leaves so much of its loss that another cause is worth the search."""
