@@ -49,10 +49,16 @@ def loops(graph: Graph) -> list[Loop]:
         sites = tuple(site for site in parameter.sites if site in answering and graph.site(site).phase == "model")
         if len(sites) < FEWEST or seen & set(sites):
             continue
-        if all(after in graph.descendants([before]) for before, after in pairwise(sites)):
+        chain = next((part for part in turns(list(sites)) if _follow(graph, part)), None)
+        if chain is not None:
             seen |= set(sites)
-            found.append(Loop(parameter.name, sites, tuple(graph.gradient_norm(site) for site in sites)))
+            found.append(Loop(parameter.name, tuple(chain), tuple(graph.gradient_norm(site) for site in chain)))
     return found
+
+
+def _follow(graph: Graph, sites: list[int]) -> bool:
+    """Whether each of the sites takes what the one before it makes, by whatever way."""
+    return all(after in graph.descendants([before]) for before, after in pairwise(sites))
 
 
 def in_time(graph: Graph) -> list[tuple[int, tuple[float, ...]]]:

@@ -10,7 +10,7 @@ from photic.records.runs import ParameterReading
 
 # What takes, weighs and adds up: kinds, and operations of no kind. What cuts a signal off is an activation, whoever wrote it.
 _TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "einsum", "tensordot", "sum", "mean", "scatter_add",
-          "scatter_reduce", "index_reduce", "segment_reduce", "add"}  # fmt: skip
+          "scatter_reduce", "index_reduce", "segment_reduce", "add", "mul"}  # fmt: skip
 # What gives a part of what it takes, or shares that no score moves where there is one place alone.
 _PASSES_BY = ("getitem", "narrow", "select", "split", "chunk", "unbind", "softmax", "scaled_dot_product_attention")
 TURNS = 3  # of a loop
