@@ -224,13 +224,22 @@ def treat(
             return behind(material, prescription, others, seed=seeds[0])
 
         search = Search(crew, problems, seeds, thorough, unsteady, hidden)
-        broke = _broke_late(search) if not problems or _later(before) else None
-        if broke is not None:
+
+        def told(broke: LateBreak) -> None:
             crew.apart += broke.step + 1
             notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
-            chosen, others, unfit = of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
             problems.add(broke.finding.problem)  # the search's as well: they are one set
+
+        broke = _broke_late(search) if not problems or _later(before) else None
+        if broke is not None:
+            chosen, others, unfit = of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
+            told(broke)
         search.run(chosen, others)
+        if broke is None and not search.cured and not over() and (broke := _broke_late(search)) is not None:
+            tried = {trial.remedy for trial in search.trials}
+            own, _, unfit = of_the_operation(broke.graph, [], [], unfit, alone=False)
+            told(broke)
+            search.run([pair for pair in own if pair[0].name not in tried])
     trials = (
         _control_trial([arm.seen for arm in search.controls.values() if arm.course is not None]),
         *unfit,

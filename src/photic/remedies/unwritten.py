@@ -25,6 +25,9 @@ class Unwritten:
             return self.forward(*args, **kwargs)
 
 
+_GIVE_DATA: Any = torch.Tensor.data.__set__  # pyright: ignore  # past the gradient, whether one is recorded or not
+
+
 class _Refusing(TorchFunctionMode):
     """Hands back what a call would write into, where that has one of these storages and no history is kept.
 
@@ -40,7 +43,8 @@ class _Refusing(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         into = args[0] if args else None
-        if isinstance(into, Tensor) and writes(func.__name__) and not (into.requires_grad and torch.is_grad_enabled()):
+        kept = isinstance(into, Tensor) and into.requires_grad and torch.is_grad_enabled() and func != _GIVE_DATA
+        if isinstance(into, Tensor) and writes(func.__name__) and not kept:
             with torch._C.DisableTorchFunction():
                 if into.untyped_storage().data_ptr() in self.storages:
                     self._turned(func.__name__, into, args[1:], kwargs or {})
