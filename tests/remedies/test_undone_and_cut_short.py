@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -189,3 +190,31 @@ def test_what_breaks_later_is_treated_where_what_was_found_at_first_is_not_the_c
     assert [f.problem for f in found.record.before.findings] == ["unscaled-target"]
     assert found.remedy == "guarded-argument", found.report()
     assert any("breaks off in step" in note for note in found.record.notes), found.report()
+
+
+class Spectral(nn.Module):
+    """A mix of channels, and the size of its spectrum, by NumPy or by torch."""
+
+    def __init__(self, *, by_numpy: bool) -> None:
+        super().__init__()
+        self.mix, self.head, self.by_numpy = nn.Linear(4, 1), nn.Linear(9, 3), by_numpy
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.mix(x)[..., 0]
+        if self.by_numpy:
+            return self.head(torch.from_numpy(np.abs(np.fft.rfft(mixed.detach().numpy()))).to(x.dtype))
+        return self.head(torch.fft.rfft(mixed).abs())
+
+
+@pytest.mark.parametrize("by_numpy", [True, False])
+def test_a_spectrum_that_numpy_computes_severs_the_gradient(by_numpy: bool) -> None:
+    draw = torch.Generator().manual_seed(7)
+    batches = [(torch.randn(32, 16, 4, generator=draw), torch.randint(0, 3, (32,), generator=draw)) for _ in range(8)]
+    checkup = photic.check(seeded(partial(Spectral, by_numpy=by_numpy)), batches, F.cross_entropy, adam)
+    found = [f for f in checkup.findings if f.problem == "severed-gradient"]
+    assert bool(found) == by_numpy
+    if by_numpy:
+        assert "left torch" in found[0].reason and "mix.weight" in found[0].reason and "torch.fft" in found[0].advice
+        assert "write what is done outside in torch" in str(
+            CATALOGUE["carried-gradient"].prescribe(Graph.of(checkup.run))
+        )

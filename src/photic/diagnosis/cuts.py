@@ -125,18 +125,21 @@ class RoundTrip:
         leaves: site after which nothing follows.
         returns: site of kind `weight` into which numbers come that nothing made.
         parameters: trainable parameters that get no gradient because of it.
+        fits: whether it comes back as as many numbers as it left.
     """
 
     leaves: int
     returns: int
     parameters: tuple[Parameter, ...]
+    fits: bool = True
 
 
 def round_trip(graph: Graph) -> RoundTrip | None:
     """Return where a signal leaves torch and comes back; None where no parameter is lost by it.
 
     Known by a dead end that no output is, above parameters without a gradient, and a later layer that learns, is fed by nothing
-    that was seen and takes as many numbers as the dead end makes; a convolution as many channels, and maps of any size.
+    that was seen and takes as many numbers as the dead end makes; a convolution as many channels, and maps of any size. Where the dead
+    end is a `detach`, as before `.numpy()`, other numbers may come back.
     """
     lost, live = _lost(graph), _live(graph)
     if not lost:
@@ -170,6 +173,9 @@ def round_trip(graph: Graph) -> RoundTrip | None:
         ]
         if severed and later:
             return RoundTrip(whole, later[0], severed)
+        other = min((index for index in returns if index > site.order), default=None)
+        if severed and other is not None and site.operation == "detach":
+            return RoundTrip(whole, other, severed, fits=False)
     return None
 
 

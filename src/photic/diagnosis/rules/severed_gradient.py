@@ -109,6 +109,7 @@ def _instead(operation: str) -> str:
 
 def _tripped(graph: Graph, trip: RoundTrip) -> Finding:
     leaves, returns = graph.site(trip.leaves), graph.site(trip.returns)
+    lost = [parameter.name for parameter in trip.parameters]
     return Finding(
         problem="severed-gradient",
         severity="critical",
@@ -116,10 +117,12 @@ def _tripped(graph: Graph, trip: RoundTrip) -> Finding:
         where=leaves.where or returns.where,
         evidence=(Evidence("trainable parameters without any gradient", float(len(trip.parameters)), "tensors"),),
         reason=(
-            f"What {leaves.name} makes goes nowhere, and {returns.name} is fed by as many numbers that no operation made: on the way "
-            f"they left torch (a list, NumPy, `item()`), so {listed([p.name for p in trip.parameters])} get no gradient."
+            f"What {leaves.name} makes goes nowhere, and {returns.name} is fed by {'as many ' if trip.fits else ''}numbers that no operation "
+            f"made: on the way they left torch (a list, NumPy, `item()`), so {listed(lost)} {'gets' if len(lost) == 1 else 'get'} no gradient."
         ),
-        advice=f"Hand the tensor itself from {leaves.name} to {returns.name}; `torch.tensor(...)` of its values has no history.",
+        advice=f"Hand the tensor itself from {leaves.name} to {returns.name}; `torch.tensor(...)` of its values has no history."
+        if trip.fits
+        else f"Compute in torch what is computed between {leaves.name} and {returns.name}: torch.fft, torch.linalg and most of NumPy's functions.",
         confidence=0.9,
         sources=("paszke2017",),
         victims=tuple(

@@ -22,6 +22,8 @@ def carried_gradient(graph: Graph) -> Prescription | str:
         trip = round_trip(graph)
         if trip is None:
             return "no signal leaves torch and comes back"
+        if not trip.fits:
+            return f"what leaves torch at {graph.site(trip.leaves).name} comes back as other numbers: write what is done outside in torch"
         leaves, returns = graph.site(trip.leaves), graph.site(trip.returns)
         return Prescription(
             bridged=((leaves.name, returns.name),),
