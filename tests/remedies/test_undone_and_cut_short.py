@@ -218,3 +218,26 @@ def test_a_spectrum_that_numpy_computes_severs_the_gradient(by_numpy: bool) -> N
         assert "write what is done outside in torch" in str(
             CATALOGUE["carried-gradient"].prescribe(Graph.of(checkup.run))
         )
+
+
+class Levels(nn.Module):
+    """Grey values between 0 and 1 as one of eight levels, each with a vector of its own."""
+
+    def __init__(self, *, first: bool) -> None:
+        super().__init__()
+        self.table, self.head, self.first = nn.Embedding(8, 6), nn.Linear(16 * 6, 4), first
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = x.long() * 7 if self.first else (x * 7).long()
+        return self.head(self.table(level).flatten(1))
+
+
+def test_what_is_multiplied_after_it_was_rounded_is_multiplied_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = 0.99 * torch.rand(640, 16, generator=torch.Generator().manual_seed(8))
+    batches = [(x[k : k + 64], x[k : k + 64, :4].argmax(1)) for k in range(0, 640, 64)]
+    found = cured(
+        "rounded-last", monkeypatch, partial(Levels, first=True), batches, F.cross_entropy, optimizer=adam, steps=150
+    )
+    assert healed(found) and "(x * 7).long()" in found.patch, found.paste
+    run = photic.check(seeded(partial(Levels, first=False)), batches, F.cross_entropy, adam).run
+    assert isinstance(CATALOGUE["rounded-last"].prescribe(Graph.of(run)), str)

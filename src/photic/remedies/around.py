@@ -124,6 +124,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     ]
     lines += [f"# {name}: x / y in place of x // y" for name in p.divided]
     lines += [f"# {name}: (a @ x) / a.abs().sum(-1, keepdim=True) in place of a @ x" for name in p.averaged]
+    lines += [f"# {name}: .long() of its result" for name in p.rounded]
     lines += [f"# {name}: of the magnitudes, x.abs() in place of x" for name in p.magnitudes]
     if p.unscaled:
         lines.append(f"# {_first(p.unscaled)}: go on with the signal itself, without the factor on it")

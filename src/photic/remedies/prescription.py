@@ -66,6 +66,7 @@ class Prescription:
         shared: (logarithm or root, sites that take the same): its argument goes through a softplus for all of them.
         denominators: division site to the least distance from 0 of what is divided by.
         averaged: products with a matrix of the batch, divided by the sums of its rows.
+        rounded: sites whose result is cut to whole numbers.
         magnitudes: sites of a mean or a sum that is taken of magnitudes.
         divided: whole quotients, `x // y`, that are true ones, `x / y`.
         quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
@@ -182,6 +183,7 @@ class Prescription:
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     averaged: tuple[str, ...] = ()
     magnitudes: tuple[str, ...] = ()
+    rounded: tuple[str, ...] = ()
     divided: tuple[str, ...] = ()
     quotients: dict[str, float] = field(default_factory=dict[str, float])
     ridges: dict[str, float] = field(default_factory=dict[str, float])

@@ -173,6 +173,10 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
             )
             for name in p.magnitudes
         ),
+        *(
+            (name, Rewrite(("rounded",), lambda e: cst.Call(cst.Attribute(atom(e.node), cst.Name("long")))))
+            for name in p.rounded
+        ),
         *((name, Rewrite(("logged",), lambda e: e.renamed("log_softmax"))) for name in p.logged),
         *(
             (name, Rewrite(("balance", by), lambda e, by=by: times(e.node, by), operand=source))

@@ -122,7 +122,8 @@ def _alike() -> dict[str, Substitute]:
         "removed": hand_through, "straight": _straight_through, "revealed": _recorded, "pathwise": pathwise, "slopes": _with_history,
         "next_entries": next_entry, "last_entries": last_entry,
         "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
-        "divided": divided, "averaged": averaged, "unscaled": unscaled, "magnitudes": _of_magnitudes, "finite": finite, "logarithms": _of_logarithms,
+        "divided": divided, "averaged": averaged, "unscaled": unscaled, "magnitudes": _of_magnitudes,
+        "rounded": _whole, "finite": finite, "logarithms": _of_logarithms,
         "comparisons": soft_comparison, "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
     }  # fmt: skip
 
@@ -278,6 +279,11 @@ def _of_logarithms(call: Call) -> Any:
 def _of_magnitudes(call: Call) -> Any:
     """A mean, or a sum, of magnitudes."""
     return call.function(call.args[0].abs(), *call.args[1:], **call.kwargs)
+
+
+def _whole(call: Call) -> Any:
+    """The result cut to whole numbers, as `.long()` does."""
+    return call.run().long()
 
 
 def _logged(call: Call) -> Any:
