@@ -298,6 +298,25 @@ def test_weights_that_a_forward_writes_into_are_put_back(other: bool) -> None:
         assert parameter.data_ptr() == place and torch.equal(parameter, values)
 
 
+def test_pieces_of_one_memory_are_put_back_together() -> None:
+    memory = torch.randn(2, 8, 8)
+
+    class Pieces(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Parameter(memory[0]), nn.Parameter(memory[1])
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                for piece in (self.first, self.second):
+                    piece.mul_(0.5)
+            return x @ self.first @ self.second
+
+    before = memory.clone()
+    measure(Pieces(), (torch.randn(4, 8), torch.randn(4, 8)), F.mse_loss)
+    assert torch.equal(memory, before)
+
+
 @pytest.mark.parametrize("scale", [1e-5, 65536.0])
 def test_gains_do_not_depend_on_the_scale_of_the_loss(scale: float) -> None:
     plain = measure(seeded(DeepSigmoid), digits_like(), F.cross_entropy)

@@ -32,7 +32,7 @@ def cancelled(graph: Graph) -> Cancelled | None:
     A shift of all scores before a softmax, a shift or a factor before a normalisation: each number passes a gradient back, and their sum
     over the example is 0 but for rounding, at the first reading and at the last.
     """
-    if len(graph.run.steps) < 2:
+    if len(graph.run.steps) < 2 or not all(p.dtype in _EXACT for p in graph.run.parameters):
         return None
     for site in graph.run.sites:
         if site.operation not in _SPREADS or site.phase != "model":
@@ -53,9 +53,8 @@ def cancelled(graph: Graph) -> Cancelled | None:
 def _spread(graph: Graph, source: int, target: int) -> bool:
     """Whether a value with one number on the last axes of another is handed to all of them, example by example."""
     given, made = graph.site(source).shape, graph.site(target).shape
-    exact = all(p.dtype in _EXACT for p in graph.run.parameters)
     alone = len(given) == len(made) > 1 and given[0] == made[0] > 1 and given[-1] == 1 < made[-1]
-    return exact and alone and math.prod(given) < math.prod(made)
+    return alone and math.prod(given) < math.prod(made)
 
 
 def _lost(graph: Graph, source: int, target: int) -> bool:

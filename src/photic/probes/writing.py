@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,9 +30,12 @@ class Written(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         plain = [p for p in model.parameters() if type(p) is nn.Parameter and p.layout is torch.strided]
-        self.places = {p.untyped_storage().data_ptr(): p for p in plain if not p.is_meta}
+        self.places: defaultdict[int, list[nn.Parameter]] = defaultdict(list)  # several may be pieces of one memory
+        for parameter in plain:
+            if not parameter.is_meta:
+                self.places[parameter.untyped_storage().data_ptr()].append(parameter)
         self.places.pop(0, None)
-        self.kept: dict[int, tuple[nn.Parameter, Tensor, Tensor]] = {}
+        self.kept: list[tuple[nn.Parameter, Tensor, Tensor]] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -40,13 +44,11 @@ class Written(TorchFunctionMode):
         if isinstance(into, Tensor) and into.layout is torch.strided and writes(func.__name__):
             with torch._C.DisableTorchFunction():
                 place = 0 if into.is_meta else into.untyped_storage().data_ptr()
-                if place in self.places and place not in self.kept:
-                    parameter = self.places[place]
-                    self.kept[place] = parameter, parameter.data, parameter.detach().clone()
+                self.kept += [(p, p.data, p.detach().clone()) for p in self.places.pop(place, ())]
         return func(*args, **(kwargs or {}))
 
     def put_back(self) -> None:
         """Give the parameters their memory and their values back."""
-        for parameter, memory, values in self.kept.values():
+        for parameter, memory, values in self.kept:
             parameter.data = memory
             memory.copy_(values)
