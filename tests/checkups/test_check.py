@@ -234,3 +234,18 @@ def test_weights_of_the_copy_keep_the_hooks_on_their_gradient() -> None:
     assert still.update_ratio == 0.0 and still.weight.rms == 0.0  # as in the user's training
     found = next(f for f in checkup.findings if f.problem == "idle-layer")
     assert "nothing is left" in found.reason and "2" in found.sites
+
+
+def test_a_hook_on_a_gradient_stands_once_on_the_copy_whatever_the_optimizer_keeps() -> None:
+    class Keeping(torch.optim.SGD):
+        def __init__(self, parameters: Any) -> None:
+            super().__init__(parameters, lr=0.1)
+            self.first, self.second = [1], {"a": 2}
+
+    model = nn.Linear(4, 2)
+    model.weight.register_hook(lambda gradient: gradient * 2.0)
+    twin, _, _ = copy_together(model, None, Keeping(model.parameters()))
+    other: Any = twin
+    for each in (model, other):
+        each(torch.ones(3, 4)).sum().backward()
+    assert torch.equal(model.weight.grad, other.weight.grad)  # pyright: ignore

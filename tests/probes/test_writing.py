@@ -58,3 +58,16 @@ def test_pieces_of_one_memory_are_put_back_together() -> None:
     before = memory.clone()
     measure(Pieces(), (torch.randn(4, 8), torch.randn(4, 8)), F.mse_loss)
     assert torch.equal(memory, before)
+
+
+def test_what_writes_in_place_within_a_transform_of_torch_func_is_let_pass() -> None:
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.func.vmap(lambda row: (row * 2.0).mul_(0.5))(self.layer(x))
+
+    run = measure(Mapped(), (torch.randn(4, 8), torch.randn(4, 4)), F.mse_loss)
+    assert not run.stopped

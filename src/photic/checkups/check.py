@@ -308,7 +308,7 @@ def _stepped(
         came.append(_norm(setup))
         if index and not back:
             back.update(taken_back(at_first, before, setup.model))
-        elif not index:
+        elif not index and len(came) == 1:
             at_first.update(written(at_first, setup.model))
 
     hook = setup.optimizer.register_step_pre_hook(arrive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -159,6 +160,6 @@ def copy_together(
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     try:
-        return rebound(deep_copy(value, memo), memo)
+        return rebound(copy.deepcopy(value, memo), memo)
     except Exception:  # a lock, a file: it is shared
         return value

@@ -92,5 +92,14 @@ def _trained(graph: Graph, index: int) -> bool:
 
 
 def _normaliser(graph: Graph, start: int) -> int | None:
-    """Return the first site that what a site gives is normalised at."""
-    return min((index for index in graph.descendants([start]) if normaliser_of(graph, index) is not None), default=None)
+    """Return the first site that what a site gives is normalised at; None where a softmax comes first, or none comes."""
+    after = sorted(graph.descendants([start]))
+    found = next(
+        (
+            i
+            for i in after
+            if normaliser_of(graph, i) is not None or graph.site(i).operation in ("softmax", "log_softmax")
+        ),
+        None,
+    )
+    return found if found is not None and normaliser_of(graph, found) is not None else None

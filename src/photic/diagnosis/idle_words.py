@@ -260,7 +260,7 @@ def cancelled_words(graph: Graph, found: Cancelled, *, informs: bool) -> Finding
     taken = (
         f"{graph.site(found.normaliser).name} takes it away again"
         if found.normaliser is not None
-        else "the loss takes no notice of it, as a softmax takes none of a shift"
+        else "a softmax, or the loss itself, takes no notice of it"
     )
     return Finding(
         problem="idle-layer",

@@ -21,6 +21,16 @@ def writes(name: str) -> bool:
     return name.endswith("_") and not name.endswith("requires_grad_")
 
 
+def _place(value: Any) -> int:
+    """Return the address of a tensor's memory; 0 for what has none, as within torch.func."""
+    if not isinstance(value, Tensor):
+        return 0
+    try:
+        return value.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return 0
+
+
 class Written(TorchFunctionMode):
     """Keeps what parameters were, from before the first call within the block that writes into them; `put_back` restores it.
 
@@ -29,22 +39,20 @@ class Written(TorchFunctionMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        plain = [p for p in model.parameters() if type(p) is nn.Parameter and p.layout is torch.strided]
+        plain = [p for p in model.parameters() if type(p) is nn.Parameter]
         self.places: defaultdict[int, list[nn.Parameter]] = defaultdict(list)  # several may be pieces of one memory
         for parameter in plain:
-            if not parameter.is_meta:
-                self.places[parameter.untyped_storage().data_ptr()].append(parameter)
+            self.places[_place(parameter)].append(parameter)
         self.places.pop(0, None)
         self.kept: list[tuple[nn.Parameter, Tensor, Tensor]] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        into = args[0] if args else None
-        if isinstance(into, Tensor) and into.layout is torch.strided and writes(func.__name__):
+        if args and self.places and writes(func.__name__):
             with torch._C.DisableTorchFunction():
-                place = 0 if into.is_meta else into.untyped_storage().data_ptr()
-                self.kept += [(p, p.data, p.detach().clone()) for p in self.places.pop(place, ())]
+                for into in args[0] if isinstance(args[0], (list, tuple)) else args[:1]:
+                    self.kept += [(p, p.data, p.detach().clone()) for p in self.places.pop(_place(into), ())]
         return func(*args, **(kwargs or {}))
 
     def put_back(self) -> None:

@@ -315,8 +315,8 @@ class Search:
         """Say in what way the training is not steady beyond the seeds and batches that it was judged by; '' where it is.
 
         Some more seeds are tried as far as the first rung: where the untreated training breaks off, climbs, or has a gradient that explodes,
-        and where the first rung was enough for the cure to show, as it has to with these; or where one that was `proven` learned late
-        and at once. One that does not fall by then goes on.
+        and where the first rung was enough for the cure to show, as it has to with these; or where one that was `proven` stood first and
+        learned late. One that does not fall by then goes on.
         """
         control, short = self.untreated, self.rungs[0]
         wild_before = not control.whole or wild(control.losses, control.mean(0)) or self.problems & GROWING
