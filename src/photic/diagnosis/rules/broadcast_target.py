@@ -72,12 +72,17 @@ def meeting(graph: Graph) -> tuple[Site, Site] | None:
 
 def _of_output(graph: Graph, index: int) -> bool:
     """Whether a site is an output of the model, or a number of it for each example (its log probability, a ratio of such), without a new axis."""
-    if index in graph.run.outputs:
-        return True
-    pulled = [source for source, edge in graph.feeders.get(index, []) if edge.gradient_norm is not None]
-    below = [source for source in pulled if source >= 0]  # and not the places that a gather is told
-    site = graph.site(index)
-    straight = site.kind in ("shape", "activation") or site.operation in _ONE_BY_ONE
-    if not below or not straight or len(site.shape) > max(len(graph.site(source).shape) for source in below):
-        return False
-    return all(_of_output(graph, source) for source in below)
+    seen, pending = {index}, [index]
+    while pending:
+        here = pending.pop()
+        if here in graph.run.outputs:
+            continue
+        pulled = [source for source, edge in graph.feeders.get(here, []) if edge.gradient_norm is not None]
+        below = {source for source in pulled if source >= 0}  # and not the places that a gather is told
+        site = graph.site(here)
+        straight = site.kind in ("shape", "activation") or site.operation in _ONE_BY_ONE
+        if not below or not straight or len(site.shape) > max(len(graph.site(source).shape) for source in below):
+            return False
+        pending += below - seen
+        seen |= below
+    return True

@@ -54,13 +54,13 @@ def _made_of_parameters(graph: Graph) -> set[int]:
     """Return the sites that write what is made of other parameters, with its history, where none of these gets a gradient."""
     untold = {p.name for p, reading in _read(graph) if p.trainable and reading.gradient is None}
     found: set[int] = set()
-    for site in graph.run.sites:
+    for site in (each for each in graph.run.sites if each.operation in _WRITES):
         below = graph.ancestors([site.order])
         used = {p.name for index in below for p, _ in graph.parameters.get(index, [])}
         recorded = all(
             graph.site(source).differentiable for source, _ in graph.feeders.get(site.order, []) if source >= 0
         )
-        if site.operation in _WRITES and recorded and used and used <= untold:
+        if recorded and used and used <= untold:
             found.add(site.order)
     return found
 
