@@ -249,3 +249,12 @@ def test_a_hook_on_a_gradient_stands_once_on_the_copy_whatever_the_optimizer_kee
     for each in (model, other):
         each(torch.ones(3, 4)).sum().backward()
     assert torch.equal(model.weight.grad, other.weight.grad)  # pyright: ignore
+
+
+def test_a_frozen_weight_with_a_hook_is_copied() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    frozen: Any = model[0].weight
+    frozen.register_hook(lambda gradient: gradient * 0.0)
+    frozen.requires_grad_(False)
+    twin, _, _ = copy_together(model, None, None)
+    assert torch.equal(next(twin.parameters()), frozen)

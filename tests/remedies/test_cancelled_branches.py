@@ -119,3 +119,17 @@ def test_the_value_of_a_state_is_heard_beside_advantages_less_their_mean() -> No
         return F.smooth_l1_loss(values.gather(1, action[:, None])[:, 0], action.float())
 
     assert photic.check(seeded(Duel), choices(), chosen, adam).healthy
+
+
+@pytest.mark.parametrize("size", [1.0, 60.0])
+def test_a_divisor_of_whatever_size_is_heard(size: float) -> None:
+    class Quotient(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.scale = nn.Linear(8, 4), nn.Linear(8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return size * self.body(x) / (size * F.softplus(self.scale(x)) + size)
+
+    data = [(x, x[:, :4] / (1.0 + x[:, 4:5].square())) for x, _ in amounts()]
+    assert "idle-layer" not in [f.problem for f in photic.check(seeded(Quotient), data, F.mse_loss, adam).findings]

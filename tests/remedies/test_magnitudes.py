@@ -86,7 +86,7 @@ def test_the_patch_takes_magnitudes_and_trains(monkeypatch: pytest.MonkeyPatch, 
     assert photic.check(model, batches(), F.cross_entropy, adam).healthy
 
 
-@pytest.mark.parametrize("sign", [torch.abs, torch.square, torch.exp])
+@pytest.mark.parametrize("sign", [torch.abs, torch.square, torch.exp, lambda x: torch.exp(4.0 * x)])
 def test_a_sum_of_one_sign_is_left_alone(sign: Callable[[Tensor], Tensor]) -> None:
     run = photic.check(seeded(partial(Divided, sign)), batches(), F.cross_entropy, adam).run
     assert isinstance(CATALOGUE["magnitudes"].prescribe(Graph.of(run)), str)

@@ -220,6 +220,20 @@ def test_a_spectrum_that_numpy_computes_severs_the_gradient(by_numpy: bool) -> N
         )
 
 
+def test_a_head_that_is_only_logged_leaves_no_torch() -> None:
+    class Logged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.side, self.main, self.noise = nn.Linear(8, 3), nn.Linear(8, 1), nn.Linear(5, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.log = self.side(x).detach()
+            return self.main(x) + 0.1 * self.noise(torch.randn(len(x), 5))
+
+    checkup = photic.check(seeded(Logged), sums(), F.mse_loss, adam)
+    assert "severed-gradient" not in [f.problem for f in checkup.findings]
+
+
 class Levels(nn.Module):
     """Grey values between 0 and 1 as one of eight levels, each with a vector of its own."""
 

@@ -14,7 +14,7 @@ def deep_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
 
     `layer.weights = lambda: layer.weight.round()` is shared by `copy.deepcopy`: the copy would compute with the original's weights.
     Hooks on the gradient of a weight (`weight.register_hook`, a mask for one) are lost there, and the copy would be trained otherwise. Those that
-    run after it was accumulated are left out, as torch does: they step optimizers.
+    run after it was accumulated are left out, as torch does: they step optimizers. Of frozen weights nothing comes back, so theirs are left out too.
     """
     memo = {} if memo is None else memo
     made = copy.deepcopy(value, memo)
@@ -25,7 +25,7 @@ def deep_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
             elif isinstance(held, dict) and name.endswith("_hooks"):
                 hooks: dict[Any, Any] = held
                 hooks.update({key: rebound(hook, memo) for key, hook in hooks.items()})
-    for original in [each for each in memo.get(id(memo), ()) if isinstance(each, Tensor)]:
+    for original in [each for each in memo.get(id(memo), ()) if isinstance(each, Tensor) and each.requires_grad]:
         for hook in list((original._backward_hooks or {}).values()):
             memo[id(original)].register_hook(rebound(_hook(hook, memo), memo))
     return made

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.normalisers import normaliser_of
 
-_SPREADS = ("add", "sub", "rsub", "mul", "div")
+_SPREADS = ("add", "sub", "rsub", "mul")
 _NOTHING = 1e-3  # of what arrives: numbers that cancel leave 1e-7 of it in float32, a normalisation eps / variance, 1e-4 where that is 0.1
 _EXACT = ("float32", "float64")  # narrower types round more than that away
 
@@ -65,7 +65,7 @@ def _lost(graph: Graph, source: int, target: int) -> bool:
     if gain is None or not arrives or not math.isfinite(gain):
         return False
     scale = 1.0
-    if graph.site(target).operation in ("mul", "div"):
+    if graph.site(target).operation == "mul":
         sizes = [graph.reading(index).signal for index, _ in edges if index >= 0 and index != source]
         rms = [size.rms for size in sizes if size is not None]
         if len(rms) != 1 or not rms[0] > 0.0:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from photic.diagnosis.graph import Graph
-from photic.records.sites import Parameter
+from photic.records.sites import INPUT, Parameter
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,17 @@ def round_trip(graph: Graph) -> RoundTrip | None:
         ]
         if severed and later:
             return RoundTrip(whole, later[0], severed)
-        other = min((index for index in returns if index > site.order), default=None)
-        if severed and other is not None and site.operation == "detach":
-            return RoundTrip(whole, other, severed, fits=False)
+        others = [index for index in returns if index > site.order]
+        # The answers are made of what comes back alone: nothing that was traced from the batch reaches the layers above.
+        alone = len(others) == 1 and not any(INPUT in _sources(graph, place) for place in graph.run.outputs)
+        if severed and alone and site.operation == "detach":
+            return RoundTrip(whole, others[0], severed, fits=False)
     return None
+
+
+def _sources(graph: Graph, place: int) -> set[int]:
+    """Return all that feeds what a site is made of; `INPUT` among it where the batch does."""
+    return {source for index in graph.ancestors([place]) | {place} for source, _ in graph.feeders.get(index, [])}
 
 
 def _width(graph: Graph, layer: int, shape: tuple[int, ...]) -> tuple[int, ...]:

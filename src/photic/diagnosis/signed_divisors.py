@@ -8,6 +8,7 @@ from photic.diagnosis.graph import Graph
 
 _BETWEEN = {"add", "sub", "clamp", "clamp_min", "unsqueeze", "expand", "view", "reshape", "getitem"}
 _MEANS = {"mean", "sum"}
+_POSITIVE = {"exp", "exp2", "softmax", "relu", "relu6", "abs", "pow", "square", "sigmoid", "softplus", "norm", "sqrt"}
 _ONE_SIGN = 0.5  # of its root mean square: numbers whose mean lies farther out have one sign for the most part
 
 
@@ -40,5 +41,9 @@ def _mean(graph: Graph, index: int) -> int | None:
 
 
 def _both_signs(graph: Graph, index: int) -> bool:
+    """Whether a mean may have both signs, and lies about 0: not that of numbers which are made positive, however few are large."""
+    below = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
     signal = graph.reading(index).signal
+    if any(graph.site(source).operation in _POSITIVE for source in below):
+        return False
     return signal is not None and signal.rms > 0.0 and abs(signal.mean) < _ONE_SIGN * signal.rms

@@ -49,14 +49,17 @@ class Written(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if args and self.places and writes(func.__name__):
+        out = (kwargs or {}).get("out")
+        if args and self.places and (out is not None or writes(func.__name__)):
             with torch._C.DisableTorchFunction():
-                for into in args[0] if isinstance(args[0], (list, tuple)) else args[:1]:
+                given = args[0] if out is None else out
+                for into in given if isinstance(given, (list, tuple)) else (given,):
                     self.kept += [(p, p.data, p.detach().clone()) for p in self.places.pop(_place(into), ())]
         return func(*args, **(kwargs or {}))
 
     def put_back(self) -> None:
         """Give the parameters their memory and their values back."""
-        for parameter, memory, values in self.kept:
-            parameter.data = memory
-            memory.copy_(values)
+        with torch._C.DisableTorchFunction():
+            for parameter, memory, values in self.kept:
+                parameter.data = memory
+                memory.copy_(values)

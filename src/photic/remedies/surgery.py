@@ -75,7 +75,11 @@ def give_answers(model: nn.Module, answers: Mapping[str, int], *, seed: int) -> 
             plain: Any = model.get_submodule(name)
             weight = plain.weight
             own = nn.Linear(
-                plain.in_features, count, bias=plain.bias is not None, device=weight.device, dtype=weight.dtype
+                weight.shape[1],
+                count,
+                bias=getattr(plain, "bias", None) is not None,
+                device=weight.device,
+                dtype=weight.dtype,
             )
             owner, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(owner), attribute, own)

@@ -230,12 +230,13 @@ def treat(
             notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
             problems.add(broke.finding.problem)  # the search's as well: they are one set
 
-        broke = _broke_late(search) if not problems or _later(before) else None
+        asked = not problems or _later(before)
+        broke = _broke_late(search) if asked else None
         if broke is not None:
             chosen, others, unfit = of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
             told(broke)
         search.run(chosen, others)
-        if broke is None and not search.cured and not over() and (broke := _broke_late(search)) is not None:
+        if not asked and not search.cured and not over() and (broke := _broke_late(search)) is not None:
             tried = {trial.remedy for trial in search.trials}
             own, _, unfit = of_the_operation(broke.graph, [], [], unfit, alone=False)
             told(broke)

@@ -105,7 +105,8 @@ def unlearned_parameters(graph: Graph) -> list[str]:
     ]
     fresh = _fresh(graph, places)
     held = {p.name for index in fresh for p, _ in graph.parameters.get(index, [])}
-    return [p.name for p in graph.run.parameters if p.name in (held & frozen or frozen)]
+    unlearned = (held | {p.name for p in one_number(graph)}) & frozen or frozen
+    return [p.name for p in graph.run.parameters if p.name in unlearned]
 
 
 def _all_in(graph: Graph, index: int, names: set[str]) -> bool:
@@ -127,7 +128,7 @@ def _mostly_zeros(graph: Graph) -> list[Parameter]:
 
 
 def _fresh(graph: Graph, places: list[int]) -> list[int]:
-    """Return the layers that are as torch draws them: all of them, or those in which each number says so; of a small one chance may."""
+    """Return the layers that are as torch draws them: all of them, or those whose numbers fill the range evenly; too few numbers say nothing."""
     sizes = {index: sum(math.prod(p.shape) for p, _ in graph.parameters.get(index, [])) for index in places}
     if as_drawn(graph, places, fewest=1 if max(sizes.values(), default=0) >= _PLENTY else 2):
         return places
