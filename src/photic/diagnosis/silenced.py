@@ -105,7 +105,7 @@ def masked_whole(graph: Graph) -> list[Silenced]:
 def untaught(graph: Graph, index: int) -> bool:
     """Whether something that is not 0 enters a site and a gradient arrives, so that its weights get one unless something takes it away."""
     entering = [graph.reading(source).signal for source, _ in graph.feeders.get(index, []) if source >= 0]
-    given = entering if entering else [*entering, graph.run.inputs]
+    given = entering or [graph.run.inputs]
     told = all(signal is not None and signal.rms > 0.0 for signal in given)
     return told and bool(graph.gradient_norm(index)) and graph.site(index).kind == "weight"
 
