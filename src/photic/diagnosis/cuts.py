@@ -139,7 +139,7 @@ def round_trip(graph: Graph) -> RoundTrip | None:
 
     Known by a dead end that no output is, above parameters without a gradient, and a later layer that learns, is fed by nothing
     that was seen and takes as many numbers as the dead end makes; a convolution as many channels, and maps of any size. Where the dead
-    end is a `detach`, as before `.numpy()`, other numbers may come back.
+    end is a `detach`, as before `.numpy()`, other numbers may come back. What is made of parameters alone never left.
     """
     lost, live = _lost(graph), _live(graph)
     if not lost:
@@ -149,7 +149,7 @@ def round_trip(graph: Graph) -> RoundTrip | None:
         site.order: parameter.shape[0 if "transpose" in site.operation else 1]
         for site in graph.run.sites
         if site.kind == "weight" and site.phase == "model" and site.order in live and site.order not in fed
-        and site.operation != "embedding"
+        and site.operation != "embedding" and not _of_parameters(graph, site.order, live)
         for parameter, _ in graph.parameters.get(site.order, [])
         if len(parameter.shape) > 1
     }  # fmt: skip
@@ -179,6 +179,12 @@ def round_trip(graph: Graph) -> RoundTrip | None:
         if severed and alone and site.operation == "detach":
             return RoundTrip(whole, others[0], severed, fits=False)
     return None
+
+
+def _of_parameters(graph: Graph, layer: int, live: set[int]) -> bool:
+    """Whether parameters that other operations took before, and that learn of it, enter a layer."""
+    taken = {place for p, _ in graph.parameters.get(layer, []) if p.trainable for place in p.sites if place < layer}
+    return not live.isdisjoint(taken)
 
 
 def _sources(graph: Graph, place: int) -> set[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from photic.diagnosis.cancelled import Cancelled
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.held_still import HeldStill
 from photic.diagnosis.one_choice import OneChoice
@@ -248,34 +247,4 @@ def read_alike_words(graph: Graph, alike: list[int]) -> Finding:
         "True lets it through.",
         confidence=0.95,
         sources=("vaswani2017attention",),
-    )
-
-
-def cancelled_words(graph: Graph, found: Cancelled, *, informs: bool) -> Finding:
-    """Say that a shift or a factor that all numbers of an example share makes no difference."""
-    names = [graph.site(index).name for index in found.layers]
-    source, site = graph.site(found.source), graph.site(found.site)
-    shift = site.operation in ("add", "sub", "rsub")
-    does = "is added to" if shift else "multiplies"
-    taken = (
-        f"{graph.site(found.normaliser).name} takes it away again"
-        if found.normaliser is not None
-        else "a softmax, or the loss itself, takes no notice of it"
-    )
-    return Finding(
-        problem="idle-layer",
-        severity="info" if informs else "warning",
-        sites=tuple(names),
-        where=site.where or source.where,
-        evidence=(Evidence("layers that are heard by this way alone", float(len(names)), "layers"),),
-        reason=(
-            f"What {source.name} gives {does} all {site.shape[-1]} numbers of an example alike at {site.name}, and {taken}: what these "
-            f"numbers pass back adds up to nothing, at the first step and at the last, so {listed(names)} "
-            f"{'gets' if len(names) == 1 else 'get'} no gradient beyond rounding."
-        ),
-        advice=f"Give {source.name} a number for each of the {site.shape[-1]}, or put it behind what takes it away."
-        if found.normaliser is not None
-        else f"Give {source.name} a number for each of the {site.shape[-1]}: one for all of them says nothing.",
-        confidence=0.9,
-        sources=("bridle1990",),
     )

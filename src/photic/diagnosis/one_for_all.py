@@ -18,6 +18,7 @@ _TOLD = (
 _CASTS = ("to", "type", "byte", "int", "long", "short", "char", "bool", "half", "type_as")
 QUOTIENTS = ("floor_divide", "floordiv")
 _LIMITS = ("clamp", "clamp_min", "clamp_max")
+_QUOTIENT = ("div", "true_divide", "divide", "truediv")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
 _SPREADS = ("expand", "expand_as", "repeat", "broadcast_to", "tile")
@@ -27,7 +28,9 @@ _MOVES = (
     "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
 )  # fmt: skip
 
-How = Literal["rounded", "limited", "masked", "normalised", "attended", "cancelled", "read-out"]
+How = Literal[
+    "rounded", "limited", "masked", "normalised", "attended", "cancelled", "read-out", "underflowed", "averaged"
+]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class OneForAll:
     Attributes:
         site: the operation that makes them so.
         how: rounded to whole numbers; limited to a range that holds none of them; masked, all of them; normalised over a single number; attended:
-            what is read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all.
+            what is read is the same for all; cancelled: two that are the same are subtracted; read-out: one row is handed to all;
+            underflowed: an exponential gives 0 of all; averaged: a sum is divided by what it has grown with.
         alike: the lowest site above it all of whose rows were seen to be the same.
     """
 
@@ -133,7 +137,20 @@ def _how(graph: Graph, steps: tuple[Graph, Graph], index: int) -> How | None:
         return None if any(rms == 0.0 for rms in held) else "normalised"
     if site.operation in ("sub", "rsub", "add"):
         return "cancelled" if all(_nothing(step.reading(index)) for step in steps) else None
+    if site.operation == "exp":
+        return "underflowed" if all(_nothing(step.reading(index)) for step in steps) else None
+    if averages(graph, index):
+        return "averaged"
     return "read-out" if site.operation in _READ_OUT or site.operation == "mean" else None
+
+
+def averages(graph: Graph, index: int) -> bool:
+    """Whether a site divides what differs between the examples by something else that does, and nothing that differs is left."""
+    sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+    if graph.site(index).operation not in _QUOTIENT or len(sources) != 2:
+        return False
+    shares = [_spread(graph.reading(source)) for source in sources]
+    return _same(graph.reading(index)) and all(share is not None and share > _TOLD for share in shares)
 
 
 def _batch(graph: Graph) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from photic.diagnosis.cuts import FLAT_STEPS
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_for_all import QUOTIENTS
 from photic.diagnosis.softmaxes import length
 from photic.records.runs import ParameterReading
 
@@ -14,6 +16,7 @@ _TAKES = {"weight", "shape", "attention", "matmul", "mm", "bmm", "baddbmm", "ein
 # What gives a part of what it takes, or shares that no score moves where there is one place alone.
 _PASSES_BY = ("getitem", "narrow", "select", "split", "chunk", "unbind", "softmax", "scaled_dot_product_attention")
 TURNS = 3  # of a loop
+_CASTS = ("float", "double", "half", "to", "type", "long", "int")
 _JOINS = ("cat", "concat", "stack", "hstack")
 _SAME = 1e-4  # of a ratio: a weight that decay alone moves keeps its shape
 
@@ -63,13 +66,32 @@ def nothing_made(graph: Graph) -> list[Silenced]:
     for site in graph.run.sites:
         if site.phase != "model" or _TAKES.isdisjoint((site.kind, site.operation)):
             continue
-        if not all(bool(each.gradient_norm(site.order)) and _zeros(each, site.order) for each in (first, last)):
+        arrives = all(bool(each.gradient_norm(site.order)) for each in (first, last))
+        rounds = rounded_to_nothing(first, site.order) if arrives else None
+        if not arrives or (
+            not all(_zeros(each, site.order) for each in (first, last))
+            and (rounds is None or rounds != rounded_to_nothing(last, site.order))
+        ):
             continue
         around = graph.ancestors([site.order]) | {site.order} | set(graph.consumers.get(site.order, []))
         starved = tuple(index for index in graph.layers() if index in around and _starved(first, last, index))
         if starved:
-            found.append(Silenced(site.order, starved))
+            found.append(Silenced(site.order if rounds is None else rounds, starved))
     return found
+
+
+def rounded_to_nothing(graph: Graph, index: int) -> int | None:
+    """Return what rounds to 0 all that enters a site, whole numbers among it; None where something else is 0, or nothing."""
+    if _size(graph, index) != 0.0:
+        return None
+    pending = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+    while pending:
+        here = pending.pop()
+        if graph.site(here).operation in (*QUOTIENTS, *FLAT_STEPS):
+            return here
+        if (graph.site(here).kind == "shape" or graph.site(here).operation in _CASTS) and not _size(graph, here):
+            pending += [source for source, _ in graph.feeders.get(here, []) if source >= 0]
+    return None
 
 
 def masked_whole(graph: Graph) -> list[Silenced]:

@@ -17,6 +17,7 @@ from photic.probes import batches
 from photic.probes.calls import watching
 from photic.probes.class_weights import pull_along_counts, uneven
 from photic.probes.divided import told
+from photic.probes.iterators import used_up
 from photic.probes.recorder import Recorder
 from photic.probes.shards import freed
 from photic.probes.untouched import untouched
@@ -100,6 +101,7 @@ def _audit(
     output: Any = None
     neutral: float | None = None
     pull: tuple[float, float] | None = None
+    iterators = used_up(model)
     stateful_loss = untouched(loss) if isinstance(loss, nn.Module) else nullcontext()
     with untouched(model), stateful_loss, torch.enable_grad():
         recorder.mark_inputs(inputs)
@@ -135,6 +137,7 @@ def _audit(
         outputs=recorder.outputs,
         inputs=recorder.inputs,
         columns=recorder.columns,
+        used_up=iterators,
         whole_differ=recorder.whole.differ(),
         neutral_loss=neutral,
         pull_power=None if pull is None else pull[0],

@@ -315,6 +315,7 @@ class Run(Shown):
         optimizer: class name and settings in words: `SGD(lr=0.1)`; '' without one.
         inputs: moments of the floating-point numbers that enter the model; None if there are none (tokens).
         columns: of the first such tensor; None without one, or with fewer than two examples.
+        used_up: attributes of the model that are iterators over its modules, which the first forward uses up.
         whole_differ: whether whole numbers enter the model that are others for another example.
         stopped: '' or the error that ended the forward pass early (a partial run).
         facts: versions and circumstances: `{"torch": "2.13.0", "mode": "train"}`.
@@ -345,6 +346,7 @@ class Run(Shown):
     broke_inputs: Moments | None = None
     broke_trained: bool = False
     foreign: int = 0
+    used_up: tuple[str, ...] = ()
     whole_differ: bool = False
     optimizer: str = ""
     stopped: str = ""

@@ -125,6 +125,22 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: x / y in place of x // y" for name in p.divided]
     lines += [f"# {name}: (a @ x) / a.abs().sum(-1, keepdim=True) in place of a @ x" for name in p.averaged]
     lines += [f"# {name}: .long() of its result" for name in p.rounded]
+    lines += [f"# {name}: torch.tanh of its result" for name in p.bent]
+    lines += [f"# {site}: the call of {used} is to be that of {own}" for site, (used, own) in p.own_calls.items()]
+    lines += [
+        f"# {name}: of the rows 0 to {rows - 1}, one for each place, not of row 0 alone"
+        for name, rows in p.every_row.items()
+    ]
+    lines += [
+        f"# {name}: str(key) where it is looked up: `str(key) in modules`, `modules[str(key)]`" for name in p.word_keys
+    ]
+    lines += [f"# {total}: f(x + e) in place of f(x) + e, with f as {activation}" for activation, total in p.moved_in]
+    lines += [f"# {name}: list(...) of it where it is made, or a ModuleList of what it gives" for name in p.relisted]
+    lines += [f"# {name}: divide by {divisor:.3g}, one number for all" for name, divisor in p.one_divisor.items()]
+    lines += [
+        f"# {name}: sample at 2 * (places - {low:g}) / {high - low:g} - 1, which lie between -1 and 1"
+        for name, (low, high) in p.spanned.items()
+    ]
     lines += [f"# {name}: of the magnitudes, x.abs() in place of x" for name in p.magnitudes]
     if p.unscaled:
         lines.append(f"# {_first(p.unscaled)}: go on with the signal itself, without the factor on it")
@@ -199,6 +215,11 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
+    lines += [f"# {name}: add what this gives to the answers, one expression: a + b" for name in p.joined]
+    lines += [
+        f"# {taker}: hand it its own part of what {end} gives (x[:, 0] of a first token), not what {join} was given"
+        for join, end, taker in p.own_parts
+    ]
     for stretches, _ in p.continued:
         lines += [f"# {end}: keep what this gives, and go on with it (x = block(x))" for _, end in stretches]
     lines += [

@@ -21,9 +21,11 @@ from photic.remedies.bridges import Adopted
 from photic.remedies.checkpoints import Open
 from photic.remedies.functions import Differentiated, Floored
 from photic.remedies.normalising import BatchNormalise, pre_normalised
+from photic.remedies.parts import Joined
 from photic.remedies.prescription import LayerInitialisation, Prescription
 from photic.remedies.row_order import InOrder
-from photic.remedies.substitutes import Connected, Squashed, substitutes_of
+from photic.remedies.siblings import Sibling, word_keys
+from photic.remedies.substitutes import Connected, Kept, Squashed, substitutes_of
 from photic.remedies.truncation import FromRest, Truncated
 from photic.remedies.unwritten import Unwritten
 
@@ -66,6 +68,7 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:
         initialise(model, prescription.scheme, batch=batch, seed=seed)
+    word_keys(model, prescription.word_keys)
     for name in prescription.blocks:
         block = model.get_submodule(name)
         block.__dict__["forward"] = Connected(block.forward)
@@ -92,8 +95,13 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = Unwritten(model, model.forward, prescription.unwritten)
     substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
+    substitutes |= {name: Sibling(model, *layers) for name, layers in prescription.own_calls.items()}
+    made: dict[str, list[Tensor]] = {name: [] for name in prescription.joined}
+    substitutes |= {name: Kept(substitutes.get(name), held) for name, held in made.items()}
     if substitutes:
         model.__dict__["forward"] = _SubstitutedForward(model, model.forward, substitutes)
+    if made:
+        model.__dict__["forward"] = Joined(model.forward, list(made.values()))
     if prescription.adopted and batch is not None:
         _called_once(model, batch)
 

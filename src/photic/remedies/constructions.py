@@ -67,6 +67,8 @@ def made(
         plan |= dict.fromkeys(calls, lambda call: with_argument(call, ("use_reentrant",), None, "False"))
     if p.registered:
         plan |= _registered(source, model)
+    if p.relisted:
+        plan |= _relisted(source, p.relisted)
     if p.precision:
         plan |= _precision(source, p.precision, within)
     if p.blocks:
@@ -162,6 +164,21 @@ def _registered(source: Source, model: nn.Module) -> dict[cst.CSTNode, Change]:
     if not found:
         raise NoPlace("no plain list is assigned in the file")
     return {value: _wrapped(kind) for value, kind in found.items()}
+
+
+def _relisted(source: Source, names: Collection[str]) -> dict[cst.CSTNode, Change]:
+    """`self.stages = zip(a, b)` to `self.stages = list(zip(a, b))`."""
+    wanted = {name.rpartition(".")[2] for name in names}
+    found = [(name, value) for name, value in source.assignments() if name in wanted]
+    if {name for name, _ in found} != wanted:
+        raise NoPlace("the file does not make the iterator")
+    return {value: _listed for _, value in found}
+
+
+def _listed(value: cst.BaseExpression) -> cst.BaseExpression:
+    if isinstance(value, cst.GeneratorExp):
+        value = value.with_changes(lpar=value.lpar[1:], rpar=value.rpar[1:])
+    return cst.Call(cst.Name("list"), [cst.Arg(value)])
 
 
 def _precision(source: Source, kind: str, within: Collection[str]) -> dict[cst.CSTNode, Change]:

@@ -29,7 +29,7 @@ from photic.remedies.source import NoPlace, Source
 _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "dropped", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals", "turned_masks", "unaligned",
-    "rows_first", "channels_last", "channels_first", "logged", "magnitudes", "rounded",
+    "rows_first", "channels_last", "channels_first", "logged", "magnitudes", "rounded", "bent",
 }  # fmt: skip
 _AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {
@@ -43,6 +43,7 @@ _WHERE_MADE = {
     "recomputed",
     "precision",
     "blocks",
+    "relisted",
 }
 
 

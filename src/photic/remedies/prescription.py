@@ -68,6 +68,16 @@ class Prescription:
         averaged: products with a matrix of the batch, divided by the sums of its rows.
         rounded: sites whose result is cut to whole numbers.
         magnitudes: sites of a mean or a sum that is taken of magnitudes.
+        one_divisor: division site to the number that it divides by in place of its second argument.
+        own_calls: call of one layer to (that layer, the layer beside it whose parameters it uses).
+        every_row: table of which one row is read, to how many rows are.
+        word_keys: dicts of modules that find them by numbers too.
+        moved_in: (activation, sum) sites: what is added to what the activation gives is added to what it takes.
+        relisted: attributes that are iterators and become lists.
+        spanned: sampling site to the (lowest, highest) place that it is given, which become -1 and 1.
+        bent: sites whose result goes through a tanh.
+        own_parts: (join, end, taker) sites: who takes one of what was joined is given its part of what the end gives.
+        joined: sites whose result is added to the model's answers.
         divided: whole quotients, `x // y`, that are true ones, `x / y`.
         quotients: division site to the share of the root mean square of what is divided by that this keeps away from 0.
         ridges: site that takes a square matrix to what is added to its diagonal, beside a mean diagonal of 1.
@@ -183,6 +193,16 @@ class Prescription:
     denominators: dict[str, float] = field(default_factory=dict[str, float])
     averaged: tuple[str, ...] = ()
     magnitudes: tuple[str, ...] = ()
+    one_divisor: dict[str, float] = field(default_factory=dict[str, float])
+    own_calls: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    every_row: dict[str, int] = field(default_factory=dict[str, int])
+    word_keys: tuple[str, ...] = ()
+    moved_in: tuple[tuple[str, str], ...] = ()
+    relisted: tuple[str, ...] = ()
+    spanned: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    bent: tuple[str, ...] = ()
+    own_parts: tuple[tuple[str, str, str], ...] = ()
+    joined: tuple[str, ...] = ()
     rounded: tuple[str, ...] = ()
     divided: tuple[str, ...] = ()
     quotients: dict[str, float] = field(default_factory=dict[str, float])

@@ -177,6 +177,7 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
             (name, Rewrite(("rounded",), lambda e: cst.Call(cst.Attribute(atom(e.node), cst.Name("long")))))
             for name in p.rounded
         ),
+        *((name, Rewrite(("bent",), lambda e: cst.Call(parsed("torch.tanh"), [cst.Arg(e.node)]))) for name in p.bent),
         *((name, Rewrite(("logged",), lambda e: e.renamed("log_softmax"))) for name in p.logged),
         *(
             (name, Rewrite(("balance", by), lambda e, by=by: times(e.node, by), operand=source))

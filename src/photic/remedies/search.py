@@ -107,8 +107,9 @@ class Search:
         first += self._calmed(self.begun, rate)
         self._relieve(first)
         if others and not self.cured and not self.crew.over() and self._leaves_much():
+            earlier = len(self.begun)
             second = self._round(others)
-            self._relieve([*second, *self._calmed(second, rate)])
+            self._relieve([*second, *self._calmed(self.begun[earlier:], rate)])
 
     def _calmed(self, begun: Sequence[Candidate], rate: tuple[Remedy, Prescription] | None) -> list[Candidate]:
         """Try those that took the findings away and do not train at another learning rate, where nothing cured."""

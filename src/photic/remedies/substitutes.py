@@ -27,11 +27,13 @@ from photic.remedies.handed import Handed, Rejoined
 from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
 from photic.remedies.normalising import NORMALISE, BatchNormalise, hand_through
+from photic.remedies.parts import MovedIn, Parts
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
 from photic.remedies.positions import Positions
 from photic.remedies.prescription import Prescription
 from photic.remedies.shared import Shared
+from photic.remedies.siblings import EveryRow
 from photic.remedies.stable_logs import StableLog
 from photic.remedies.written_back import WrittenBack
 
@@ -85,6 +87,13 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for scores, taken in prescription.choices:
         choice = Choice()
         found[scores], found[taken] = choice.enter, choice.leave
+    parts: dict[tuple[str, str], Parts] = {}
+    for join, end, taker in prescription.own_parts:
+        part = parts.setdefault((join, end), Parts())
+        found |= {join: part.join, end: part.finish, taker: part.take}
+    for activation, total in prescription.moved_in:
+        moved = MovedIn()
+        found |= {activation: moved.bend, total: moved.add}
     for stretches, takers in prescription.continued:
         found |= continued(stretches, takers)
     for name in prescription.drawn_from:
@@ -98,7 +107,7 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for source, product in prescription.carried:
         state: list[Tensor] = []
         found[product] = Given(found.get(product), state)
-        found[source] = _Kept(found.get(source), state)
+        found[source] = Kept(found.get(source), state)
     for source, taker in prescription.states:
         last: list[Tensor] = []
         found[source], found[taker] = Ended(found.get(source), last), Given(found.get(taker), last)
@@ -107,11 +116,11 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         found[comparison] = goal.compared
     for start, end in prescription.skips:
         kept: list[Tensor] = []
-        found[start] = _Kept(found.get(start), kept)
+        found[start] = Kept(found.get(start), kept)
         found[end] = _Skip(found.get(end), kept)
     for name, (source, factor) in prescription.balance.items():
         made: list[Tensor] = []
-        found[source] = _Kept(found.get(source), made)
+        found[source] = Kept(found.get(source), made)
         found[name] = _Balance(found.get(name), made, factor)
     return found
 
@@ -123,7 +132,7 @@ def _alike() -> dict[str, Substitute]:
         "next_entries": next_entry, "last_entries": last_entry,
         "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "averaged": averaged, "unscaled": unscaled, "magnitudes": _of_magnitudes,
-        "rounded": _whole, "finite": finite, "logarithms": _of_logarithms,
+        "rounded": _whole, "bent": _bent, "finite": finite, "logarithms": _of_logarithms,
         "comparisons": soft_comparison, "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
     }  # fmt: skip
 
@@ -133,7 +142,7 @@ def _by_value() -> dict[str, Callable[[Any], Substitute]]:
     return {
         "activations": _Replace, "epsilons": _Epsilon, "opened": _Opened, "factors": _Scale, "mapped": Mapped, "ridges": Ridge,
         "denominators": Denominator, "limited": LimitedGradient, "axes": partial(_OtherArgument, "dim"), "ranged": Ranged,
-        "dropped": partial(_OtherArgument, "p"),
+        "dropped": partial(_OtherArgument, "p"), "one_divisor": _DividedBy, "spanned": _Spanned, "every_row": EveryRow,
     }  # fmt: skip
 
 
@@ -201,13 +210,14 @@ class _Scale:
         return call.function(call.args[0] * self.factor, *call.args[1:], **call.kwargs)
 
 
-class _Kept:
+class Kept:
     """Keeps what a call gives, for a call that comes later. `inner` is what is called in place of the site otherwise."""
 
     def __init__(self, inner: Substitute | None, kept: list[Tensor]) -> None:
         self.inner, self.kept = inner, kept
 
     def __call__(self, call: Call) -> Any:
+        """Make the call and keep its result."""
         value = call.run() if self.inner is None else self.inner(call)
         self.kept[:] = tensors_in(value)
         return value
@@ -279,6 +289,31 @@ def _of_logarithms(call: Call) -> Any:
 def _of_magnitudes(call: Call) -> Any:
     """A mean, or a sum, of magnitudes."""
     return call.function(call.args[0].abs(), *call.args[1:], **call.kwargs)
+
+
+class _DividedBy:
+    """Divides by one number."""
+
+    def __init__(self, divisor: float) -> None:
+        self.divisor = divisor
+
+    def __call__(self, call: Call) -> Any:
+        return call.args[0] / self.divisor
+
+
+class _Spanned:
+    """A sampling at places that are brought from a range of their own to that from -1 to 1."""
+
+    def __init__(self, span: tuple[float, float]) -> None:
+        self.low, self.high = span
+
+    def __call__(self, call: Call) -> Any:
+        places = 2.0 * (call.args[1] - self.low) / (self.high - self.low) - 1.0
+        return call.function(call.args[0], places, *call.args[2:], **call.kwargs)
+
+
+def _bent(call: Call) -> Any:
+    return torch.tanh(call.run())
 
 
 def _whole(call: Call) -> Any:

@@ -37,6 +37,7 @@ TIMED = 3  # steps that say how long an arm will train
 ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one in which nothing is found is left alone
 SURE = 0.8  # confidence of such a finding; of layers that were probably frozen on purpose it is less
 WORTH_A_TRY = {
+    "idle-layer",
     "weights-too-large",
     "frozen-layers",
     "shattered-gradient",

@@ -7,6 +7,7 @@ import torch
 from photic.checkups.setup import Setup
 from photic.checkups.training import evaluate
 from photic.probes.generators import seeded
+from photic.probes.iterators import relist
 from photic.remedies.carry_out import carry_out, substitute_loss
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
@@ -29,6 +30,7 @@ def treated_setup(material: Material, prescription: Prescription | None, *, seed
     give_answers(setup.model, prescription.answers, seed=seed)
     if prescription.widened:
         widen(setup.model, prescription.widened, seed=seed)
+    relist(setup.model, prescription.relisted)
     carry_out(prescription, setup.model, seed=seed, batch=material.training[0])
     if prescription.registered:
         register_modules(setup.model)

@@ -32,6 +32,8 @@ _MADE: dict[How, str] = {
     "attended": "reads the same at every example: the padding, where its mask leaves out the words",
     "cancelled": "puts together two numbers that cancel: the same was taken twice",
     "read-out": "hands one row to all examples",
+    "underflowed": "takes the exponential of numbers so far below 0 that it is 0 for all",
+    "averaged": "divides a sum by what it has grown with: a mean of numbers that are alike, however many there are",
 }
 _ADVICE: dict[How, str] = {
     "rounded": "Scale before rounding, so that the numbers cover the whole range of the new type, or leave the rounding out.",
@@ -41,6 +43,8 @@ _ADVICE: dict[How, str] = {
     "attended": "Turn the mask: a key_padding_mask and masked_fill are True where nothing is to be read.",
     "cancelled": "Look for an index, or a name, that stands twice.",
     "read-out": "Read out each example by itself: the mean of its own rows alone (index_add over the batch vector).",
+    "underflowed": "Bring what the distances are taken of to unit size (mean 0, deviation 1), or divide the exponent by its own size.",
+    "averaged": "Take sums, or divide by one number for all, so that how many there are is told; or give the nodes features that differ.",
 }
 
 

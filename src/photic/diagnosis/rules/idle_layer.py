@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from photic.diagnosis import idle_words
+from photic.diagnosis import idle_words, lost_words
 from photic.diagnosis.by_itself import levelled
 from photic.diagnosis.cancelled import cancelled
 from photic.diagnosis.epsilons import drowned
@@ -14,6 +14,8 @@ from photic.diagnosis.held_still import held_still
 from photic.diagnosis.learning import learns, learns_a_third
 from photic.diagnosis.one_choice import one_choice
 from photic.diagnosis.one_for_all import attended_alike, one_for_all
+from photic.diagnosis.one_row import spread_row
+from photic.diagnosis.outside import outside
 from photic.diagnosis.registry import rule
 from photic.diagnosis.silenced import (
     Silenced,
@@ -24,6 +26,7 @@ from photic.diagnosis.silenced import (
     passed_by,
 )
 from photic.diagnosis.unheard import dropped_results, empty_layers
+from photic.diagnosis.untold import constant_under_a_derivative, never_run
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
 
@@ -51,6 +54,13 @@ def idle_layer(
     Or a number that all numbers of an example share is added to them, or multiplies them, before something that a common shift or scale is
     nothing to (a softmax, a normalisation): the gradients that come back to it add up to nothing.
 
+    Or one row of a trained table is added at all places, of which each could have its own.
+
+    Or what is added comes by two ways that cancel, or a map is sampled beyond its edges at most places, where there is nothing.
+
+    Or the model keeps its layers in an iterator, which the first forward uses up; or no operation takes a matrix that the optimizer holds
+    (information); or a derivative that the forward takes does not depend on them.
+
     Or a matrix that the optimizer holds gets a gradient and stands still: the step passes it over, or what it moves by is taken back
     before the next step. Or all examples, which differ, are given the same row of a trained table. Or an attention reads the same of
     every example, though what it reads from differs: its mask lets through nothing but padding.
@@ -66,6 +76,8 @@ def idle_layer(
     away, and a smaller rate or gradient may: such matrices do not count. Numbers that are given
     (token types, all 0) are no choice. What is an output is heard by whoever calls the model.
     """
+    if graph.run.used_up:
+        return lost_words.used_up_words(graph, informs=learns_a_third(training))
     if shut := multiplied_by_nothing(graph):
         return idle_words.shut_words(graph, shut, informs=learns(training))
     if dropped := dropped_results(graph):
@@ -88,8 +100,14 @@ def idle_layer(
         return idle_words.chosen_words(graph, choice, informs=learns_a_third(training))
     if (held := held_still(graph)) is not None:
         return idle_words.held_words(graph, held, informs=learns_a_third(training))
+    if (beyond := outside(graph)) is not None:
+        return lost_words.outside_words(graph, beyond, informs=learns_a_third(training))
     if (nothing := cancelled(graph)) is not None:
-        return idle_words.cancelled_words(graph, nothing, informs=learns_a_third(training))
+        return lost_words.cancelled_words(graph, nothing, informs=learns_a_third(training))
+    if rows := spread_row(graph):
+        return lost_words.one_row_words(graph, rows, informs=learns_a_third(training))
+    if constant := constant_under_a_derivative(graph):
+        return lost_words.constant_words(graph, constant, informs=learns_a_third(training))
     if drowned(graph):
         return None  # an epsilon makes a signal small: `frozen-by-epsilon` says so
     graph, last = graph.first, graph.last
@@ -102,7 +120,7 @@ def idle_layer(
     quiet_ones = {index for index, _ in found}
     places = sorted(index for index in quiet_ones if _uses(graph, index) <= quiet_ones)
     if not places:
-        return None
+        return lost_words.never_run_words(unused) if (unused := never_run(graph)) else None
     part = min(value for _, value in found)
     names = [graph.site(index).name for index in places]
     return Finding(

@@ -13,12 +13,14 @@ from photic.remedies.registry import remedy
 def added_results(graph: Graph) -> Prescription | str:
     """What trained layers make and nothing takes, added to the results of layers that come later, one to each, in one shape.
 
-    What it changes: of the layers that learn, those in the shape of what is dropped give both together.
+    What it changes: of the layers that learn, those in the shape of what is dropped give both together; where none comes later, what
+    has the shape of the answers is added to these.
 
     When not to: where a result was computed for the log alone.
     """
     pairs: list[tuple[int, int]] = []
-    for one in [*dropped_results(graph), *_sliced_away(graph)]:
+    dropped = dropped_results(graph)
+    for one in [*dropped, *_sliced_away(graph)]:
         shape, taken = graph.site(one.end).shape, {end for _, end in pairs}
         later = [
             index
@@ -27,6 +29,13 @@ def added_results(graph: Graph) -> Prescription | str:
             and graph.gradient_norm(index) is not None
         ]  # fmt: skip
         pairs += [(one.end, later[0])] if later else []
+    outputs = {graph.site(index).shape for index in graph.run.outputs}
+    left = [one.end for one in dropped if graph.site(one.end).shape in outputs] if len(outputs) == 1 else []
+    if not pairs and left:
+        return Prescription(
+            joined=tuple(graph.site(end).name for end in left),
+            why="results that nothing takes, in the shape of the answers, are added to these",
+        )
     if not pairs:
         return "no layer that learns comes after a dropped result in its shape"
     return Prescription(

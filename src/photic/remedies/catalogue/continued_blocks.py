@@ -21,15 +21,18 @@ def continued_blocks(graph: Graph) -> Prescription | str:
     for one in dropped_results(graph):
         made = one.made_in(graph)
         entering = [(s, place) for place in sorted(made) for s, _ in graph.feeders.get(place, []) if s not in made]
-        sources = {source for source, _ in entering}
-        if len(sources) == 1 and _shape(graph, entering[0][0], entering[0][1]) == graph.site(one.end).shape:
+        if (
+            len({source for source, _ in entering}) > 1
+        ):  # of what enters beside it, only what is used later can be the value
+            entering = [pair for pair in entering if any(i > one.end for i in graph.consumers.get(pair[0], []))]
+        if len({source for source, _ in entering}) == 1 and _shape(graph, *entering[0]) == graph.site(one.end).shape:
             streams.setdefault(entering[0][0], []).append((entering[0][1], one.end))
     found: list[tuple[tuple[tuple[str, str], ...], tuple[str, ...]]] = []
     for source, stretches in streams.items():
         first_end = min(end for _, end in stretches)
         starts = {start for start, _ in stretches}
         takers = sorted(place for place in set(graph.consumers.get(source, [])) - starts if place > first_end)
-        if any(graph.gradient_norm(place) is not None for place in takers):
+        if not set(graph.run.outputs).isdisjoint(graph.descendants(takers) | set(takers)):
             pairs = tuple((graph.site(start).name, graph.site(end).name) for start, end in sorted(stretches))
             found.append((pairs, tuple(graph.site(place).name for place in takers)))
     if not found:

@@ -10,7 +10,7 @@ from photic.remedies.registry import remedy
 
 @remedy(treats=("idle-layer",), changes="function", sources=("ba2016",), rank=1)
 def heard_scale(graph: Graph) -> Prescription | str:
-    """The normalisation left out that takes away the scale, or the shift, that a branch gives to all numbers of an example.
+    """The normalisation left out that takes away the scale, or the shift, that a branch gives to all numbers of an example, or to all examples.
 
     What it changes: what follows gets the numbers in the size that the branch gives them; to normalise before the branch comes in keeps both.
 

@@ -17,7 +17,7 @@ def own_answers(graph: Graph) -> Prescription | str:
     When not to: where the shift is left out on purpose; then the layers can go.
     """
     found = cancelled(graph)
-    if found is None:
+    if found is None or found.how != "spread" or graph.site(found.site).shape[-1] < 2:
         return "no number that all numbers of an example share is lost"
     name = _linear(graph, found)
     if name is None:

@@ -1,0 +1,156 @@
+"""The words of layers that are lost on the way: what takes them away, passes over them, or is never asked."""
+
+from __future__ import annotations
+
+import math
+
+from photic.diagnosis.cancelled import Cancelled
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.outside import Outside
+from photic.diagnosis.words import listed, number, percent
+from photic.records.findings import Evidence, Finding
+from photic.records.sites import Parameter
+
+
+def cancelled_words(graph: Graph, found: Cancelled, *, informs: bool) -> Finding:
+    """Say that what is given to all alike, or taken away from itself, makes no difference."""
+    names = [graph.site(index).name for index in found.layers]
+    source, site = graph.site(found.source), graph.site(found.site)
+    gets = f"{listed(names)} {'gets' if len(names) == 1 else 'get'} no gradient beyond rounding"
+    if found.how == "two ways":
+        reason = (
+            f"What {source.name} gives comes to {site.name} by two ways, by one of them with the opposite sign: it is taken away from itself, at the "
+            f"first step and at the last, so {gets}."
+        )
+        advice = "A mean over one number is that number, and less its own mean it is 0: take the mean before one is chosen, or over another axis."
+    elif found.how == "row":
+        reason = (
+            f"All examples of a batch are given rows of {source.name} that {_taker(graph, found)} takes away again: what the examples pass back to a "
+            f"row adds up to nothing, at the first step and at the last, so {gets}."
+        )
+        advice = f"Add what {source.name} gives behind {_taker(graph, found)}, or mix the batches."
+    else:
+        numbers = math.prod(site.shape) // max(1, math.prod(source.shape))
+        reason = (
+            f"What {source.name} gives {'multiplies' if site.operation == 'mul' else 'is added to'} all {numbers} numbers of an example alike at "
+            f"{site.name}, and {_taker(graph, found)}"
+            f"{' takes it away again' if found.normaliser is not None else ' takes no notice of it'}: what these numbers pass back adds up to "
+            f"nothing, at the first step and at the last, so {gets}."
+        )
+        advice = f"Give {source.name} a number for each of the {numbers}" + (
+            ", or put it behind what takes it away."
+            if found.normaliser is not None
+            else ": one for all of them says nothing, unless an activation comes between."
+        )
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=site.where or source.where,
+        evidence=(Evidence("layers that are heard by this way alone", float(len(names)), "layers"),),
+        reason=reason,
+        advice=advice,
+        confidence=0.9,
+        sources=("bridle1990",),
+    )
+
+
+def outside_words(graph: Graph, found: Outside, *, informs: bool) -> Finding:
+    """Say that a map is sampled where there is nothing."""
+    site, names = graph.site(found.site), [graph.site(index).name for index in found.layers]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=site.where,
+        evidence=(Evidence("share of what is sampled that is 0", found.empty, "share"),),
+        reason=(
+            f"{site.name} samples at places up to {number(found.high)}, and its map ends at -1 and 1: {percent(found.empty)} of what it gives is "
+            f"0, so little is heard of {listed(names)}."
+        ),
+        advice="grid_sample counts from -1 at one edge to 1 at the other: 2 * pixel / (size - 1) - 1.",
+        confidence=0.9,
+        sources=("jaderberg2015",),
+    )
+
+
+def one_row_words(graph: Graph, rows: list[tuple[int, int]], *, informs: bool) -> Finding:
+    """Say that one row of a table stands at all places."""
+    names, places = [graph.site(index).name for index, _ in rows], rows[0][1]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=graph.site(rows[0][0]).where,
+        evidence=(Evidence("places that are given one row", float(places), "places"),),
+        reason=f"Of {listed(names)} one row is read and added at all {places} places alike: it tells none of them from another.",
+        advice="Count the places along the axis on which they lie: torch.arange(x.size(1)) of x [batch, places, width].",
+        confidence=0.85,
+        sources=("vaswani2017attention",),
+    )
+
+
+def used_up_words(graph: Graph, *, informs: bool) -> Finding:
+    """Say that layers run in the first forward alone."""
+    run = graph.run
+    moved = {s for p, r in zip(run.parameters, run.steps[0].parameters, strict=True) if r.update_ratio for s in p.sites}
+    idle = [index for index in graph.layers() if index not in moved] or graph.layers()
+    one = len(run.used_up) == 1
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "critical",
+        sites=tuple(graph.site(index).name for index in idle),
+        where=graph.site(idle[0]).where if idle else "",
+        evidence=(Evidence("iterators over layers", float(len(run.used_up)), "attributes"),),
+        reason=(
+            f"{listed(list(run.used_up))} {'is an iterator' if one else 'are iterators'} (zip, map, a generator) over layers of the model: the "
+            f"first forward uses {'it' if one else 'them'} up, and in all that follow the layers are skipped."
+        ),
+        advice="Keep a list, list(zip(a, b)), or go through the ModuleLists in the forward.",
+        confidence=0.97,
+        sources=("paszke2017",),
+    )
+
+
+def constant_words(graph: Graph, layers: list[int], *, informs: bool) -> Finding:
+    """Say that a derivative does not depend on layers."""
+    names = [graph.site(index).name for index in layers]
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=graph.site(layers[0]).where,
+        evidence=(Evidence("layers that no derivative depends on", float(len(names)), "layers"),),
+        reason=(
+            f"What {listed(names)} {'gives' if len(names) == 1 else 'give'} is part of what the forward differentiates (torch.autograd.grad), and "
+            f"the derivative does not depend on it: no gradient comes, and {'it stays' if len(names) == 1 else 'they stay'} as drawn."
+        ),
+        advice="Let it come in below an activation: a summand behind the last one, w (f(x) + e), is gone from the derivative by x.",
+        confidence=0.9,
+        sources=("paszke2017",),
+    )
+
+
+def never_run_words(unused: tuple[Parameter, ...]) -> Finding:
+    """Say that no operation takes what the optimizer holds."""
+    names = [parameter.name for parameter in unused]
+    one = len(names) == 1
+    return Finding(
+        problem="idle-layer",
+        severity="info",
+        sites=(),
+        where="",
+        evidence=(Evidence("matrices that no operation takes", float(len(names)), "matrices"),),
+        reason=(
+            f"The optimizer holds {listed(names)}, and the forward uses {'it' if one else 'none of them'}: "
+            f"{'it never learns' if one else 'they never learn'} on these batches."
+        ),
+        advice="Where they are meant to run, look at the condition, or the key, under which they do: a ModuleDict has words for keys, and "
+        "`3 in modules` is false where the key is '3'.",
+        confidence=0.8,
+        sources=("paszke2017",),
+    )
+
+
+def _taker(graph: Graph, found: Cancelled) -> str:
+    return "a softmax, or the loss itself," if found.normaliser is None else graph.site(found.normaliser).name

@@ -1,0 +1,54 @@
+"""Outside: a map that is sampled beyond its edges, where there is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from photic.diagnosis.graph import Graph
+
+_SAMPLING = ("grid_sampler", "grid_sample")
+_EMPTY = 0.5  # of what is sampled
+_EDGE = 1.5  # torch's edges lie at -1 and 1
+_SIGNED = 0.3  # of the largest: places from 0 on have a mean of about half of it
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A sampling most of whose places lie beyond the edges.
+
+    Attributes:
+        site: the sampling.
+        layers: it, if it samples a trained map, and the trained layers below.
+        empty: share of what it gives that is 0.
+        low, high: the range that its places come from.
+    """
+
+    site: int
+    layers: tuple[int, ...]
+    empty: float
+    low: float
+    high: float
+
+
+def outside(graph: Graph) -> Outside | None:
+    """Return the first sampling that finds nothing at most of its places, first and last; None without one."""
+    for site in graph.run.sites:
+        if site.operation not in _SAMPLING or site.phase != "model":
+            continue
+        empty = min(_empty(each, site.order) for each in (graph.first, graph.last))
+        places = [graph.reading(source).signal for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        places = [one for one in places or [graph.run.inputs] if one is not None and not one.nonfinite]
+        if empty < _EMPTY or not places or not (largest := max(one.maximum for one in places)) > _EDGE:
+            continue
+        widest = max(places, key=lambda one: one.maximum)
+        low = 0.0 if widest.mean > _SIGNED * largest else -largest
+        trained = any(p.trainable for p, _ in graph.parameters.get(site.order, []))
+        below = set(graph.layers()) & graph.ancestors([site.order])
+        if trained or below:
+            return Outside(site.order, tuple(sorted({site.order} | below if trained else below)), empty, low, largest)
+    return None
+
+
+def _empty(graph: Graph, index: int) -> float:
+    signal = graph.reading(index).signal
+    return 0.0 if signal is None or not signal.count else signal.zeros / signal.count

@@ -1,0 +1,35 @@
+"""Layers of a ModuleDict found by a number as well as by its word."""
+
+from __future__ import annotations
+
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.untold import never_run
+from photic.remedies.prescription import Prescription
+from photic.remedies.registry import remedy
+
+
+@remedy(treats=("idle-layer", "stalled-training"), changes="function", sources=("paszke2017",), rank=1)
+def word_keys(graph: Graph) -> Prescription | str:
+    """A ModuleDict whose layers never run, and whose keys are numbers written as words, finds them by the number too.
+
+    What it changes: `3 in modules` is true where the key is '3', as `modules[3]` and `modules.get` are understood.
+
+    When not to: where the layers are not meant to run on these batches.
+    """
+    kept: dict[str, set[str]] = {}
+    run = {p.name for p in graph.run.parameters if p.sites}
+    for p in never_run(graph):
+        path, _, rest = _at_number(p.name)
+        if path and not any(name.startswith(f"{path}.") for name in run):
+            kept.setdefault(path, set()).add(rest)
+    if not kept:
+        return "no layers under numbers never run"
+    return Prescription(
+        word_keys=tuple(kept), why="a ModuleDict has words for keys: str(key) in modules, modules[str(key)]"
+    )
+
+
+def _at_number(name: str) -> tuple[str, str, str]:
+    parts = name.split(".")
+    place = next((i for i, part in enumerate(parts) if i and part.isdigit()), None)
+    return ("", "", "") if place is None else (".".join(parts[:place]), ".", ".".join(parts[place:]))
