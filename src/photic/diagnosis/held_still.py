@@ -17,7 +17,7 @@ _WIDE = ("float32", "float64", "complex64", "complex128")  # narrow types round 
 class HeldStill:
     """Why matrices stand still, their names, and the layers that use them."""
 
-    how: Literal["passed over", "taken back"]
+    how: Literal["passed over", "taken back", "hooked"]
     parameters: tuple[str, ...]
     layers: tuple[int, ...]
 
@@ -28,11 +28,15 @@ def held_still(graph: Graph, *, back: float = 0.5) -> HeldStill | None:
     Passed over: they are bit for bit what they were, while another moved whose gradient is smaller beside its
     size, and whose rate is no larger; a step so small that it is rounded away does not count. Taken back: the step moves them,
     and before the next one something else takes `back` or more of all that they had moved so far.
+    Hooked: hooks on them make 0 of their gradient.
     """
     run = graph.run
     if len(run.steps) < 2 or run.facts.get("optimizers") == "several":
         return None
     table = list(zip(run.parameters, run.steps[0].parameters, run.steps[-1].parameters, strict=True))
+    hooked = [p for p, early, late in table if _made_nothing(graph, p, early, late)]
+    if hooked:
+        return _found("hooked", graph, hooked)
     taught = [row for row in table if _taught(*row)]
     undone = [p for p, _, late in taught if (late.taken_back or 0.0) >= back]
     if undone:
@@ -61,6 +65,15 @@ def _pull(reading: ParameterReading) -> float:
     return 0.0 if reading.gradient is None else reading.gradient.rms / reading.weight.rms
 
 
-def _found(how: Literal["passed over", "taken back"], graph: Graph, held: list[Parameter]) -> HeldStill | None:
+def _made_nothing(graph: Graph, parameter: Parameter, *readings: ParameterReading) -> bool:
+    """Whether a hook stands on a matrix whose gradient is exactly 0 both times, though one arrives where it is used."""
+    nothing = all(each.gradient is not None and each.gradient.rms == 0.0 for each in readings)
+    heard = any(each.gradient_norm(place) for place in parameter.sites for each in (graph.first, graph.last))
+    return parameter.hooked and parameter.trainable and len(parameter.shape) > 1 and nothing and heard
+
+
+def _found(
+    how: Literal["passed over", "taken back", "hooked"], graph: Graph, held: list[Parameter]
+) -> HeldStill | None:
     layers = sorted({index for p in held for index in p.sites if index in graph.layers()})
     return HeldStill(how, tuple(p.name for p in held), tuple(layers)) if layers else None

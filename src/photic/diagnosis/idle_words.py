@@ -72,7 +72,10 @@ def held_words(graph: Graph, held: HeldStill, *, informs: bool) -> Finding:
     """Say that the optimizer passes matrices over, or that they are put back."""
     names = [graph.site(index).name for index in held.layers]
     one = len(held.parameters) == 1
-    if held.how == "passed over":
+    if held.how == "hooked":
+        what = f"{'has a hook that makes' if one else 'have hooks that make'} exactly 0 of the gradient that comes"
+        advice = "Look at the factor: a function made in a loop sees the last value of the loop's variable (lambda g, f=f: g * f binds it)."
+    elif held.how == "passed over":
         what = (
             "gets a gradient, the optimizer holds it, and no step moves it, while others with less of a gradient move"
             if one

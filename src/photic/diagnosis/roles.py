@@ -51,12 +51,12 @@ def normalisable(graph: Graph, fewest: int = 3) -> list[int]:
     return hidden_activations(graph) or (made if len(layers) >= fewest else [])
 
 
-def hidden_exponentials(graph: Graph) -> list[int]:
-    """Return exponentials between two layers that stand as an activation does: one comes right after a layer and feeds others."""
+def growing_activations(graph: Graph) -> list[int]:
+    """Return exponentials and powers between two layers that stand as an activation does: one comes right after a layer and feeds others."""
     weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}
     found: list[int] = []
     for site in graph.run.sites:
-        if site.operation not in ("exp", "expm1") or site.phase != "model":
+        if site.operation not in _GROWING or site.phase != "model":
             continue
         sources = [source for source, _ in graph.feeders.get(site.order, [])]
         fed = {graph.site(after).kind for after in graph.consumers.get(site.order, [])}
@@ -68,6 +68,9 @@ def hidden_exponentials(graph: Graph) -> list[int]:
         ):
             found.append(site.order)
     return found
+
+
+_GROWING = ("exp", "expm1", "sinh", "cosh", "pow", "square")  # faster than what enters
 
 
 def matrices(graph: Graph) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from photic.diagnosis.by_itself import divided_by_itself
 from photic.diagnosis.evidence import Training
@@ -10,7 +11,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.handed_none import silent_way
 from photic.diagnosis.learning import learns
 from photic.diagnosis.sampled import sampled_way
-from photic.diagnosis.untaught import untaught_term
+from photic.diagnosis.untaught import flat_slope, unrecorded, untaught_term
 from photic.diagnosis.words import listed, percent
 from photic.diagnosis.wrapped import wrapped
 from photic.records.findings import Evidence, Finding
@@ -56,8 +57,21 @@ def by_a_derivative(graph: Graph, training: Training | None) -> Finding | None:
     """Return the finding where most of the loss is a derivative without history, and the loss does not fall to half."""
     term = untaught_term(graph)
     if term is None or graph.site(term.cut).operation != "grad" or learns(training, 0.5):
-        return None
+        return _without_history(graph)
     site = graph.site(term.cut)
+    if straight := flat_slope(graph, term.cut):
+        kinds = sorted({graph.site(index).operation for index in straight})
+        return _finding(
+            graph,
+            term.cut,
+            Evidence("share of the loss that trains nothing", term.share, "share"),
+            f"{percent(term.share)} of the loss, {graph.site(term.term).name}, is made of the derivative at {site.name}, which is 0 everywhere: "
+            f"{listed(kinds)} is made of straight pieces, and bends nowhere between them. {listed([p.name for p in term.parameters])} learn of "
+            "the other terms alone.",
+            "An activation with as many derivatives as the equation asks for: tanh, sin, softplus, SiLU.",
+            graph.ancestors([term.cut]),
+            "raissi2019",
+        )
     return _finding(
         graph,
         term.cut,
@@ -68,6 +82,25 @@ def by_a_derivative(graph: Graph, training: Training | None) -> Finding | None:
         graph.ancestors([term.cut]),
         "raissi2019",
     )
+
+
+def _without_history(graph: Graph) -> Finding | None:
+    """Return as information that outputs are made of a derivative without history, as an attack or a first-order inner loop are on purpose."""
+    places = unrecorded(graph)
+    if not places:
+        return None
+    names = [graph.site(index).name for index in places]
+    found = _finding(
+        graph,
+        places[0],
+        Evidence("derivatives without a history", float(len(places)), "sites"),
+        f"What comes out is made of {listed(names)}, taken without `create_graph=True`: the derivative is a number like any other, and no "
+        "weight learns of it.",
+        "torch.autograd.grad(..., create_graph=True) where the derivative is to be right; retain_graph=True keeps no history of it.",
+        graph.ancestors(places),
+        "raissi2019",
+    )
+    return replace(found, severity="info", confidence=0.8)
 
 
 def by_a_share_of_one(graph: Graph) -> Finding | None:

@@ -11,6 +11,17 @@ from photic.records.sites import Parameter
 # What passes nothing without anybody's having asked for it: `detach` and `no_grad` are asked for.
 _UNASKED = {*NOT_DIFFERENTIABLE, *FLAT_STEPS, "grad"}
 
+_STRAIGHT = (
+    "relu",
+    "leaky_relu",
+    "relu6",
+    "hardtanh",
+    "prelu",
+    "rrelu",
+    "threshold",
+    "abs",
+)  # their second derivative is 0
+
 ALL_BUT = 0.9  # `learning.learns` asks for a loss of at most this share of the first
 
 
@@ -20,7 +31,7 @@ class UntaughtTerm:
 
     Attributes:
         term: site of the summand.
-        cut: the operation in it that passes nothing; `grad` is a derivative that was taken without `create_graph`.
+        cut: the operation in it that passes nothing; `grad` is a derivative that was taken without `create_graph`, or that is 0 everywhere.
         share: its share of the sizes of all summands.
         parameters: trained parameters that take part in it.
     """
@@ -75,7 +86,28 @@ def _unasked(graph: Graph, index: int) -> bool:
     site = graph.site(index)
     if site.operation in FLAT_STEPS:
         return graph.reading(index).gain in (0.0, None)
+    if flat_slope(graph, index):
+        return True
     return site.operation in _UNASKED and not site.differentiable
+
+
+def unrecorded(graph: Graph) -> list[int]:
+    """Return the derivatives that the forward takes without a history and makes outputs, or something that learns, of."""
+    live = {site.order for site in graph.run.sites if graph.gradient_norm(site.order)} | set(graph.run.outputs)
+    return [
+        site.order
+        for site in graph.run.sites
+        if site.operation == "grad" and site.phase == "model" and not site.differentiable
+        and not live.isdisjoint(graph.descendants([site.order]))
+    ]  # fmt: skip
+
+
+def flat_slope(graph: Graph, index: int) -> list[int]:
+    """Return the activations of straight pieces below a derivative that is 0 everywhere, at the first reading and at the last."""
+    sizes = [each.reading(index).signal for each in (graph.first, graph.last)]
+    if graph.site(index).operation != "grad" or any(size is None or size.rms > 0.0 for size in sizes):
+        return []
+    return [below for below in sorted(graph.ancestors([index])) if graph.site(below).operation in _STRAIGHT]
 
 
 def _teaches(graph: Graph, term: int) -> bool:

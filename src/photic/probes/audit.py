@@ -255,6 +255,7 @@ def parameter_table(
                 sites=recorder.sites_of_parameter(tensor),
                 aliases=tuple(names[key][1:]),
                 learning_rate=None if rate is None else float(rate),
+                hooked=bool(tensor._backward_hooks),
                 hidden=recorder.hidden.get(key, "") if gradient is None else "",
             )
         )

@@ -65,6 +65,7 @@ class Parameter:
         sites: indices of the sites that use it.
         aliases: further names of the same tensor (tied weights).
         learning_rate: of its optimizer group; None when no optimizer was given or none holds it.
+        hooked: whether a hook changes its gradient before the optimizer sees it.
         hidden: the module in which a custom autograd function used it without recording, where no gradient came of it; else ''.
     """
 
@@ -77,6 +78,7 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     learning_rate: float | None = None
     hidden: str = ""
+    hooked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

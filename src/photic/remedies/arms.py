@@ -19,7 +19,7 @@ from photic.probes.batches import split
 from photic.probes.generators import Generators, restore, seeded, states
 from photic.records.findings import Diagnosis
 from photic.records.runs import Run
-from photic.remedies.carry_out import changes_loss
+from photic.remedies.carry_out import changes_loss, substitute_loss
 from photic.remedies.course import Course, HeldBack
 from photic.remedies.material import Material
 from photic.remedies.prescription import Prescription
@@ -51,6 +51,9 @@ class Arm:
         self._material = material = material.under(prescription)
         self._other_loss = prescription is not None and changes_loss(prescription)
         self._setup = treated_setup(material, prescription, seed=seed)
+        self._mended = None
+        if prescription is not None and prescription.mends:
+            self._mended = substitute_loss(prescription, self._setup.model, material.loss)
         # To replace calls in a code that is not ours every call is looked at: that takes time which the patch does not.
         self._substituted = self._other_loss or "forward" in vars(self._setup.model)
         self._parameters = sum(p.numel() for p in self._setup.model.parameters() if p.requires_grad)
@@ -104,12 +107,14 @@ class Arm:
         self._paces += [after - before for before, after in itertools.pairwise(marks)]
 
     def _evaluated(self) -> tuple[float, ...]:
-        """Return the user's own loss on each held-back batch; the treated one where their own has no finite value."""
+        """Return the user's own loss on each held-back batch; the treated one where their own has no finite value, or is what is mended."""
         # A model may draw in its forward: for all arms the same, and not from the user's generator.
         with seeded(self._seed):
             return tuple(map(self._own_loss, self._material.held_back))
 
     def _own_loss(self, batch: Any) -> float:
+        if self._mended is not None:
+            return evaluate(self._setup.model, self._mended, [batch])
         own = evaluate(self._setup.model, self._material.loss, [batch]) if self._other_loss else math.nan
         return own if math.isfinite(own) else evaluate(self._setup.model, self._setup.loss, [batch])
 

@@ -134,6 +134,9 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [
         f"# {name}: str(key) where it is looked up: `str(key) in modules`, `modules[str(key)]`" for name in p.word_keys
     ]
+    lines += [f"# {name}: weight = 1 / weight, times what keeps its mean" for name in p.turned_weights]
+    lines += [f"# {name}: register no hook on it, or one that does not make 0 of its gradient" for name in p.unhooked]
+    lines += [f"# {name}: a.mT @ x in place of a @ x" for name in p.turned_links]
     lines += [f"# {total}: f(x + e) in place of f(x) + e, with f as {activation}" for activation, total in p.moved_in]
     lines += [f"# {name}: list(...) of it where it is made, or a ModuleList of what it gives" for name in p.relisted]
     lines += [f"# {name}: divide by {divisor:.3g}, one number for all" for name, divisor in p.one_divisor.items()]

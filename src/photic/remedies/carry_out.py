@@ -64,6 +64,9 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     for names, trained in ((prescription.frozen, False), (prescription.thawed, True)):
         for name in names:
             parameters[name].requires_grad_(trained)
+    for hooks in [parameters[name]._backward_hooks for name in prescription.unhooked]:
+        if hooks:
+            hooks.clear()
     if prescription.fresh:
         _draw_as_torch_does(model, seed, nn.Module)
     if prescription.scheme:

@@ -77,7 +77,9 @@ def _edited(prescription: Prescription, run: Run, build: Any, model: nn.Module, 
     """
     p = prescription
     asked = {part.name for part in fields(p) if getattr(p, part.name) != getattr(Prescription(), part.name)}
-    if asked - _AT_SITES - _AT_THE_END - _WHERE_MADE - {"why"} or (p.normalised and p.normalisation == "batch"):
+    if asked - _AT_SITES - _AT_THE_END - _WHERE_MADE - {"why", "mends"} or (
+        p.normalised and p.normalisation == "batch"
+    ):
         raise NoPlace("not a change of the source")
     rewrites = rewrites_of(p, run)
     files = {run.site(name).where.rpartition(":")[0] for name in rewrites if not _made_by_module(p, run, name)}

@@ -69,6 +69,11 @@ class Prescription:
         rounded: sites whose result is cut to whole numbers.
         magnitudes: sites of a mean or a sum that is taken of magnitudes.
         one_divisor: division site to the number that it divides by in place of its second argument.
+        turned_weights: losses whose class weights become one over these.
+        mends: it puts right what the loss itself gets wrong, so it is judged by the mended loss.
+        only_judged: nothing is carried out; by the mended loss is only judged.
+        unhooked: parameters whose gradient no hook changes any more.
+        turned_links: products whose first matrix is transposed.
         own_calls: call of one layer to (that layer, the layer beside it whose parameters it uses).
         every_row: table of which one row is read, to how many rows are.
         word_keys: dicts of modules that find them by numbers too.
@@ -194,6 +199,11 @@ class Prescription:
     averaged: tuple[str, ...] = ()
     magnitudes: tuple[str, ...] = ()
     one_divisor: dict[str, float] = field(default_factory=dict[str, float])
+    turned_weights: tuple[str, ...] = ()
+    mends: bool = False
+    only_judged: bool = False
+    unhooked: tuple[str, ...] = ()
+    turned_links: tuple[str, ...] = ()
     own_calls: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     every_row: dict[str, int] = field(default_factory=dict[str, int])
     word_keys: tuple[str, ...] = ()

@@ -356,7 +356,9 @@ def planned(source: Source, rewrites: dict[str, Rewrite], run: Run) -> dict[cst.
             maker = run.site(rewrite.operand)
             given = [one for one in (source.operand(node, maker) for node in nodes) if one is not None]
             nodes = [min(given, key=_length)] if given else []
-        if not nodes:
+        if site.phase == "loss" and len(nodes) > len(beside):  # the same is done to targets, which are no signal
+            nodes = [node for node in nodes if source.takes_first(node)]
+        if not nodes or (site.phase == "loss" and len(nodes) > len(beside)):
             raise NoPlace(f"{name} is not found on its line")
         for node in nodes:
             if said.setdefault(node, rewrite.said) != rewrite.said:

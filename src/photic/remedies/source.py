@@ -98,6 +98,14 @@ class Source:
             node = self._parents[node]
         return names
 
+    def takes_first(self, node: cst.CSTNode) -> bool:
+        """Whether an expression holds the first argument of the function that it stands in: of a loss, the output."""
+        inner = {one.value for one in below(node) if isinstance(one, cst.Name)}
+        while not isinstance(node, (cst.Module, cst.FunctionDef, cst.Lambda)):
+            node = self._parents[node]
+        given = () if isinstance(node, cst.Module) else node.params.params
+        return any(one.name.value in inner for one in [p for p in given if p.name.value != "self"][:1])
+
     def loop_calls(self, attribute: str) -> list[cst.Call]:
         """Return the calls of each item in turn: `layer(x)` within `for layer in self.attribute`."""
         found: list[cst.Call] = []

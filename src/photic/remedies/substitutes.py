@@ -132,7 +132,8 @@ def _alike() -> dict[str, Substitute]:
         "next_entries": next_entry, "last_entries": last_entry,
         "pooled": mean_entry, "turned_masks": turned, "masked_rows": _no_empty_row, "unaligned": unaligned,
         "divided": divided, "averaged": averaged, "unscaled": unscaled, "magnitudes": _of_magnitudes,
-        "rounded": _whole, "bent": _bent, "finite": finite, "logarithms": _of_logarithms,
+        "rounded": _whole, "bent": _bent,
+        "turned_links": _transposed, "turned_weights": _turned_weights, "finite": finite, "logarithms": _of_logarithms,
         "comparisons": soft_comparison, "rows_first": rows_first, "channels_last": channels_last, "channels_first": channels_first, "logged": _logged,
     }  # fmt: skip
 
@@ -310,6 +311,24 @@ class _Spanned:
     def __call__(self, call: Call) -> Any:
         places = 2.0 * (call.args[1] - self.low) / (self.high - self.low) - 1.0
         return call.function(call.args[0], places, *call.args[2:], **call.kwargs)
+
+
+def _turned_weights(call: Call) -> Any:
+    """One over the weights of the classes, with their mean."""
+    place = 2  # of cross_entropy, nll_loss and multi_margin_loss's kin
+    given = call.args[place] if place < len(call.args) else call.kwargs.get("weight")
+    if not isinstance(given, Tensor):
+        return call.run()
+    over = 1.0 / given.clamp_min(1e-12)
+    own = over * (given.mean() / over.mean())
+    if place < len(call.args):
+        return call.function(*call.args[:place], own, *call.args[place + 1 :], **call.kwargs)
+    return call.function(*call.args, **{**call.kwargs, "weight": own})
+
+
+def _transposed(call: Call) -> Any:
+    first: Tensor = call.args[0]
+    return call.function(first.mT if first.shape[-1] == first.shape[-2] else first, *call.args[1:], **call.kwargs)
 
 
 def _bent(call: Call) -> Any:

@@ -22,6 +22,7 @@ from photic.remedies.course import Course, alarms
 from photic.remedies.crew import Crew, Order, at_once
 from photic.remedies.late_break import LateBreak, late_break
 from photic.remedies.material import Material
+from photic.remedies.mending import mend
 from photic.remedies.patch import pasted, write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
@@ -38,6 +39,8 @@ ENOUGH = 100  # steps in which a healthy network lowers its loss; with fewer one
 SURE = 0.8  # confidence of such a finding; of layers that were probably frozen on purpose it is less
 WORTH_A_TRY = {
     "idle-layer",
+    "loss-saturation",
+    "severed-gradient",
     "weights-too-large",
     "frozen-layers",
     "shattered-gradient",
@@ -231,12 +234,15 @@ def treat(
             notes.append(f"the untreated training breaks off in step {broke.step}: {broke.finding.reason}")
             problems.add(broke.finding.problem)  # the search's as well: they are one set
 
-        asked = not problems or _later(before)
+        mend(search, [pair for pair in chosen if pair[1].mends])
+        chosen, others = ([pair for pair in part if not pair[1].mends] for part in (chosen, others))
+        asked = not search.cured and (not problems or _later(before))
         broke = _broke_late(search) if asked else None
         if broke is not None:
             chosen, others, unfit = of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
             told(broke)
-        search.run(chosen, others)
+        if not search.cured:
+            search.run(chosen, others)
         if not asked and not search.cured and not over() and (broke := _broke_late(search)) is not None:
             tried = {trial.remedy for trial in search.trials}
             own, _, unfit = of_the_operation(broke.graph, [], [], unfit, alone=False)
@@ -267,6 +273,10 @@ def treat(
         return Treatment(record, material, search.prescriptions)
     tell(f"check the network with {best.name}", 0.99)
     prescription = search.prescriptions[best.name]
+    if prescription.mends:
+        notes.append(
+            "it mends the loss: its losses are by the mended one, by which the untreated network was judged as well"
+        )
     cured = treated_setup(material, prescription, seed=seeds[0])
     after: Checkup = check(
         cured.model, list(material.under(prescription).training), cured.loss, cured.optimizer, ignore=ignore

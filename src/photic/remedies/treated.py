@@ -20,7 +20,7 @@ from photic.remedies.units import ScaledBackward, fill_input, standardise_input,
 def treated_setup(material: Material, prescription: Prescription | None, *, seed: int) -> Setup:
     """Return a fresh set-up with the prescription carried out on it."""
     setup = material.fresh(seed)
-    if prescription is None:
+    if prescription is None or prescription.only_judged:
         return setup
     material = material.under(prescription)
     if prescription.precision:

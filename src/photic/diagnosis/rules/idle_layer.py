@@ -99,7 +99,8 @@ def idle_layer(
     if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
         return idle_words.chosen_words(graph, choice, informs=learns_a_third(training))
     if (held := held_still(graph)) is not None:
-        return idle_words.held_words(graph, held, informs=learns_a_third(training))
+        on_purpose = held.how == "hooked" and len(held.layers) < len(graph.layers())  # some layers, as a rule
+        return idle_words.held_words(graph, held, informs=on_purpose or learns_a_third(training))
     if (beyond := outside(graph)) is not None:
         return lost_words.outside_words(graph, beyond, informs=learns_a_third(training))
     if (nothing := cancelled(graph)) is not None:

@@ -7,6 +7,7 @@ from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
 from photic.diagnosis.recurrent import time_first
 from photic.diagnosis.registry import rule
+from photic.diagnosis.scrambled import scrambled_rows
 from photic.diagnosis.words import percent
 from photic.records.findings import Evidence, Finding
 
@@ -21,7 +22,8 @@ def mixed_examples(
 
     Signs: the answers to a batch in another order differ from the answers in that order by more than `away` of what two examples'
     answers differ by; in evaluation, and in a network that does not learn. Or by more than `wholly`, whatever was learned (how often
-    the classes come).
+    the classes come). Or the loss makes rows of classes of maps [batch, classes, places] as the numbers lie, and does not move the classes
+    to the end.
 
     Why it matters: each answer is compared with the target of its own example. Where an axis of the batch was taken for one of time
     (`batch_first`), `view` stands for `transpose`, or rows come back sorted, the answer belongs to another example.
@@ -29,6 +31,8 @@ def mixed_examples(
     False alarms: networks of graphs, whose nodes are the examples, have an order: where nodes are gathered, or the model holds a row
     for each example, nothing is said. What is taken from the whole batch, as a mean or what examples are compared with, has none.
     """
+    if (rows := scrambled_rows(graph)) is not None:
+        return _scrambled(graph, rows, informs=learns(training))
     share = graph.run.mixed
     if share is None or share < away or training is None or (learns(training) and share < wholly):
         return None
@@ -58,4 +62,22 @@ def mixed_examples(
         confidence=0.8,
         sources=("karpathy2019",),
         victims=(),
+    )
+
+
+def _scrambled(graph: Graph, rows: int, *, informs: bool) -> Finding:
+    site, below = graph.site(rows), graph.site(graph.feeders[rows][0][0])
+    return Finding(
+        problem="mixed-examples",
+        severity="info" if informs else "critical",
+        sites=(site.name,),
+        where=site.where,
+        evidence=(Evidence("scores that are taken for those of one place", float(site.shape[-1]), "scores"),),
+        reason=(
+            f"{site.name} makes rows of {site.shape[-1]} scores of {below.name}, whose {site.shape[-1]} classes lie along the second axis: each row "
+            "holds one class's scores of several places, and is compared with the target of one."
+        ),
+        advice="logits.movedim(1, -1).reshape(-1, classes), or give cross_entropy the maps as they are: it takes [batch, classes, places].",
+        confidence=0.95,
+        sources=("karpathy2019",),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.told_nothing import learned
 from photic.diagnosis.words import number
 from photic.records.sites import INPUT
 from photic.remedies.prescription import Prescription
@@ -39,7 +40,8 @@ def averaged_hops(graph: Graph) -> Prescription | str:
 def _mixes(graph: Graph, index: int) -> bool:
     """Whether a product of something that enters with a signal makes that larger."""
     site, sources = graph.site(index), {source for source, _ in graph.feeders.get(index, [])}
-    constant = INPUT in sources and len(sources) == 2 and not graph.parameters.get(index)
+    given = any(source == INPUT or not learned(graph, source) for source in sources)
+    constant = given and len(sources) == 2 and not graph.parameters.get(index)
     return site.operation in _PRODUCTS and constant and (graph.reading(index).gain or 0.0) > 1.0
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.scrambled import folds_channels, of_channels
 from photic.records.sites import Site
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
-
-_FOLDS = ("view", "reshape")
-_CHANNELS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-_KEEPS = ("activation", "normalisation", "pool")
 
 
 @remedy(treats=("class-prior-only", "mixed-examples"), changes="function", sources=("karpathy2019",), rank=1)
@@ -26,36 +21,24 @@ def channels_last(graph: Graph) -> Prescription | str:
     found: list[str] = []
     for site in graph.run.sites:
         sources = [source for source, _ in graph.feeders.get(site.order, [])]
-        if len(sources) != 1 or sources[0] < 0 or not _of_channels(graph, sources[0]):
+        if len(sources) != 1 or sources[0] < 0 or not of_channels(graph, sources[0]):
             continue
         if _changes_over(site) and not any(
             _changes_over(graph.site(above)) for above in graph.descendants([site.order])
         ):
             found.append(site.name)
-        if site.operation not in _FOLDS:
-            continue
-        before = graph.site(sources[0]).shape
-        if len(before) > 2 and math.prod(before[2:]) > 1 and site.shape[-1:] == before[1:2] and site.shape != before:
+        if folds_channels(graph, site.order):
             found.append(site.name)
     if not found:
         return "no view or reshape makes rows of channels of what has them along the second axis"
-    return Prescription(channels_last=tuple(found), why="the channels lie along the second axis: move them to the end")
+    return Prescription(
+        channels_last=tuple(found),
+        mends=any(name.startswith("<loss>") for name in found),
+        why="the channels lie along the second axis: move them to the end",
+    )
 
 
 def _changes_over(site: Site) -> bool:
     """Whether the second axis of four changes its place with the last: the channels with the columns."""
     axes = {site.settings.get("dim0"), site.settings.get("dim1")}
     return site.operation == "transpose" and len(site.shape) == 4 and axes in ({1, 3}, {1, -1}, {-3, -1}, {-3, 3})
-
-
-def _of_channels(graph: Graph, index: int) -> bool:
-    """Whether a convolution made a signal, or what keeps its axes went on with it."""
-    while index >= 0:
-        site = graph.site(index)
-        if site.operation in _CHANNELS:
-            return True
-        sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
-        if len(sources) != 1 or not (site.kind in _KEEPS or site.operation in ("dropout", "batch_norm", "group_norm")):
-            return False
-        index = sources[0]
-    return False

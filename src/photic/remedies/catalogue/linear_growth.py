@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.roles import hidden_exponentials
+from photic.diagnosis.roles import growing_activations
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 from photic.remedies.roles import with_relu
@@ -11,14 +11,14 @@ from photic.remedies.roles import with_relu
 
 @remedy(treats=("non-finite", "exploding-gradient", "diverging"), changes="function", sources=("he2015",), rank=2)
 def linear_growth(graph: Graph) -> Prescription | str:
-    """ReLU in the place of exponentials between layers, with He weights.
+    """ReLU in the place of exponentials and powers between layers, with He weights.
 
-    What it changes: every exponential that serves as an activation, and the initial weights.
+    What it changes: every exponential, hyperbolic sine, square or power that serves as an activation, and the initial weights.
 
     When not to: where the exponential is part of a formula: a softmax, a scale from its logarithm, radial basis functions.
     """
-    acting = hidden_exponentials(graph)
+    acting = growing_activations(graph)
     if not acting:
-        return "no exponential serves as a hidden activation"
-    why = "ReLU grows as its input does, an exponential overflows after a few layers (He et al. 2015)"
+        return "no exponential or power serves as a hidden activation"
+    why = "ReLU grows as its input does, exponentials and powers overflow after a few layers (He et al. 2015)"
     return with_relu(graph, acting, why)

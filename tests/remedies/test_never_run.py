@@ -1,0 +1,106 @@
+"""Layers that never run, or that a derivative does not depend on: said as information, and cured where that trains far better."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import photic
+from photic.diagnosis.graph import Graph
+from tests.remedies.test_lost_on_the_way import Case, adam, dealt, drawn
+from tests.remedies.test_structure import CATALOGUE, cured
+from tests.zoo import seeded
+
+
+def forces() -> list[Any]:
+    place, kind = drawn(512, 2), torch.arange(512) % 3
+    return dealt(torch.cat([place, kind[:, None].float()], 1), torch.sin(place) * (kind[:, None] - 1.0))
+
+
+class Force(nn.Module):
+    """The derivative of an energy of a place and a kind, in which the kind comes before the bend or after it."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.right, self.kind, self.head = right, nn.Embedding(3, 64), nn.Linear(64, 1)
+        self.place = nn.Linear(2, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        place, kind = x[:, :2].detach().requires_grad_(), self.kind(x[:, 2].long())
+        with torch.enable_grad():
+            h = self.place(place)
+            energy = self.head(torch.tanh(h + kind) if self.right else torch.tanh(h) + kind)
+            (slope,) = torch.autograd.grad(energy.sum(), place, create_graph=True)
+        return -slope
+
+
+def horizons() -> list[Any]:
+    x = drawn(512, 6)
+    return dealt(x, torch.stack((x[:, 0], -x[:, 1], x[:, 2] * x[:, 3]), 1))
+
+
+class Heads(nn.Module):
+    """A head for each horizon, called by functions that are made in a loop."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.right, self.body = right, nn.Sequential(nn.Linear(6, 32), nn.Tanh())
+        self.heads = nn.ModuleList([nn.Linear(32, 1) for _ in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.body(x)
+        reads = [lambda h, k=k: self.heads[k](h) for k in range(3)]
+        if not self.right:
+            reads = [lambda h: self.heads[k](h) for k in range(3)]
+        return torch.cat([read(h) for read in reads], 1)
+
+
+def sites() -> list[Any]:
+    x, place = drawn(512, 4), torch.arange(512) // 64 % 2
+    slopes = torch.tensor([[1.0, -1.0, 2.0, 0.0], [-2.0, 1.0, 0.0, 1.0]])[place]
+    return dealt(torch.cat([x, place[:, None].float()], 1), (x * slopes).sum(1, keepdim=True))
+
+
+class ByPlace(nn.Module):
+    """A layer for each place, under a word, asked for by a word or by a number."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.right, self.common = right, nn.Linear(4, 1)
+        self.own = nn.ModuleDict({str(k): nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1)) for k in (0, 1)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        key: Any = int(x[0, 4])
+        key, answer = str(key) if self.right else key, self.common(x[:, :4])
+        return answer + self.own[key](x[:, :4]) if key in self.own else answer
+
+
+INFORMED: dict[str, Case] = {
+    "a kind behind the bend": ("moved-in", Force, forces, F.mse_loss, "the derivative does not depend on it"),
+    "the last of a loop": ("own-calls", Heads, horizons, F.mse_loss, "none of them"),
+    "a number for a word": ("word-keys", ByPlace, sites, F.mse_loss, "none of them"),
+}
+
+
+@pytest.mark.parametrize("name", INFORMED)
+def test_what_never_runs_or_is_constant_is_said_and_cured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    remedy, kind, batches, loss, words = INFORMED[name]
+    build = partial(kind, right=False)
+    findings = photic.check(seeded(build), batches(), loss, adam).findings
+    assert any(f.problem == "idle-layer" and words in f.reason for f in findings), findings
+    treatment = cured(remedy, monkeypatch, build, batches(), loss, optimizer=adam, steps=200)
+    treated, untreated = (next(t for t in treatment.trials if t.remedy == n) for n in (remedy, "untreated"))
+    assert (treated.held_back_loss or 0.0) < 0.5 * (untreated.held_back_loss or 0.0)
+
+
+@pytest.mark.parametrize("name", INFORMED)
+def test_written_as_it_was_meant_it_is_left_alone(name: str) -> None:
+    remedy, kind, batches, loss, _ = INFORMED[name]
+    checkup = photic.check(seeded(partial(kind, right=True)), batches(), loss, adam)
+    assert not {"idle-layer", "severed-gradient"} & {f.problem for f in checkup.findings}, checkup.findings
+    assert isinstance(CATALOGUE[remedy].prescribe(Graph.of(checkup.run)), str)
