@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from photic.records.treatments import Trial
@@ -11,12 +12,13 @@ from photic.remedies.course import Course, alarms
 from photic.remedies.prescription import Prescription
 from photic.remedies.ranking import Ranking
 from photic.remedies.registry import Remedy
-from photic.remedies.steadiness import falls_back, wild
+from photic.remedies.steadiness import UNSTEADY, falls_back, wild
 from photic.remedies.trials import CLEARLY, trains
 
 LAYERED = 4  # remedies of what came to light that are tried together with what brought it there
 PAIRS = 3  # combinations that are tried when no single remedy cures
 CALMED = 3  # of what took the findings away and does not train for all that, so many are tried with another rate
+_SHAKY = (UNSTEADY, "with seed", "training broke off")
 Hidden = Callable[[Prescription, Sequence[str]], Sequence[tuple[Remedy, Prescription]]]
 
 
@@ -42,22 +44,31 @@ def calmed(
     candidates: Sequence[Candidate],
     problems: set[str],
     rate: tuple[Remedy, Prescription],
+    trials: Sequence[Trial] = (),
 ) -> list[tuple[Remedy, Prescription]]:
     """Return what took the findings away and broke off, did not come down, or did not stay down, together with another learning rate.
 
-    The rate may have been too large for the network as it was, and for the cured one all the more: only the first was found.
+    The rate may have been too large for the network as it was, and for the cured one all the more: only the first was found. What brought
+    another finding comes last, and what came further down before what broke off.
     """
     able = [c for c in candidates if c.remedy.changes != "training" and c.prescription.rate == 1.0]
     cause_gone = [c for c in able if not alarms(c.arm.seen.start) & problems]
-    stands = [c for c in cause_gone if not _keeps_down(c.arm.seen)]
-    stands.sort(key=lambda c: c.order)
+    shaky = {t.remedy for t in trials if t.outcome == "refused" and t.reason.startswith(_SHAKY)}  # with another seed
+    stands = [c for c in cause_gone if c.remedy.name in shaky or not _keeps_down(c.arm.seen)]
+    stands.sort(key=_worth)
     found = [(c, combine(c.prescription, rate[1])) for c in stands]
     return [(together(c.remedy, rate[0]), both) for c, both in found if both is not None][:CALMED]
 
 
+def _worth(candidate: Candidate) -> tuple[bool, float, int]:
+    left = candidate.arm.seen.mean()
+    return bool(alarms(candidate.arm.seen.start)), left if math.isfinite(left) else math.inf, candidate.order
+
+
 def _keeps_down(course: Course) -> bool:
     """Whether a training does not break off, comes down, and stays there."""
-    unsteady = wild(course.losses, course.mean(0)) or falls_back(course.losses, course.mean(0))
+    begin = min(course.mean(0), math.inf if course.chance is None else course.chance)
+    unsteady = wild(course.losses, course.mean(0)) or falls_back(course.losses, begin)
     return course.whole and trains(course, len(course.losses)) and not unsteady
 
 

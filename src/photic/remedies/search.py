@@ -115,7 +115,7 @@ class Search:
         """Try those that took the findings away and do not train at another learning rate, where nothing cured."""
         if rate is None or self.cured or self.crew.over():
             return []
-        return self._round(calmed(begun, self.problems, rate))
+        return self._round(calmed(begun, self.problems, rate, self.trials))
 
     def _leaves_much(self) -> bool:
         """Whether the untreated network leaves so much of its loss that another cause is worth the search."""
