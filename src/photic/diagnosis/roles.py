@@ -59,7 +59,7 @@ def growing_activations(graph: Graph) -> list[int]:
         if site.operation not in _GROWING or site.phase != "model":
             continue
         sources = [source for source, _ in graph.feeders.get(site.order, [])]
-        fed = {graph.site(after).kind for after in graph.consumers.get(site.order, [])}
+        fed = {graph.site(after).kind for after in _past_constants(graph, site.order)}
         after_layer = len(sources) == 1 and sources[0] in weights
         if (
             after_layer
@@ -67,6 +67,20 @@ def growing_activations(graph: Graph) -> list[int]:
             and graph.descendants([site.order]) & weights
         ):
             found.append(site.order)
+    return found
+
+
+def _past_constants(graph: Graph, index: int) -> list[int]:
+    """Return what takes a signal, past sums and products with a plain number: exp(x) - 1."""
+    found: list[int] = []
+    pending = list(graph.consumers.get(index, []))
+    while pending:
+        here = pending.pop()
+        plain = graph.site(here).operation in ("add", "sub", "rsub", "mul", "div") and "other" in graph.site(here).settings
+        if plain:
+            pending += graph.consumers.get(here, [])
+        else:
+            found.append(here)
     return found
 
 
