@@ -34,6 +34,7 @@ from photic.probes.clipping import clipping
 from photic.probes.frequencies import Frequencies
 from photic.probes.generators import seeded
 from photic.probes.grouped import Grouped
+from photic.probes.heard import unheard
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
 from photic.probes.stretching import stretched
@@ -118,7 +119,7 @@ def _checked(
             run = _trained(model, itertools.chain([first], stream), first, loss, optimizer, steps, notes, tell)
     if steps == LONG:
         order = mixing(model, first)
-        run = dataclasses.replace(run, mixed=order.mixed, moved_answers=order.moved)
+        run = dataclasses.replace(run, mixed=order.mixed, moved_answers=order.moved, unheard=unheard(model, first))
     tell("diagnosis", 0.95)
     prediction = predict_run(run)
     return Checkup(run, prediction, diagnose(run, prediction, ignore=ignore), tuple(notes))

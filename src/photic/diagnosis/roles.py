@@ -76,7 +76,9 @@ def _past_constants(graph: Graph, index: int) -> list[int]:
     pending = list(graph.consumers.get(index, []))
     while pending:
         here = pending.pop()
-        plain = graph.site(here).operation in ("add", "sub", "rsub", "mul", "div") and "other" in graph.site(here).settings
+        plain = (
+            graph.site(here).operation in ("add", "sub", "rsub", "mul", "div") and "other" in graph.site(here).settings
+        )
         if plain:
             pending += graph.consumers.get(here, [])
         else:

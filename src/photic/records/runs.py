@@ -303,6 +303,7 @@ class Run(Shown):
         untrained: mean loss of the weights as they were at the start on the batches of the last steps; None where not tried.
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
         moved_answers: share of examples whose answer comes in another's place; None where not tried, or where it cannot be told.
+        unheard: share of an example's numbers at which the answers have no slope at all; None where not tried.
         mixed: how far the answers to a batch in another order are from the answers in that order, over the distance of two examples'
             answers; None where not tried.
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
@@ -340,6 +341,7 @@ class Run(Shown):
     untrained: float | None = None
     neighbours: float | None = None
     moved_answers: float | None = None
+    unheard: float | None = None
     mixed: float | None = None
     stretched: tuple[Stretch, ...] = ()
     broke: Step | None = None

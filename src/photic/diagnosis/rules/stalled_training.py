@@ -10,6 +10,8 @@ from photic.diagnosis.registry import rule
 from photic.diagnosis.words import number, percent
 from photic.records.findings import Evidence, Finding
 
+DEAF = 0.25  # of an example's numbers
+
 
 @rule(sources=("cs231n", "zhang2022"))
 def stalled_training(
@@ -57,7 +59,7 @@ def stalled_training(
     expected = chance(graph.run)
     at_chance = expected is not None and training.last > 0.7 * expected
     if largest > step or not (adaptive(graph.run) or at_chance):
-        return _unexplained(training, enough) if "rate" not in graph.run.facts else None
+        return _unexplained(graph, training, enough) if "rate" not in graph.run.facts else None
     waits = (bool(rates) and max(rates) == 0.0) or graph.run.facts.get("rate") == "scheduled"
     return _finding(
         f"No weight matrix moves by more than {number(largest)} of its size in a step (about 1e-3 is usual), and the loss stays at "
@@ -89,23 +91,35 @@ def _finding(reason: str, advice: str, evidence: Evidence, *, informs: bool = Fa
     )
 
 
-def _unexplained(training: Training, enough: int) -> Finding | None:
-    """The loss stands still, and nothing that was measured says why."""
+def _unexplained(graph: Graph, training: Training, enough: int) -> Finding | None:
+    """The loss stands still, and nothing that was measured says why, but perhaps how much of the input is heard."""
     if training.steps < enough or not training.first > 0.0 or not training.last > 0.0:
         return None
     if not training.ignorant:
         return None  # a game's loss, or a policy's, need not fall
+    share = graph.run.unheard or 0.0
+    deaf = share >= DEAF
     return Finding(
         problem="stalled-training",
         severity="info",
         sites=(),
         where="",
-        evidence=(Evidence("loss after the steps, relative to before", training.last / training.first, "ratio"),),
-        reason=(
-            f"The loss begins at {number(training.first)}; {nothing_learned(training)}. Nothing is learned of the inputs, and nothing that was "
-            "measured says why."
+        evidence=(
+            Evidence("loss after the steps, relative to before", training.last / training.first, "ratio"),
+            *((Evidence("share of an example's numbers that are not heard", share, "share"),) if deaf else ()),
         ),
-        advice="Look at what is not in the network: do labels and inputs belong together, is there anything to learn, would the network "
+        reason=(
+            f"The loss begins at {number(training.first)}; {nothing_learned(training)}. Nothing is learned of the inputs, and "
+            + (
+                f"{percent(share)} of an example's numbers are not heard: the answers have a slope of exactly 0 there."
+                if deaf
+                else "nothing that was measured says why."
+            )
+        ),
+        advice="What is asked for may lie where nothing is heard: a receptive field that is too short (dilations of 1, 2, 4, 8; more layers), "
+        "a slice or an index that leaves it out."
+        if deaf
+        else "Look at what is not in the network: do labels and inputs belong together, is there anything to learn, would the network "
         "learn one batch by heart? Then try other learning rates.",
         confidence=0.5,
         sources=("cs231n",),
