@@ -232,27 +232,6 @@ class Stages(nn.Module):
         return self.head(h)
 
 
-def places() -> list[Any]:
-    at = torch.arange(512) * 7 % 8
-    words = torch.randint(0, 4, (512, 1, 8), generator=torch.Generator().manual_seed(8))
-    words[torch.arange(512), 0, at] = 4
-    return dealt(words, at // 2)
-
-
-class Positions(nn.Module):
-    """Where is the rare word? With positions that are counted along the axis of the words, or along one of length 1."""
-
-    def __init__(self, *, right: bool) -> None:
-        super().__init__()
-        self.axis, self.word, self.position = -1 if right else 1, nn.Embedding(5, 16), nn.Embedding(8, 16)
-        self.body = nn.Sequential(nn.Linear(16, 32), nn.ReLU())
-        self.head = nn.Linear(32, 4)
-
-    def forward(self, words: Tensor) -> Tensor:
-        h = self.word(words[:, 0]) + self.position(torch.arange(words.size(self.axis)))
-        return self.head(self.body(h).mean(1))
-
-
 def others() -> list[Any]:
     x = drawn(512, 6)
     return dealt(x, x[:, 2:4])
@@ -290,7 +269,6 @@ CASES: dict[str, Case] = {
     "a mean of the same": ("one-divisor", Nodes, graphs, F.cross_entropy, "however many there are"),
     "pixels for places": ("unit-places", Plane, pixels, F.mse_loss, "its map ends at -1 and 1"),
     "an iterator": ("kept-rounds", Stages, waves, F.cross_entropy, "uses it up"),
-    "a row for all places": ("every-row", Positions, places, F.cross_entropy, "one row is read"),
 }
 
 

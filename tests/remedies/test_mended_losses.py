@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 import photic
 from photic.cli.targets import load
+from photic.diagnosis import penalty as module
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.penalty import heavy_penalty
+from photic.diagnosis.told_nothing import HeldAtNothing
 from photic.remedies.patch import apply_patch
 from tests.remedies.test_lost_on_the_way import adam, dealt, drawn
 from tests.remedies.test_structure import CATALOGUE, cured
@@ -146,3 +149,28 @@ def test_class_weights_that_grow_with_the_counts_are_turned(monkeypatch: pytest.
     torch.testing.assert_close(weighed(scores, y), torch_loss(scores, y))
     even = nn.CrossEntropyLoss(weight=torch.tensor([0.08, 0.92]))
     assert "class-prior-only" not in [f.problem for f in photic.check(seeded(build), seldom(), even, adam).findings]
+
+
+@pytest.mark.parametrize(
+    ("penalty", "factor"),
+    [
+        (lambda each, x: each.sum(), 1.0 / (64 * 40)),
+        (lambda each, x: each.sum() / len(x), 1.0 / 40),
+        (lambda each, x: each.sum(1).mean(), 1.0 / 40),
+        (lambda each, x: 20.0 * each.sum() / x.numel(), 1.0 / 20),
+        (lambda each, x: each.sum() / x.numel(), None),
+        (lambda each, x: each.mean(), None),
+    ],
+)
+def test_a_penalty_is_weighed_by_its_sums_means_and_factors(
+    penalty: Any, factor: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
+        back, mean, spread = output
+        return F.mse_loss(back, x) + penalty(-0.5 * (1 + spread - mean.pow(2) - spread.exp()), x)
+
+    run = photic.check(seeded(Code), curves(), loss, adam).run
+    code, total = run.site("mean").order, run.site("/add#1").order
+    monkeypatch.setattr(module, "held_at_nothing", lambda _: HeldAtNothing(total, code, 0.0, 1.0))
+    found = heavy_penalty(Graph.of(run))
+    assert (found is None) if factor is None else (found is not None and found.factor == pytest.approx(factor))

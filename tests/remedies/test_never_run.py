@@ -80,9 +80,31 @@ class ByPlace(nn.Module):
         return answer + self.own[key](x[:, :4]) if key in self.own else answer
 
 
+def places() -> list[Any]:
+    at = torch.arange(512) * 7 % 8
+    words = torch.randint(0, 4, (512, 1, 8), generator=torch.Generator().manual_seed(8))
+    words[torch.arange(512), 0, at] = 4
+    return dealt(words, at // 2)
+
+
+class Positions(nn.Module):
+    """Where is the rare word? With positions that are counted along the axis of the words, or along one of length 1."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.axis, self.word, self.position = -1 if right else 1, nn.Embedding(5, 16), nn.Embedding(8, 16)
+        self.body = nn.Sequential(nn.Linear(16, 32), nn.ReLU())
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, words: Tensor) -> Tensor:
+        h = self.word(words[:, 0]) + self.position(torch.arange(words.size(self.axis)))
+        return self.head(self.body(h).mean(1))
+
+
 INFORMED: dict[str, Case] = {
     "a kind behind the bend": ("moved-in", Force, forces, F.mse_loss, "the derivative does not depend on it"),
     "the last of a loop": ("own-calls", Heads, horizons, F.mse_loss, "none of them"),
+    "a row for all places": ("every-row", Positions, places, F.cross_entropy, "one row is read"),
     "a number for a word": ("word-keys", ByPlace, sites, F.mse_loss, "none of them"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from photic.diagnosis.graph import Graph
@@ -52,6 +53,8 @@ def cancelled(graph: Graph) -> Cancelled | None:
     """
     if len(graph.run.steps) < 2 or not all(p.dtype in _EXACT for p in graph.run.parameters):
         return None
+    ends = [site.order for site in graph.run.sites if site.phase == "loss" or site.order in graph.run.outputs]
+    alive = graph.ancestors(ends) | set(ends)
     for site in graph.run.sites:
         if site.operation not in _SPREADS or site.phase != "model":
             continue
@@ -60,15 +63,13 @@ def cancelled(graph: Graph) -> Cancelled | None:
                 _lost(each, source, site.order) for each in (graph.first, graph.last)
             ):
                 continue
-            others = _heard_without(graph, source, site.order)
-            below = (graph.ancestors([source]) | {source}) & set(graph.layers()) - others
-            layers = tuple(sorted(index for index in below if _trained(graph, index)))
+            layers = _heard_by_it_alone(graph, source, site.order, alive)
             if layers:
                 return Cancelled(source, site.order, layers, _normaliser(graph, site.order))
-    return _taken_from_itself(graph) or _one_row(graph)
+    return _taken_from_itself(graph, alive) or _one_row(graph)
 
 
-def _taken_from_itself(graph: Graph) -> Cancelled | None:
+def _taken_from_itself(graph: Graph, alive: set[int]) -> Cancelled | None:
     """Return what goes two ways to a sum or a difference, and gets back from them twice the same but for the sign."""
     for site in graph.run.sites:
         source = site.order
@@ -77,9 +78,7 @@ def _taken_from_itself(graph: Graph) -> Cancelled | None:
         meeting = _meeting(graph, source)
         if meeting is None:
             continue
-        others = _heard_without(graph, source, None)
-        below = (graph.ancestors([source]) | {source}) & set(graph.layers()) - others
-        layers = tuple(sorted(index for index in below if _trained(graph, index)))
+        layers = _heard_by_it_alone(graph, source, None, alive)
         if layers:
             return Cancelled(source, meeting, layers, None, "two ways")
     return None
@@ -158,18 +157,30 @@ def _lost(graph: Graph, source: int, target: int) -> bool:
     return gain < _NOTHING * scale
 
 
-def _heard_without(graph: Graph, source: int, target: int | None) -> set[int]:
-    """Return all sites that the loss, or an output, is made of by a way that does not pass from source to target, or by the source at all."""
-    ends = [site.order for site in graph.run.sites if site.phase == "loss" or site.order in graph.run.outputs]
-    seen, pending = set(ends), list(ends)
+def _heard_by_it_alone(graph: Graph, source: int, target: int | None, alive: set[int]) -> tuple[int, ...]:
+    """Return the trained layers of which the loss, or an output, hears by the way from source to target alone, or past the source alone.
+
+    `alive` is what the loss and the outputs are made of. What runs first has the smaller index, so one walk downwards decides.
+    """
+    outputs = set(graph.run.outputs)
+    if target is not None and (
+        source in outputs or any(c != target for c in graph.consumers.get(source, []) if c in alive)
+    ):
+        return ()
+    inside, seen = {source}, {source}
+    pending = [-below for below, _ in graph.feeders.get(source, []) if below >= 0]
+    heapify(pending)
     while pending:
-        here = pending.pop()
-        for below, _ in graph.feeders.get(here, []):
-            barred = below == source and target in (None, here)
-            if below >= 0 and below not in seen and not barred:
-                seen.add(below)
-                pending.append(below)
-    return seen
+        here = -heappop(pending)
+        if here in seen:
+            continue
+        seen.add(here)
+        if here not in outputs and all(c in inside for c in graph.consumers.get(here, []) if c in alive):
+            inside.add(here)
+            for below, _ in graph.feeders.get(here, []):
+                if below >= 0 and below not in seen:
+                    heappush(pending, -below)
+    return tuple(index for index in graph.layers() if index in inside and _trained(graph, index))
 
 
 def _trained(graph: Graph, index: int) -> bool:

@@ -99,7 +99,12 @@ def held_words(graph: Graph, held: HeldStill, *, informs: bool) -> Finding:
         evidence=(
             Evidence("matrices that stand still in spite of a gradient", float(len(held.parameters)), "matrices"),
         ),
-        reason=f"{listed(list(held.parameters))} {what}, so {listed(names)} learn nothing.",
+        reason=f"{listed(list(held.parameters))} {what}, so "
+        + (
+            f"{'it stays' if one else 'they stay'} as drawn."
+            if held.how == "hooked"
+            else f"{listed(names)} learn nothing."
+        ),
         advice=advice,
         confidence=0.9,
         sources=("paszke2017",),

@@ -74,16 +74,16 @@ def outside_words(graph: Graph, found: Outside, *, informs: bool) -> Finding:
     )
 
 
-def one_row_words(graph: Graph, rows: list[tuple[int, int]], *, informs: bool) -> Finding:
+def one_row_words(graph: Graph, rows: list[tuple[int, int]]) -> Finding:
     """Say that one row of a table stands at all places."""
-    names, places = [graph.site(index).name for index, _ in rows], rows[0][1]
+    names, places = [graph.site(index).name for index, _ in rows], graph.site(rows[0][1]).shape[-2]
     return Finding(
         problem="idle-layer",
-        severity="info" if informs else "warning",
+        severity="info",
         sites=tuple(names),
         where=graph.site(rows[0][0]).where,
         evidence=(Evidence("places that are given one row", float(places), "places"),),
-        reason=f"Of {listed(names)} one row is read and added at all {places} places alike: it tells none of them from another.",
+        reason=f"Of {listed(names)} one row is read and added at all {places} places of an example alike: it tells none of them from another.",
         advice="Count the places along the axis on which they lie: torch.arange(x.size(1)) of x [batch, places, width].",
         confidence=0.85,
         sources=("vaswani2017attention",),
@@ -112,12 +112,12 @@ def used_up_words(graph: Graph, *, informs: bool) -> Finding:
     )
 
 
-def constant_words(graph: Graph, layers: list[int], *, informs: bool) -> Finding:
+def constant_words(graph: Graph, layers: list[int]) -> Finding:
     """Say that a derivative does not depend on layers."""
     names = [graph.site(index).name for index in layers]
     return Finding(
         problem="idle-layer",
-        severity="info" if informs else "warning",
+        severity="info",
         sites=tuple(names),
         where=graph.site(layers[0]).where,
         evidence=(Evidence("layers that no derivative depends on", float(len(names)), "layers"),),
@@ -142,7 +142,7 @@ def never_run_words(unused: tuple[Parameter, ...]) -> Finding:
         where="",
         evidence=(Evidence("matrices that no operation takes", float(len(names)), "matrices"),),
         reason=(
-            f"The optimizer holds {listed(names)}, and the forward uses {'it' if one else 'none of them'}: "
+            f"The optimizer holds {listed(names)}, and the forward {'does not use it' if one else 'uses none of them'}: "
             f"{'it never learns' if one else 'they never learn'} on these batches."
         ),
         advice="Where they are meant to run, look at the condition, or the key, under which they do: a ModuleDict has words for keys, and "

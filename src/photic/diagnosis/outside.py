@@ -8,7 +8,10 @@ from photic.diagnosis.graph import Graph
 
 _SAMPLING = ("grid_sampler", "grid_sample")
 _EMPTY = 0.5  # of what is sampled
-_EDGE = 1.5  # torch's edges lie at -1 and 1
+_EDGE = (
+    1.2  # of the root mean square of the places; torch's edges lie at -1 and 1, and what fills the range evenly has 0.6
+)
+_FULL = 0.1  # of what is sampled may be 0 itself
 _SIGNED = 0.3  # of the largest: places from 0 on have a mean of about half of it
 
 
@@ -36,9 +39,13 @@ def outside(graph: Graph) -> Outside | None:
         if site.operation not in _SAMPLING or site.phase != "model":
             continue
         empty = min(_empty(each, site.order) for each in (graph.first, graph.last))
-        places = [graph.reading(source).signal for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        feeders = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
+        places = [graph.reading(s).signal for s in feeders if graph.site(s).shape[-1:] in ((2,), (3,))]
         places = [one for one in places or [graph.run.inputs] if one is not None and not one.nonfinite]
-        if empty < _EMPTY or not places or not (largest := max(one.maximum for one in places)) > _EDGE:
+        if empty < _EMPTY or not places or not _full(graph, site.order) or site.settings.get("padding_mode", 0) != 0:
+            continue
+        largest = max(one.maximum for one in places)
+        if not max(one.rms for one in places) > _EDGE:
             continue
         widest = max(places, key=lambda one: one.maximum)
         low = 0.0 if widest.mean > _SIGNED * largest else -largest
@@ -47,6 +54,14 @@ def outside(graph: Graph) -> Outside | None:
         if trained or below:
             return Outside(site.order, tuple(sorted({site.order} | below if trained else below)), empty, low, largest)
     return None
+
+
+def _full(graph: Graph, index: int) -> bool:
+    """Whether what is sampled, a trained map or a signal of several channels and places, is hardly anywhere 0."""
+    maps = [graph.reading(s).signal for s, _ in graph.feeders.get(index, []) if s >= 0 and len(graph.site(s).shape) > 3]
+    held = [reading.weight for p, reading in graph.parameters.get(index, []) if len(p.shape) > 3]
+    facts = [one for one in [*maps[:1], *held] if one is not None]
+    return bool(facts) and all(one.zeros <= _FULL * one.count for one in facts)
 
 
 def _empty(graph: Graph, index: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.told_nothing import held_at_nothing
 
+HALF = 0.5  # of the formula of the penalty
 _MEANS = (
     "mse_loss",
     "l1_loss",
@@ -47,7 +48,7 @@ def heavy_penalty(graph: Graph, *, most: float = 0.5) -> Penalty | None:
 
 
 def _weight(graph: Graph, term: int) -> float | None:
-    """Return the weight of one number in a term, by its means and sums alone; None where it is not made of these."""
+    """Return the weight of one number in a term, by its means, sums and factors; None where it is not made of these."""
     weight, index = 1.0, term
     while True:
         site = graph.site(index)
@@ -62,6 +63,12 @@ def _weight(graph: Graph, term: int) -> float | None:
             return weight
         if len(below) != 1:
             return None
+        other = site.settings.get("other")
+        if site.operation in ("mul", "div"):
+            if not isinstance(other, (int, float)) or not other:
+                return None
+            if abs(other) != HALF:
+                weight *= abs(other) if site.operation == "mul" else 1.0 / abs(other)
         if site.operation == "mean":
             weight /= max(1, math.prod(graph.site(below[0]).shape)) / max(1, math.prod(site.shape))
         index = below[0]

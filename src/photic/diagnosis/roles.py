@@ -56,7 +56,9 @@ def growing_activations(graph: Graph) -> list[int]:
     weights = {site.order for site in graph.run.sites if site.kind == "weight" and site.phase == "model"}
     found: list[int] = []
     for site in graph.run.sites:
-        if site.operation not in _GROWING or site.phase != "model":
+        exponent = site.settings.get("exponent", 2.0)
+        slow = isinstance(exponent, (int, float)) and exponent <= 1.0
+        if site.operation not in _GROWING or slow or site.phase != "model":
             continue
         sources = [source for source, _ in graph.feeders.get(site.order, [])]
         fed = {graph.site(after).kind for after in _past_constants(graph, site.order)}

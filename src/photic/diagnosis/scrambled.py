@@ -25,14 +25,16 @@ def scrambled_rows(graph: Graph) -> int | None:
     """Return the first such site in the loss whose rows are taken for the scores of classes; None without one."""
     for site in graph.run.sites:
         after = {graph.site(taker).operation for taker in graph.consumers.get(site.order, [])}
-        if (
-            site.phase == "loss"
-            and site.shape[-1:] > (1,)
-            and after & set(_OF_CLASSES)
-            and folds_channels(graph, site.order)
-        ):
+        rows = site.phase == "loss" and len(site.shape) == 2 and site.shape[1] > 1 and bool(after & set(_OF_CLASSES))
+        if rows and folds_channels(graph, site.order) and _more_places(graph, site.order):
             return site.order
     return None
+
+
+def _more_places(graph: Graph, index: int) -> bool:
+    """Whether a map has another number of places than of channels: of rows of as many of either it cannot be told which they are."""
+    before = graph.site(graph.feeders[index][0][0]).shape
+    return before[1] not in (math.prod(before[2:]), before[-1])
 
 
 def of_channels(graph: Graph, index: int) -> bool:

@@ -85,8 +85,12 @@ def rounded_to_nothing(graph: Graph, index: int) -> int | None:
     if _size(graph, index) != 0.0:
         return None
     pending = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
+    seen: set[int] = set()
     while pending:
         here = pending.pop()
+        if here in seen:
+            continue
+        seen.add(here)
         if graph.site(here).operation in (*QUOTIENTS, *FLAT_STEPS):
             return here
         if (graph.site(here).kind == "shape" or graph.site(here).operation in _CASTS) and not _size(graph, here):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 import types
 from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
-_ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
+_DEEP = 4  # iterators over iterators: enumerate(zip(iter(a), iter(b)))
 
 
 def used_up(model: nn.Module) -> tuple[str, ...]:
-    """Return the attributes of the model's modules that are iterators over modules, by their paths: `encoder.stages`."""
-    memo: dict[int, Any] = {id(module): module for module in model.modules()}
+    """Return the attributes of the model's modules that are iterators over modules, by their paths: `encoder.stages`.
+
+    None is run: what Python's own iterators go through is asked of them (`__reduce__`), and of a generator what it was made from.
+    """
     return tuple(
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()
         for name, value in vars(module).items()
-        if isinstance(value, Iterator) and not isinstance(value, _ENDLESS) and _gives_modules(value, memo)
+        if isinstance(value, Iterator) and _gives_modules(value, _DEEP)
     )
 
 
@@ -31,15 +31,22 @@ def relist(model: nn.Module, names: tuple[str, ...]) -> None:
         setattr(module, name, list(getattr(module, name)))
 
 
-def _gives_modules(iterator: Iterator[Any], memo: dict[int, Any]) -> bool:
-    if isinstance(iterator, types.GeneratorType):  # it cannot be copied, and is not to be run
-        frame = iterator.gi_frame
-        held = [] if frame is None else list(frame.f_locals.values())
-        return any(
-            isinstance(one, nn.Module) or (isinstance(one, Iterator) and _gives_modules(one, memo)) for one in held
-        )
-    try:
-        given = list(copy.deepcopy(iterator, dict(memo)))
-    except Exception:  # what cannot be copied is not looked into
+def _gives_modules(value: Any, deep: int) -> bool:
+    if isinstance(
+        value, types.GeneratorType
+    ):  # of its locals those alone that it goes through; `self` is a module, too
+        frame = value.gi_frame
+        held = [] if frame is None else [one for one in frame.f_locals.values() if isinstance(one, Iterator)]
+        return deep > 0 and any(_gives_modules(one, deep - 1) for one in held)
+    if type(value).__module__ != "builtins" or not isinstance(value, Iterator) or not deep:
         return False
-    return any(isinstance(one, nn.Module) for item in given for one in (item if isinstance(item, tuple) else (item,)))
+    try:
+        parts: Any = value.__reduce__()
+    except Exception:  # it does not tell
+        return False
+    for part in parts[1] if isinstance(parts, tuple) and len(parts) > 1 and isinstance(parts[1], tuple) else ():
+        if isinstance(part, (list, tuple)) and any(isinstance(one, nn.Module) for one in part):
+            return True
+        if isinstance(part, (nn.ModuleList, nn.Sequential)) or _gives_modules(part, deep - 1):
+            return True
+    return False

@@ -103,6 +103,7 @@ _SETTINGS: dict[str, tuple[tuple[int, str], ...]] = {
     "log_softmax": ((1, "dim"),),
     "cross_entropy": ((3, "reduction"),),
     "nll_loss": ((3, "reduction"),),
+    "grid_sampler": ((3, "padding_mode"),),
     "cat": ((1, "dim"),),
     "stack": ((1, "dim"),),
     "transpose": ((1, "dim0"), (2, "dim1")),

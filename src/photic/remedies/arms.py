@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -51,9 +52,12 @@ class Arm:
         self._material = material = material.under(prescription)
         self._other_loss = prescription is not None and changes_loss(prescription)
         self._setup = treated_setup(material, prescription, seed=seed)
-        self._mended = None
+        self._mended = self._error = None
         if prescription is not None and prescription.mends:
             self._mended = substitute_loss(prescription, self._setup.model, material.loss)
+            if prescription.balance:
+                alone = replace(prescription, balance={name: (s, 0.0) for name, (s, _) in prescription.balance.items()})
+                self._error = substitute_loss(alone, self._setup.model, material.loss)
         # To replace calls in a code that is not ours every call is looked at: that takes time which the patch does not.
         self._substituted = self._other_loss or "forward" in vars(self._setup.model)
         self._parameters = sum(p.numel() for p in self._setup.model.parameters() if p.requires_grad)
@@ -89,6 +93,7 @@ class Arm:
             why=self._why,
             searched=self._searched,
             chance=self._chance,
+            error=self._without_penalty() if ended and self._error is not None else None,
             other_loss=self._other_loss,
         )
 
@@ -111,6 +116,12 @@ class Arm:
         # A model may draw in its forward: for all arms the same, and not from the user's generator.
         with seeded(self._seed):
             return tuple(map(self._own_loss, self._material.held_back))
+
+    def _without_penalty(self) -> float:
+        with seeded(self._seed):
+            return statistics.fmean(
+                evaluate(self._setup.model, self._error, [batch]) for batch in self._material.held_back
+            )
 
     def _own_loss(self, batch: Any) -> float:
         if self._mended is not None:

@@ -128,8 +128,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: torch.tanh of its result" for name in p.bent]
     lines += [f"# {site}: the call of {used} is to be that of {own}" for site, (used, own) in p.own_calls.items()]
     lines += [
-        f"# {name}: of the rows 0 to {rows - 1}, one for each place, not of row 0 alone"
-        for name, rows in p.every_row.items()
+        f"# {total}: add the first rows of {table}, one for each place, not one row for all"
+        for table, total in p.every_row
     ]
     lines += [
         f"# {name}: str(key) where it is looked up: `str(key) in modules`, `modules[str(key)]`" for name in p.word_keys

@@ -33,6 +33,7 @@ class Course:
         rate, why: factor on the learning rate that a range test found, and how; `why` is '' without one.
         searched: steps that the range test made.
         chance: loss of who knows nothing of the inputs, where that is known: all classes alike, the mean of the targets.
+        error: where a penalty is weighed anew, the held-back loss without it after the last step.
         other_loss: whether it is trained on another loss than the user's, so that training losses do not compare.
     """
 
@@ -49,6 +50,7 @@ class Course:
     searched: int = 0
     chance: float | None = None
     other_loss: bool = False
+    error: float | None = None
 
     @property
     def whole(self) -> bool:

@@ -1,6 +1,7 @@
 """Mending: a fault inside the loss cannot be proven by that loss, so the untreated and the treated are judged by the mended one.
 
-The untreated is trained on the user's loss as ever; of both it is asked what the mended loss is on the held-back batches.
+The untreated is trained on the user's loss as ever; of both it is asked what the mended loss is on the held-back batches. Who is trained on
+a loss is ahead by it, whatever it is: where a penalty is weighed anew, the error without it has to be lower, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from photic.remedies.crew import Order
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import Remedy
 from photic.remedies.search import Search
-from photic.remedies.trials import Pair, closed, judge
+from photic.remedies.trials import CLEARLY, Pair, closed, judge
 
 
 def mend(search: Search, chosen: Sequence[tuple[Remedy, Prescription]]) -> None:
@@ -50,4 +51,11 @@ def _tried(search: Search, remedy: Remedy, prescription: Prescription) -> tuple[
         trial = judge(remedy, search.problems, pairs)
         if trial.outcome != "accepted":
             break
-    return replace(trial, reason=f"by the mended loss: {trial.reason}"), candidate
+    trial = replace(trial, reason=f"by the mended loss: {trial.reason}")
+    errors = [(c.error, a.error) for c, a, _ in pairs]
+    if trial.outcome == "accepted" and any(
+        c is not None and a is not None and a > (1.0 - CLEARLY) * c for c, a in errors
+    ):
+        said = f"without the penalty the loss is no lower than untreated; {trial.reason}"
+        return replace(trial, outcome="refused", reason=said, effects=()), candidate
+    return trial, candidate

@@ -34,7 +34,11 @@ def layered(
         behind = sorted(alarms(one.arm.seen.start) & brought[one.remedy.name])
         if not behind:
             continue
-        found = [(other, combine(one.prescription, also)) for other, also in hidden(one.prescription, behind)]
+        found = [
+            (other, combine(one.prescription, also))
+            for other, also in hidden(one.prescription, behind)
+            if not also.mends  # by another loss it would be judged
+        ]
         both = [(together(one.remedy, other), combined) for other, combined in found if combined is not None]
         return both[:LAYERED]
     return []

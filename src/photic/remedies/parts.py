@@ -19,6 +19,10 @@ class Parts:
         self.axis = 0
         self.end: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with: nothing of a forward that is over."""
+        return {"places": [], "axis": 0, "end": None}
+
     def join(self, call: Call) -> Any:
         """Make the call, and keep what is put where."""
         self.places, self.end, given = [], None, tensors_in(call.args[:1] or call.kwargs.get("tensors"))
@@ -55,6 +59,10 @@ class MovedIn:
     def __init__(self) -> None:
         self.bending: Call | None = None
         self.bent: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with: nothing of a forward that is over."""
+        return {"bending": None, "bent": None}
 
     def bend(self, call: Call) -> Any:
         """Make the call, and keep it."""

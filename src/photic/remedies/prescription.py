@@ -75,7 +75,7 @@ class Prescription:
         unhooked: parameters whose gradient no hook changes any more.
         turned_links: products whose first matrix is transposed.
         own_calls: call of one layer to (that layer, the layer beside it whose parameters it uses).
-        every_row: table of which one row is read, to how many rows are.
+        every_row: (table of which one row is read, sum that takes it) sites: there each place gets the row of its own.
         word_keys: dicts of modules that find them by numbers too.
         moved_in: (activation, sum) sites: what is added to what the activation gives is added to what it takes.
         relisted: attributes that are iterators and become lists.
@@ -205,7 +205,7 @@ class Prescription:
     unhooked: tuple[str, ...] = ()
     turned_links: tuple[str, ...] = ()
     own_calls: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    every_row: dict[str, int] = field(default_factory=dict[str, int])
+    every_row: tuple[tuple[str, str], ...] = ()
     word_keys: tuple[str, ...] = ()
     moved_in: tuple[tuple[str, str], ...] = ()
     relisted: tuple[str, ...] = ()

@@ -7,12 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import photic
 from photic.probes.calls import tensors_in
@@ -72,12 +72,31 @@ class Shelf:
                 getattr(setup.loss, "__qualname__", setup.loss),
             )
             digest = hashlib.sha256(" ".join(map(str, named)).encode())
+            for value in tensors_in(_held_by(setup.loss)):
+                digest.update(_bytes(value))
             for name, value in setup.model.state_dict().items():
                 digest.update(name.encode())
                 if isinstance(value, Tensor):
                     digest.update(_bytes(value))
             self._setups[seed] = digest.hexdigest()
         return self._setups[seed]
+
+
+def _held_by(loss: Any) -> Any:
+    """Return what a loss computes with and does not say in its name: buffers, arguments of a partial, what a function closes over."""
+    if isinstance(loss, nn.Module):
+        return list(loss.state_dict().values())
+    if isinstance(loss, partial):
+        return [_held_by(loss.func), loss.args, loss.keywords]
+    cells = list(getattr(loss, "__closure__", None) or ())
+    return [cell.cell_contents for cell in cells if _filled(cell)]
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from photic.probes.calls import Call
 
@@ -18,35 +17,36 @@ class Sibling:
         self.model, self.used, self.own = model, used, own
 
     def __call__(self, call: Call) -> Any:
-        """Make the call with the sibling's."""
-        kwargs = {name: self._other(value) for name, value in call.kwargs.items()}
-        return call.function(*map(self._other, call.args), **kwargs)
-
-    def _other(self, value: Any) -> Any:
-        if not isinstance(value, nn.Parameter):
-            return value
-        others = dict(self.model.get_submodule(self.own).named_parameters())
-        for name, parameter in self.model.get_submodule(self.used).named_parameters():
-            if parameter is value:
-                return others[name]
-        return value
+        """Make the call with the sibling's parameters and buffers."""
+        used, own = (self.model.get_submodule(name) for name in (self.used, self.own))
+        others = {**dict(own.named_parameters()), **dict(own.named_buffers())}
+        instead = {id(t): others[n] for n, t in (*used.named_parameters(), *used.named_buffers()) if n in others}
+        args, kwargs = tree_map(lambda value: instead.get(id(value), value), (tuple(call.args), dict(call.kwargs)))
+        return call.function(*args, **kwargs)
 
 
 class EveryRow:
-    """The first rows of a table, in place of one."""
+    """A table of which one row is read, and a sum that takes it: there each place gets the row of its own."""
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
+    def __init__(self) -> None:
+        self.table: Tensor | None = None
 
-    def __call__(self, call: Call) -> Any:
-        """Return the rows, in the shape of the one with an axis for the places."""
-        given, table = (call.args[1], call.args[0]) if _is_table(call.args[0]) else (call.args[0], call.args[1])
-        places = torch.arange(self.rows, device=given.device).reshape(*given.shape[:-1], self.rows)
-        return F.embedding(places, table)
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with: nothing of a forward that is over."""
+        return {"table": None}
 
+    def read(self, call: Call) -> Any:
+        """Make the call, and keep the table."""
+        self.table = next(one for one in call.args if isinstance(one, Tensor) and one.is_floating_point())
+        return call.run()
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+    def add(self, call: Call) -> Any:
+        """Return the sum of the other argument, [..., places, width], and the first rows of the table."""
+        table, self.table = self.table, None
+        others = sorted((one for one in call.args if isinstance(one, Tensor)), key=Tensor.numel)
+        if table is None or len(others) != 2 or others[1].ndim < 2 or not 1 < others[1].shape[-2] <= len(table):
+            return call.run()
+        return others[1] + table[: others[1].shape[-2]]
 
 
 class _Worded(nn.ModuleDict):

@@ -91,6 +91,9 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
     for join, end, taker in prescription.own_parts:
         part = parts.setdefault((join, end), Parts())
         found |= {join: part.join, end: part.finish, taker: part.take}
+    for table, total in prescription.every_row:
+        rows = EveryRow()
+        found |= {table: rows.read, total: rows.add}
     for activation, total in prescription.moved_in:
         moved = MovedIn()
         found |= {activation: moved.bend, total: moved.add}
@@ -143,7 +146,7 @@ def _by_value() -> dict[str, Callable[[Any], Substitute]]:
     return {
         "activations": _Replace, "epsilons": _Epsilon, "opened": _Opened, "factors": _Scale, "mapped": Mapped, "ridges": Ridge,
         "denominators": Denominator, "limited": LimitedGradient, "axes": partial(_OtherArgument, "dim"), "ranged": Ranged,
-        "dropped": partial(_OtherArgument, "p"), "one_divisor": _DividedBy, "spanned": _Spanned, "every_row": EveryRow,
+        "dropped": partial(_OtherArgument, "p"), "one_divisor": _DividedBy, "spanned": _Spanned,
     }  # fmt: skip
 
 
@@ -314,12 +317,12 @@ class _Spanned:
 
 
 def _turned_weights(call: Call) -> Any:
-    """One over the weights of the classes, with their mean."""
+    """One over the weights of the classes, with their mean; who weighs 0 still does."""
     place = 2  # of cross_entropy, nll_loss and multi_margin_loss's kin
     given = call.args[place] if place < len(call.args) else call.kwargs.get("weight")
     if not isinstance(given, Tensor):
         return call.run()
-    over = 1.0 / given.clamp_min(1e-12)
+    over = torch.where(given > 0.0, 1.0 / given.clamp_min(1e-30), 0.0)
     own = over * (given.mean() / over.mean())
     if place < len(call.args):
         return call.function(*call.args[:place], own, *call.args[place + 1 :], **call.kwargs)

@@ -235,14 +235,16 @@ def treat(
             problems.add(broke.finding.problem)  # the search's as well: they are one set
 
         mend(search, [pair for pair in chosen if pair[1].mends])
+        mending = [pair for pair in others if pair[1].mends]
         chosen, others = ([pair for pair in part if not pair[1].mends] for part in (chosen, others))
         asked = not search.cured and (not problems or _later(before))
         broke = _broke_late(search) if asked else None
         if broke is not None:
             chosen, others, unfit = of_the_operation(broke.graph, chosen, others, unfit, alone=not problems)
             told(broke)
-        if not search.cured:
+        if not search.cured or thorough:
             search.run(chosen, others)
+        mend(search, mending)
         if not asked and not search.cured and not over() and (broke := _broke_late(search)) is not None:
             tried = {trial.remedy for trial in search.trials}
             own, _, unfit = of_the_operation(broke.graph, [], [], unfit, alone=False)

@@ -99,16 +99,18 @@ def idle_layer(
     if (choice := one_choice(graph)) is not None and not choice.whole and set(choice.readers) & set(graph.layers()):
         return idle_words.chosen_words(graph, choice, informs=learns_a_third(training))
     if (held := held_still(graph)) is not None:
-        on_purpose = held.how == "hooked" and len(held.layers) < len(graph.layers())  # some layers, as a rule
+        on_purpose = held.how == "hooked" and any(
+            r.gradient is not None and r.gradient.rms for r in graph.run.steps[0].parameters
+        )
         return idle_words.held_words(graph, held, informs=on_purpose or learns_a_third(training))
     if (beyond := outside(graph)) is not None:
         return lost_words.outside_words(graph, beyond, informs=learns_a_third(training))
     if (nothing := cancelled(graph)) is not None:
         return lost_words.cancelled_words(graph, nothing, informs=learns_a_third(training))
     if rows := spread_row(graph):
-        return lost_words.one_row_words(graph, rows, informs=learns_a_third(training))
+        return lost_words.one_row_words(graph, rows)
     if constant := constant_under_a_derivative(graph):
-        return lost_words.constant_words(graph, constant, informs=learns_a_third(training))
+        return lost_words.constant_words(graph, constant)
     if drowned(graph):
         return None  # an epsilon makes a signal small: `frozen-by-epsilon` says so
     graph, last = graph.first, graph.last

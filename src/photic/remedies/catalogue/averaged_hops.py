@@ -40,9 +40,10 @@ def averaged_hops(graph: Graph) -> Prescription | str:
 def _mixes(graph: Graph, index: int) -> bool:
     """Whether a product of something that enters with a signal makes that larger."""
     site, sources = graph.site(index), {source for source, _ in graph.feeders.get(index, [])}
+    if site.operation not in _PRODUCTS or len(sources) != 2 or not (graph.reading(index).gain or 0.0) > 1.0:
+        return False
     given = any(source == INPUT or not learned(graph, source) for source in sources)
-    constant = given and len(sources) == 2 and not graph.parameters.get(index)
-    return site.operation in _PRODUCTS and constant and (graph.reading(index).gain or 0.0) > 1.0
+    return given and not graph.parameters.get(index)
 
 
 def _apart(graph: Graph, index: int, hops: list[int]) -> bool:

@@ -16,7 +16,7 @@ def every_row(graph: Graph) -> Prescription | str:
 
     When not to: where the row stands for something that all places share.
     """
-    rows = {graph.site(table).name: places for table, places in spread_row(graph)}
+    rows = tuple((graph.site(table).name, graph.site(total).name) for table, total in spread_row(graph))
     if not rows:
         return "no table gives one row to all places"
     return Prescription(every_row=rows, why="count the places along the axis on which they lie: a row for each")

@@ -17,11 +17,13 @@ def moved_in(graph: Graph) -> Prescription | str:
     When not to: where the derivative is not meant to depend on it.
     """
     idle, found = set(constant_under_a_derivative(graph)), list[tuple[str, str]]()
-    for site in graph.run.sites:
+    for site in graph.run.sites if idle else ():
+        if site.operation != "add":
+            continue
         sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
         added = [source for source in sources if idle & (graph.ancestors([source]) | {source})]
         bends = [source for source in sources if graph.site(source).kind == "activation" and source not in added]
-        if site.operation == "add" and len(added) == len(bends) == 1:
+        if len(added) == len(bends) == 1:
             found.append((graph.site(bends[0]).name, site.name))
     if not found:
         return "no layer that a derivative does not depend on is added behind an activation"
