@@ -159,7 +159,7 @@ def test_class_weights_that_grow_with_the_counts_are_turned(monkeypatch: pytest.
         (lambda each, x: each.sum(1).mean(), 1.0 / 40),
         (lambda each, x: 20.0 * each.sum() / x.numel(), 1.0 / 20),
         (lambda each, x: each.sum() / x.numel(), None),
-        (lambda each, x: each.mean(), None),
+        (lambda each, x: each.mean(), 1.0 / 10),
     ],
 )
 def test_a_penalty_is_weighed_by_its_sums_means_and_factors(
