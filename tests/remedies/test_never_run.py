@@ -126,3 +126,57 @@ def test_written_as_it_was_meant_it_is_left_alone(name: str) -> None:
     checkup = photic.check(seeded(partial(kind, right=True)), batches(), loss, adam)
     assert not {"idle-layer", "severed-gradient"} & {f.problem for f in checkup.findings}, checkup.findings
     assert isinstance(CATALOGUE[remedy].prescribe(Graph.of(checkup.run)), str)
+
+
+class Tails(nn.Module):
+    """A mean by trained shares over the beginning of a series, the rest of which is noise; the mask is kept or thrown away."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.right, self.value, self.score, self.head = right, nn.Linear(3, 16), nn.Linear(3, 1), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.score(x)[..., 0]
+        rest = torch.arange(24) >= 2
+        if self.right:
+            scores = scores.masked_fill(rest, -torch.inf)
+        else:
+            scores.masked_fill(rest, -torch.inf)
+        return self.head(torch.tanh((scores.softmax(1)[..., None] * self.value(x)).sum(1)))
+
+
+def beginnings() -> list[Any]:
+    x = drawn(512, 24, 3)
+    x[:, 2:] *= 4.0
+    return dealt(x, (x[:, :2].sum((1, 2)) > 0).long())
+
+
+def test_a_mask_that_is_thrown_away_is_found_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = partial(Tails, right=False)
+    findings = photic.check(seeded(build), beginnings(), F.cross_entropy, adam).findings
+    assert any("masked_fill changes nothing in place" in f.reason for f in findings), findings
+    cured("continued-blocks", monkeypatch, build, beginnings(), F.cross_entropy, optimizer=adam, steps=200)
+    kept = photic.check(seeded(partial(Tails, right=True)), beginnings(), F.cross_entropy, adam)
+    assert "idle-layer" not in [f.problem for f in kept.findings]
+
+
+class Clipped(nn.Module):
+    """Scores that are clipped by a tanh, and masked."""
+
+    def __init__(self, clip: float) -> None:
+        super().__init__()
+        self.clip, self.body = clip, nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.clip * torch.tanh(self.body(x))
+        return scores.masked_fill(torch.arange(8) > 5, -torch.inf)
+
+
+def test_clipped_scores_under_a_mask_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = drawn(512, 6)
+    batches = dealt(x, x.argmax(1))
+    found = photic.check(seeded(partial(Clipped, 1.0)), batches, F.cross_entropy, adam).findings
+    assert any(f.problem == "loss-saturation" and "cannot fall below" in f.reason for f in found), found
+    cured("logits", monkeypatch, partial(Clipped, 1.0), batches, F.cross_entropy, optimizer=adam, steps=200)
+    wide = photic.check(seeded(partial(Clipped, 10.0)), batches, F.cross_entropy, adam)
+    assert "loss-saturation" not in [f.problem for f in wide.findings]

@@ -7,6 +7,7 @@ import math
 from photic.diagnosis.cancelled import Cancelled
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.outside import Outside
+from photic.diagnosis.unheard import Dropped
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
@@ -71,6 +72,26 @@ def outside_words(graph: Graph, found: Outside, *, informs: bool) -> Finding:
         advice="grid_sample counts from -1 at one edge to 1 at the other: 2 * pixel / (size - 1) - 1.",
         confidence=0.9,
         sources=("jaderberg2015",),
+    )
+
+
+def thrown_words(graph: Graph, thrown: list[Dropped], *, informs: bool) -> Finding:
+    """Say that a result was not kept, though the call was made for it."""
+    sites = [graph.site(one.end) for one in thrown]
+    names, twins = [site.name for site in sites], sorted({site.operation for site in sites})
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=tuple(names),
+        where=sites[0].where,
+        evidence=(Evidence("results that are thrown away", float(len(names)), "sites"),),
+        reason=(
+            f"What {listed(names)} {'gives' if len(names) == 1 else 'give'} is thrown away, and what it was made of goes on as it was: "
+            f"{listed(twins)} changes nothing in place."
+        ),
+        advice=f"Keep what it gives (x = x.{twins[0]}(...)), or call {twins[0]}_, which writes in place.",
+        confidence=0.9,
+        sources=("paszke2017",),
     )
 
 

@@ -30,6 +30,8 @@ def limit_of(graph: Graph, index: int) -> Limit | None:
     sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
     if site.operation in _BOUNDED or site.operation == "cosine_similarity":
         return Limit(1.0, index)
+    if site.operation == "masked_fill" and sources:  # who is left out has no score
+        return limit_of(graph, sources[0])
     if len(sources) == 1 and site.kind == "shape":
         return limit_of(graph, sources[0])
     other = site.settings.get("other")

@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from photic.diagnosis.cuts import round_trip
 from photic.diagnosis.graph import Graph
 
+# Operations that are called for what they change; what they give is of no use for a log.
+_IN_PLACE = (
+    "masked_fill",
+    "masked_scatter",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "scatter",
+    "scatter_add",
+    "scatter_reduce",
+)
+
 
 @dataclass(frozen=True)
 class Dropped:
@@ -54,6 +67,29 @@ def _untouched(graph: Graph, index: int) -> bool:
         reading.gradient is None and late[p.name].gradient is None and reading.weight == late[p.name].weight
         for p, reading in own
     )
+
+
+def thrown_away(graph: Graph) -> list[Dropped]:
+    """Return the results of operations that have a twin in place and were not written into anything, where what they took goes on as it was.
+
+    `scores.masked_fill(mask, -inf)` as a statement of its own changes nothing; `masked_fill_` does. The layers are empty.
+    """
+    heard = set(graph.run.outputs)
+    found: list[Dropped] = []
+    for site in graph.run.sites:
+        sources = [source for source, _ in graph.feeders.get(site.order, [])]
+        if (
+            site.operation not in _IN_PLACE
+            or site.phase != "model"
+            or graph.consumers.get(site.order)
+            or site.order in heard
+        ):
+            continue
+        later = [place for source in sources[:1] for place in graph.consumers.get(source, []) if place > site.order]
+        same = bool(sources) and sources[0] >= 0 and graph.site(sources[0]).shape == site.shape
+        if same and heard & (set(later) | graph.descendants(later)):
+            found.append(Dropped(site.order, ()))
+    return found
 
 
 def empty_layers(graph: Graph) -> list[int]:

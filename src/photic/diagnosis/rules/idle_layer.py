@@ -25,7 +25,7 @@ from photic.diagnosis.silenced import (
     nothing_made,
     passed_by,
 )
-from photic.diagnosis.unheard import dropped_results, empty_layers
+from photic.diagnosis.unheard import dropped_results, empty_layers, thrown_away
 from photic.diagnosis.untold import constant_under_a_derivative, never_run
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -58,6 +58,8 @@ def idle_layer(
 
     Or what is added comes by two ways that cancel, or a map is sampled beyond its edges at most places, where there is nothing.
 
+    Or what an operation with a twin in place gives (`masked_fill`) is thrown away, and what it took goes on as it was.
+
     Or the model keeps its layers in an iterator, which the first forward uses up; or no operation takes a matrix that the optimizer holds
     (information); or a derivative that the forward takes does not depend on them.
 
@@ -82,6 +84,8 @@ def idle_layer(
         return idle_words.shut_words(graph, shut, informs=learns(training))
     if dropped := dropped_results(graph):
         return idle_words.dropped_words(graph, dropped, informs=learns_a_third(training))
+    if thrown := thrown_away(graph):
+        return lost_words.thrown_words(graph, thrown, informs=learns_a_third(training))
     if none := empty_layers(graph):
         return idle_words.empty_words(graph, none, informs=learns_a_third(training))
     if shut := masked_whole(graph):

@@ -92,7 +92,7 @@ def limited_scores(graph: Graph) -> tuple[int, Limit, int] | None:
             shape = () if source < 0 else graph.site(source).shape
             classes = shape[1] if len(shape) > 1 else 2
             squashed = limit is not None and graph.site(limit.site).operation not in _COSINES
-            if limit is None or (squashed and limit.site not in graph.run.outputs):
+            if limit is None or (squashed and not {limit.site, source} & set(graph.run.outputs)):
                 continue
             if lowest_loss(limit.largest, classes) >= 0.25 * math.log(max(classes, 2)):
                 return site.order, limit, classes

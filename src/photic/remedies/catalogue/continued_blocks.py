@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.diagnosis.unheard import dropped_results
+from photic.diagnosis.unheard import dropped_results, thrown_away
 from photic.records.sites import INPUT
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
@@ -27,6 +27,8 @@ def continued_blocks(graph: Graph) -> Prescription | str:
             entering = [pair for pair in entering if any(i > one.end for i in graph.consumers.get(pair[0], []))]
         if len({source for source, _ in entering}) == 1 and _shape(graph, *entering[0]) == graph.site(one.end).shape:
             streams.setdefault(entering[0][0], []).append((entering[0][1], one.end))
+    for one in thrown_away(graph):
+        streams.setdefault(graph.feeders[one.end][0][0], []).append((one.end, one.end))
     found: list[tuple[tuple[tuple[str, str], ...], tuple[str, ...]]] = []
     for source, stretches in streams.items():
         first_end = min(end for _, end in stretches)
