@@ -267,7 +267,7 @@ CASES: dict[str, Case] = {
     "a row under a norm": ("heard-scale", Plant, plants, F.mse_loss, "takes away again"),
     "shares rounded down": ("true-division", Words, counts, F.cross_entropy, "gives exactly 0"),
     "a mean of the same": ("one-divisor", Nodes, graphs, F.cross_entropy, "however many there are"),
-    "pixels for places": ("unit-places", Plane, pixels, F.mse_loss, "its map ends at -1 and 1"),
+    "pixels for places": ("unit-places", Plane, pixels, F.mse_loss, "which ends at -1 and 1"),
     "an iterator": ("kept-rounds", Stages, waves, F.cross_entropy, "uses it up"),
 }
 

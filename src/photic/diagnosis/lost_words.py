@@ -13,6 +13,30 @@ from photic.records.findings import Evidence, Finding
 from photic.records.sites import Parameter
 
 
+def _found(
+    sites: tuple[str, ...],
+    where: str,
+    evidence: Evidence,
+    reason: str,
+    advice: str,
+    *,
+    informs: bool,
+    sure: float,
+    source: str,
+) -> Finding:
+    return Finding(
+        problem="idle-layer",
+        severity="info" if informs else "warning",
+        sites=sites,
+        where=where,
+        evidence=(evidence,),
+        reason=reason,
+        advice=advice,
+        confidence=sure,
+        sources=(source,),
+    )
+
+
 def cancelled_words(graph: Graph, found: Cancelled, *, informs: bool) -> Finding:
     """Say that what is given to all alike, or taken away from itself, makes no difference."""
     names = [graph.site(index).name for index in found.layers]
@@ -43,35 +67,38 @@ def cancelled_words(graph: Graph, found: Cancelled, *, informs: bool) -> Finding
             if found.normaliser is not None
             else ": one for all of them says nothing, unless an activation comes between."
         )
-    return Finding(
-        problem="idle-layer",
-        severity="info" if informs else "warning",
-        sites=tuple(names),
-        where=site.where or source.where,
-        evidence=(Evidence("layers that are heard by this way alone", float(len(names)), "layers"),),
-        reason=reason,
-        advice=advice,
-        confidence=0.9,
-        sources=("bridle1990",),
+    return _found(
+        tuple(names),
+        site.where or source.where,
+        Evidence("layers that are heard by this way alone", float(len(names)), "layers"),
+        reason,
+        advice,
+        informs=informs,
+        sure=0.9,
+        source="bridle1990",
     )
 
 
 def outside_words(graph: Graph, found: Outside, *, informs: bool) -> Finding:
     """Say that a map is sampled where there is nothing."""
     site, names = graph.site(found.site), [graph.site(index).name for index in found.layers]
-    return Finding(
-        problem="idle-layer",
-        severity="info" if informs else "warning",
-        sites=tuple(names),
-        where=site.where,
-        evidence=(Evidence("share of what is sampled that is 0", found.empty, "share"),),
-        reason=(
-            f"{site.name} samples at places up to {number(found.high)}, and its map ends at -1 and 1: {percent(found.empty)} of what it gives is "
+    places = (
+        "at places that lie beyond its map"
+        if math.isnan(found.high)
+        else f"its map at places up to {number(found.high)}"
+    )
+    return _found(
+        tuple(names),
+        site.where,
+        Evidence("share of what is sampled that is 0", found.empty, "share"),
+        (
+            f"{site.name} samples {places}, which ends at -1 and 1: {percent(found.empty)} of what it gives is "
             f"0, so little is heard of {listed(names)}."
         ),
-        advice="grid_sample counts from -1 at one edge to 1 at the other: 2 * pixel / (size - 1) - 1.",
-        confidence=0.9,
-        sources=("jaderberg2015",),
+        "grid_sample counts from -1 at one edge to 1 at the other: 2 * pixel / (size - 1) - 1.",
+        informs=informs,
+        sure=0.9,
+        source="jaderberg2015",
     )
 
 
@@ -79,35 +106,33 @@ def thrown_words(graph: Graph, thrown: list[Dropped], *, informs: bool) -> Findi
     """Say that a result was not kept, though the call was made for it."""
     sites = [graph.site(one.end) for one in thrown]
     names, twins = [site.name for site in sites], sorted({site.operation for site in sites})
-    return Finding(
-        problem="idle-layer",
-        severity="info" if informs else "warning",
-        sites=tuple(names),
-        where=sites[0].where,
-        evidence=(Evidence("results that are thrown away", float(len(names)), "sites"),),
-        reason=(
+    return _found(
+        tuple(names),
+        sites[0].where,
+        Evidence("results that are thrown away", float(len(names)), "sites"),
+        (
             f"What {listed(names)} {'gives' if len(names) == 1 else 'give'} is thrown away, and what it was made of goes on as it was: "
             f"{listed(twins)} changes nothing in place."
         ),
-        advice=f"Keep what it gives (x = x.{twins[0]}(...)), or call {twins[0]}_, which writes in place.",
-        confidence=0.9,
-        sources=("paszke2017",),
+        f"Keep what it gives (x = x.{twins[0]}(...)), or call {twins[0]}_, which writes in place.",
+        informs=informs,
+        sure=0.9,
+        source="paszke2017",
     )
 
 
 def one_row_words(graph: Graph, rows: list[tuple[int, int]]) -> Finding:
     """Say that one row of a table stands at all places."""
     names, places = [graph.site(index).name for index, _ in rows], graph.site(rows[0][1]).shape[-2]
-    return Finding(
-        problem="idle-layer",
-        severity="info",
-        sites=tuple(names),
-        where=graph.site(rows[0][0]).where,
-        evidence=(Evidence("places that are given one row", float(places), "places"),),
-        reason=f"Of {listed(names)} one row is read and added at all {places} places of an example alike: it tells none of them from another.",
-        advice="Count the places along the axis on which they lie: torch.arange(x.size(1)) of x [batch, places, width].",
-        confidence=0.85,
-        sources=("vaswani2017attention",),
+    return _found(
+        tuple(names),
+        graph.site(rows[0][0]).where,
+        Evidence("places that are given one row", float(places), "places"),
+        f"Of {listed(names)} one row is read and added at all {places} places of an example alike: it tells none of them from another.",
+        "Count the places along the axis on which they lie: torch.arange(x.size(1)) of x [batch, places, width].",
+        informs=True,
+        sure=0.85,
+        source="vaswani2017attention",
     )
 
 
@@ -136,19 +161,18 @@ def used_up_words(graph: Graph, *, informs: bool) -> Finding:
 def constant_words(graph: Graph, layers: list[int]) -> Finding:
     """Say that a derivative does not depend on layers."""
     names = [graph.site(index).name for index in layers]
-    return Finding(
-        problem="idle-layer",
-        severity="info",
-        sites=tuple(names),
-        where=graph.site(layers[0]).where,
-        evidence=(Evidence("layers that no derivative depends on", float(len(names)), "layers"),),
-        reason=(
+    return _found(
+        tuple(names),
+        graph.site(layers[0]).where,
+        Evidence("layers that no derivative depends on", float(len(names)), "layers"),
+        (
             f"What {listed(names)} {'gives' if len(names) == 1 else 'give'} is part of what the forward differentiates (torch.autograd.grad), and "
             f"the derivative does not depend on it: no gradient comes, and {'it stays' if len(names) == 1 else 'they stay'} as drawn."
         ),
-        advice="Let it come in below an activation: a summand behind the last one, w (f(x) + e), is gone from the derivative by x.",
-        confidence=0.9,
-        sources=("paszke2017",),
+        "Let it come in below an activation: a summand behind the last one, w (f(x) + e), is gone from the derivative by x.",
+        informs=True,
+        sure=0.9,
+        source="paszke2017",
     )
 
 
@@ -156,20 +180,19 @@ def never_run_words(unused: tuple[Parameter, ...]) -> Finding:
     """Say that no operation takes what the optimizer holds."""
     names = [parameter.name for parameter in unused]
     one = len(names) == 1
-    return Finding(
-        problem="idle-layer",
-        severity="info",
-        sites=(),
-        where="",
-        evidence=(Evidence("matrices that no operation takes", float(len(names)), "matrices"),),
-        reason=(
+    return _found(
+        (),
+        "",
+        Evidence("matrices that no operation takes", float(len(names)), "matrices"),
+        (
             f"The optimizer holds {listed(names)}, and the forward {'does not use it' if one else 'uses none of them'}: "
             f"{'it never learns' if one else 'they never learn'} on these batches."
         ),
-        advice="Where they are meant to run, look at the condition, or the key, under which they do: a ModuleDict has words for keys, and "
+        "Where they are meant to run, look at the condition, or the key, under which they do: a ModuleDict has words for keys, and "
         "`3 in modules` is false where the key is '3'.",
-        confidence=0.8,
-        sources=("paszke2017",),
+        informs=True,
+        sure=0.8,
+        source="paszke2017",
     )
 
 

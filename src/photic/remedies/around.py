@@ -141,8 +141,8 @@ def setup_lines(prescription: Prescription) -> list[str]:
     lines += [f"# {name}: list(...) of it where it is made, or a ModuleList of what it gives" for name in p.relisted]
     lines += [f"# {name}: divide by {divisor:.3g}, one number for all" for name, divisor in p.one_divisor.items()]
     lines += [
-        f"# {name}: sample at 2 * (places - {low:g}) / {high - low:g} - 1, which lie between -1 and 1"
-        for name, (low, high) in p.spanned.items()
+        f"# {name}: sample at 2 * pixels / (size - 1) - 1, which lie between -1 and 1, with the width for x and the height for y"
+        for name in p.spanned
     ]
     lines += [f"# {name}: of the magnitudes, x.abs() in place of x" for name in p.magnitudes]
     if p.unscaled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -306,14 +307,18 @@ class _DividedBy:
 
 
 class _Spanned:
-    """A sampling at places that are brought from a range of their own to that from -1 to 1."""
+    """A sampling at places that are brought to the range from -1 to 1: from that of the map's pixels, if they are such, or one of their own."""
 
     def __init__(self, span: tuple[float, float]) -> None:
         self.low, self.high = span
 
     def __call__(self, call: Call) -> Any:
-        places = 2.0 * (call.args[1] - self.low) / (self.high - self.low) - 1.0
-        return call.function(call.args[0], places, *call.args[2:], **call.kwargs)
+        places: Tensor = call.args[1]
+        sizes = torch.tensor(call.args[0].shape[:1:-1], dtype=places.dtype, device=places.device)  # width, height
+        pixels = bool((places >= 0.0).all()) and bool((places <= sizes).all())
+        low = 0.0 if pixels else places.min() if math.isnan(self.low) else self.low
+        high = (sizes - 1.0).clamp_min(1.0) if pixels else places.max() if math.isnan(self.high) else self.high
+        return call.function(call.args[0], 2.0 * (places - low) / (high - low) - 1.0, *call.args[2:], **call.kwargs)
 
 
 def _turned_weights(call: Call) -> Any:
