@@ -10,7 +10,7 @@ from photic.remedies.registry import remedy
 
 @remedy(treats=("class-prior-only",), changes="training", sources=("kingma2014", "higgins2017"), rank=0)
 def even_penalty(graph: Graph) -> Prescription | str:
-    """A penalty that is a sum multiplied by what makes it weigh as the error does that is a mean.
+    """The penalty on a code weighed as the error beside it: that is a mean, and the penalty a sum.
 
     What it changes: the loss; so the untreated network is judged by the mended loss as well. With the error as a mean over so many
     numbers the penalty is divided by as many: then the two stand to each other as in the bound that they were derived from.
