@@ -180,3 +180,29 @@ def test_clipped_scores_under_a_mask_are_bounded(monkeypatch: pytest.MonkeyPatch
     cured("logits", monkeypatch, partial(Clipped, 1.0), batches, F.cross_entropy, optimizer=adam, steps=200)
     wide = photic.check(seeded(partial(Clipped, 10.0)), batches, F.cross_entropy, adam)
     assert "loss-saturation" not in [f.problem for f in wide.findings]
+
+
+class Padded(nn.Module):
+    """Causal convolutions in a loop, each given what the one before made, or the start: padded first, in any case."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.right, self.enter, self.head = right, nn.Linear(1, 16), nn.Linear(16, 1)
+        self.layers = nn.ModuleList([nn.Conv1d(16, 16, 2, dilation=2**k) for k in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = self.enter(x[..., None]).mT
+        h = start
+        for layer in self.layers:
+            h = torch.tanh(layer(F.pad(h if self.right else start, (layer.dilation[0], 0))))
+        return self.head(h[..., -1])
+
+
+def test_a_loop_over_padded_layers_goes_on_with_what_each_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = drawn(512, 8)
+    batches = dealt(x, (x[:, -1:] - x[:, -3:-2] + x[:, -8:-7]) / 2.0)
+    build = partial(Padded, right=False)
+    treatment = cured("continued-blocks", monkeypatch, build, batches, F.mse_loss, optimizer=adam, steps=200)
+    right = seeded(partial(Padded, right=True))
+    right.load_state_dict((model := treatment.setup().model).state_dict())
+    torch.testing.assert_close(model(x), right(x))

@@ -19,7 +19,7 @@ def continued_blocks(graph: Graph) -> Prescription | str:
     """
     streams: dict[int, list[tuple[int, int]]] = {}
     for one in dropped_results(graph):
-        made = one.made_in(graph)
+        made = _with_what_only_it_takes(graph, one.made_in(graph))
         entering = [(s, place) for place in sorted(made) for s, _ in graph.feeders.get(place, []) if s not in made]
         if (
             len({source for source, _ in entering}) > 1
@@ -40,6 +40,17 @@ def continued_blocks(graph: Graph) -> Prescription | str:
     if not found:
         return "no block whose result is dropped keeps the shape of what it is given, which is used afterwards"
     return Prescription(continued=tuple(found), why="blocks whose result is dropped: go on with what they make")
+
+
+def _with_what_only_it_takes(graph: Graph, made: set[int]) -> set[int]:
+    """Return a block with what stands before its layers and is taken by nothing else: a padding, an axis moved, an activation."""
+    layers = set(graph.layers())
+    while True:
+        before = {s for place in made for s, _ in graph.feeders.get(place, []) if s >= 0} - made - layers
+        own = {s for s in before if set(graph.consumers.get(s, [])) <= made}
+        if not own:
+            return made
+        made = made | own
 
 
 def _shape(graph: Graph, source: int, taker: int) -> tuple[int, ...]:
