@@ -18,7 +18,7 @@ _TOLD = (
 _CASTS = ("to", "type", "byte", "int", "long", "short", "char", "bool", "half", "type_as")
 QUOTIENTS = ("floor_divide", "floordiv")
 _LIMITS = ("clamp", "clamp_min", "clamp_max")
-_QUOTIENT = ("div", "true_divide", "divide", "truediv")
+_DIVISIONS = ("div", "true_divide", "divide", "truediv")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
 _SPREADS = ("expand", "expand_as", "repeat", "broadcast_to", "tile")
@@ -147,7 +147,7 @@ def _how(graph: Graph, steps: tuple[Graph, Graph], index: int) -> How | None:
 def averages(graph: Graph, index: int) -> bool:
     """Whether a site divides what differs between the examples by something else that does, and nothing that differs is left."""
     sources = [source for source, _ in graph.feeders.get(index, []) if source >= 0]
-    if graph.site(index).operation not in _QUOTIENT or len(sources) != 2:
+    if graph.site(index).operation not in _DIVISIONS or len(sources) != 2:
         return False
     shares = [_spread(graph.reading(source)) for source in sources]
     return _same(graph.reading(index)) and all(share is not None and share > _TOLD for share in shares)

@@ -9,9 +9,7 @@ from photic.diagnosis.graph import Graph
 
 _SAMPLING = ("grid_sampler", "grid_sample")
 _EMPTY = 0.5  # of what is sampled
-_EDGE = (
-    1.2  # of the root mean square of the places; torch's edges lie at -1 and 1, and what fills the range evenly has 0.6
-)
+_EDGE = 1.2  # of the places' root mean square: torch's edges lie at -1 and 1, and an even filling has 0.6
 _LEFT = 0.5  # of what is there to be found, at most
 _SIGNED = 0.3  # of the largest: places from 0 on have a mean of about half of it
 
@@ -44,7 +42,7 @@ def outside(graph: Graph) -> Outside | None:
         places = [graph.reading(s).signal for s in feeders if graph.site(s).shape[-1:] in ((2,), (3,))]
         whole = graph.run.inputs if any(source < 0 for source, _ in graph.feeders.get(site.order, [])) else None
         places = [one for one in places or [whole] if one is not None and not one.nonfinite]
-        lost = 1.0 - empty < _LEFT * _found(graph, site.order)
+        lost = 1.0 - empty < _LEFT * _share_there(graph, site.order)
         if empty < _EMPTY or not lost or site.settings.get("padding_mode", 0) != 0:
             continue
         trained = any(p.trainable for p, _ in graph.parameters.get(site.order, []))
@@ -63,7 +61,7 @@ def outside(graph: Graph) -> Outside | None:
     return None
 
 
-def _found(graph: Graph, index: int) -> float:
+def _share_there(graph: Graph, index: int) -> float:
     """Return the share of what is sampled, a trained map or a signal, that is not 0; nan where it is not known."""
     maps = [graph.reading(s).signal for s, _ in graph.feeders.get(index, []) if s >= 0 and len(graph.site(s).shape) > 3]
     held = [reading.weight for p, reading in graph.parameters.get(index, []) if len(p.shape) > 3]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.told_nothing import held_at_nothing
 
-HALF = 0.5  # of the formula of the penalty
+_HALF = 0.5  # of the formula of the penalty
 _MEANS = (
     "mse_loss",
     "l1_loss",
@@ -67,7 +67,7 @@ def _weight(graph: Graph, term: int) -> float | None:
         if site.operation in ("mul", "div"):
             if not isinstance(other, (int, float)) or not other:
                 return None
-            if abs(other) != HALF:
+            if abs(other) != _HALF:
                 weight *= abs(other) if site.operation == "mul" else 1.0 / abs(other)
         if site.operation == "mean":
             weight /= max(1, math.prod(graph.site(below[0]).shape)) / max(1, math.prod(site.shape))

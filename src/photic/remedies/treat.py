@@ -143,6 +143,7 @@ def treat(
     Where nothing cures by itself, what helped is tried in pairs, what took the cause away and does not train at another learning rate, and
     at last what treats other problems: the cause may be another. That is done too where no rule says why the loss does not fall, in the
     first steps or, with 100 or more, in all of them, or falls by less than a third; then only what trains far better is accepted.
+    What puts the loss itself right is tried before all else, and both networks are judged by the mended loss.
     Nothing of the user's is changed.
 
     Args:

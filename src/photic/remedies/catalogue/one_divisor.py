@@ -19,11 +19,8 @@ def one_divisor(graph: Graph) -> Prescription | str:
     found = one_for_all(graph)
     if found is None or found.how != "averaged":
         return "no sum is divided by what it has grown with"
-    divisors: dict[str, float] = {}
-    for site in graph.run.sites:
-        below = [graph.reading(source).signal for source, _ in graph.feeders.get(site.order, []) if source >= 0]
-        if averages(graph, site.order) and len(below) == 2 and (size := below[-1]) is not None and size.rms > 0.0:
-            divisors[site.name] = _divisor(graph, site.order)
+    sites = [site for site in graph.run.sites if averages(graph, site.order)]
+    divisors = {site.name: _divisor(graph, site.order) for site in sites}
     return Prescription(
         one_divisor=divisors, why="a sum tells how many there are, a mean of what is all alike does not"
     )

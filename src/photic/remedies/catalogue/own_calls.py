@@ -18,11 +18,12 @@ def own_calls(graph: Graph) -> Prescription | str:
     When not to: where the weights are to be shared, and the other layers are left over.
     """
     found: dict[str, tuple[str, str]] = {}
-    for used in graph.run.parameters:
+    idle = {p.name for p in never_run(graph)}
+    for used in graph.run.parameters if idle else ():
         if len(used.sites) < 2:
             continue
         for prefix, key, suffix in _splits(used.name):
-            siblings = _siblings(graph, used, prefix, key, suffix)
+            siblings = _siblings(graph, idle, used, prefix, key, suffix)
             if len(siblings) == len(used.sites):
                 calls = zip(sorted(used.sites), siblings, strict=True)
                 found |= {graph.site(site).name: (f"{prefix}.{key}", f"{prefix}.{own}") for site, own in calls}
@@ -36,9 +37,9 @@ def _splits(name: str) -> list[tuple[str, str, str]]:
     return [(".".join(parts[:i]), parts[i], ".".join(parts[i + 1 :])) for i in range(1, len(parts) - 1)]
 
 
-def _siblings(graph: Graph, used: Parameter, prefix: str, key: str, suffix: str) -> list[str]:
+def _siblings(graph: Graph, idle: set[str], used: Parameter, prefix: str, key: str, suffix: str) -> list[str]:
     """Return the keys of the layers of a kind in their order, of which all but one never run."""
-    idle, keys = {p.name for p in never_run(graph)}, list[str]()
+    keys: list[str] = []
     for p in graph.run.parameters:
         for here, own, end in _splits(p.name):
             alike = (here, end) == (prefix, suffix) and p.shape == used.shape

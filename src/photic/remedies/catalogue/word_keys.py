@@ -12,24 +12,19 @@ from photic.remedies.registry import remedy
 def word_keys(graph: Graph) -> Prescription | str:
     """A ModuleDict whose layers never run, and whose keys are numbers written as words, finds them by the number too.
 
-    What it changes: `3 in modules` is true where the key is '3', as `modules[3]` and `modules.get` are understood.
+    What it changes: `3 in modules` is true where the key is '3', and `modules[3]` is found.
 
     When not to: where the layers are not meant to run on these batches.
     """
-    kept: dict[str, set[str]] = {}
     run = {p.name for p in graph.run.parameters if p.sites}
-    for p in never_run(graph):
-        path, _, rest = _at_number(p.name)
-        if path and not any(name.startswith(f"{path}.") for name in run):
-            kept.setdefault(path, set()).add(rest)
+    paths = dict.fromkeys(_above_number(p.name) for p in never_run(graph))
+    kept = tuple(path for path in paths if path and not any(name.startswith(f"{path}.") for name in run))
     if not kept:
         return "no layers under numbers never run"
-    return Prescription(
-        word_keys=tuple(kept), why="a ModuleDict has words for keys: str(key) in modules, modules[str(key)]"
-    )
+    return Prescription(word_keys=kept, why="a ModuleDict has words for keys: str(key) in modules, modules[str(key)]")
 
 
-def _at_number(name: str) -> tuple[str, str, str]:
+def _above_number(name: str) -> str:
+    """Return the path of a parameter down to its first key that is a number; '' without one."""
     parts = name.split(".")
-    place = next((i for i, part in enumerate(parts) if i and part.isdigit()), None)
-    return ("", "", "") if place is None else (".".join(parts[:place]), ".", ".".join(parts[place:]))
+    return next((".".join(parts[:i]) for i, part in enumerate(parts) if i and part.isdigit()), "")
