@@ -114,3 +114,57 @@ def test_the_signal_is_normalised_and_not_the_weights(order: str) -> None:
     (site,) = [site.name for site in measure(model, zoo.vectors(0), F.cross_entropy).sites if site.kind == "weight"]
     carry_out(Prescription(normalised=(site,)), model, seed=0)
     torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)
+
+
+class Gated(nn.Module):
+    """The stream is multiplied, block after block, by what the block makes of it."""
+
+    def __init__(self, depth: int, width: int = 32, spread: float = 1.0) -> None:
+        super().__init__()
+        self.enter, self.head = nn.Linear(64, width), nn.Linear(width, 10)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        for layer in self.layers:
+            nn.init.normal_(layer.weight, std=spread)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.enter(x))
+        for layer in self.layers:
+            x = torch.clamp(layer(x), min=-2) * x
+        return self.head(x)
+
+
+def test_blocks_become_small_normalised_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=0.05)
+
+    name = "normalised-branches"
+    treatment = cured(
+        name, monkeypatch, lambda: Gated(12, spread=0.3), digits(), F.cross_entropy, optimizer=slow, steps=80
+    )
+    assert healed(treatment)
+    assert (
+        "x = x + 0.2887 * torch.nn.functional.rms_norm(torch.clamp(layer(x), min=-2) * x, x.shape[-1:])"
+        in treatment.patch
+    )
+
+
+def test_normalised_branches_neither_grow_nor_hold_on_to_one_forward() -> None:
+    model, batch = zoo.seeded(lambda: Gated(12)), zoo.vectors(0)
+    grown = model(batch[0]).detach().abs().max()
+    given = prescribed("normalised-branches", model, batch, F.cross_entropy)
+    carry_out(given, model, seed=0)
+    once = model(batch[0]).detach()
+    assert not grown < 1e6 and once.abs().max() < 10.0
+    torch.testing.assert_close(model(batch[0]).detach(), once, rtol=0.0, atol=0.0)
+    x = stream = torch.relu(model.get_submodule("enter")(batch[0]))
+    for k in range(12):
+        x = torch.clamp(model.get_submodule(f"layers.{k}")(stream), min=-2) * stream
+        stream = stream + 12**-0.5 * F.rms_norm(x, x.shape[-1:])
+    torch.testing.assert_close(once, model.get_submodule("head")(stream))
+
+
+def test_two_blocks_are_too_few_for_normalised_branches() -> None:
+    said = CATALOGUE["normalised-branches"].prescribe(
+        Graph.of(measure(zoo.seeded(lambda: Gated(2)), zoo.vectors(0), F.cross_entropy))
+    )
+    assert isinstance(said, str) and "3 stretches" in said

@@ -67,18 +67,18 @@ def _dominators(graph: Graph, ways: Container[int]) -> list[int]:
     return chain[::-1]
 
 
-def segments(graph: Graph) -> list[tuple[int, int]]:
+def segments(graph: Graph, *, bends: bool = True) -> list[tuple[int, int]]:
     """Return (start, end) of the shortest stretches of the stream, one after the other, that end in the shape in which they began.
 
-    Each holds a weight and something that bends the signal, and the last output ends none. None passes a waist, `_WAIST` times narrower than
-    its ends: a code is what is to come through there, and a way around it would leave it unused.
+    Each holds a weight and, where that is asked for, something that bends the signal; the last output ends none. None passes a waist,
+    `_WAIST` times narrower than its ends: a code is what is to come through there, and a way around it would leave it unused.
     """
     chain = passed_by_all(graph)[:-1]
     held = [_kinds(graph, one, other) for one, other in itertools.pairwise(chain)]
     found: list[tuple[int, int]] = []
     start = 0
     while start < len(held):
-        end = _end(graph, chain, held, start) if "weight" in held[start] else None
+        end = _end(graph, chain, held, start, bends) if "weight" in held[start] else None
         if end is None:
             start += 1
         else:
@@ -87,14 +87,14 @@ def segments(graph: Graph) -> list[tuple[int, int]]:
     return found
 
 
-def _end(graph: Graph, chain: list[int], held: list[set[str]], start: int) -> int | None:
+def _end(graph: Graph, chain: list[int], held: list[set[str]], start: int, bends: bool) -> int | None:
     shape = graph.site(chain[start]).shape
     seen: set[str] = set()
     for end in range(start + 1, len(chain)):
         if _WAIST * math.prod(graph.site(chain[end]).shape) <= math.prod(shape):
             return None
         seen |= held[end - 1]
-        if graph.site(chain[end]).shape != shape or "weight" not in seen or seen.isdisjoint(_BENDS):
+        if graph.site(chain[end]).shape != shape or "weight" not in seen or (bends and seen.isdisjoint(_BENDS)):
             continue
         while end < len(held) and held[end] <= {"activation", "dropout"} and graph.site(chain[end + 1]).shape == shape:
             end += 1

@@ -218,6 +218,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
             f"torch.nn.utils.clip_grad_norm_(model.parameters(), {p.clip_limit:.3g})  # the limit that is there now is too low"
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
+    lines += [
+        f"# {end}: x + {len(p.branched) ** -0.5:.3g} * torch.nn.functional.rms_norm(y, y.shape[-1:]), with y what this gives and x what {start} gives"
+        for start, end in p.branched
+    ]
     lines += [f"# {name}: add what this gives to the answers, one expression: a + b" for name in p.joined]
     lines += [
         f"# {taker}: hand it its own part of what {end} gives (x[:, 0] of a first token), not what {join} was given"

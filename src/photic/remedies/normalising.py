@@ -34,7 +34,11 @@ def _layer_normalise(call: Call) -> Any:
 
 
 def _rms_normalise(call: Call) -> Any:
-    return _on_signal(call, lambda x: F.rms_norm(x, x.shape[1:] if x.ndim >= 4 else x.shape[-1:]))
+    return _on_signal(call, _rms)
+
+
+def _rms(x: Tensor) -> Tensor:
+    return F.rms_norm(x, x.shape[1:] if x.ndim >= 4 else x.shape[-1:])
 
 
 def _on_signal(call: Call, normalise: Callable[[Tensor], Tensor]) -> Any:
@@ -86,6 +90,20 @@ class PreNormalised:
         else:
             x = F.rms_norm(x, own.normalized_shape, own.weight, own.eps)
         return call.function(x, *call.args[1:], **call.kwargs)
+
+
+class Branch:
+    """Adds to the stream that was kept what the call gives, normalised and times a share; where the shapes agree."""
+
+    def __init__(self, inner: Substitute | None, kept: list[Tensor], share: float) -> None:
+        self.inner, self.kept, self.share = inner, kept, share
+
+    def __call__(self, call: Call) -> Any:
+        """Return stream + share * norm(what the call gives)."""
+        value: Any = call.run() if self.inner is None else self.inner(call)
+        stream, self.kept[:] = list(self.kept), []
+        same = len(stream) == 1 and isinstance(value, Tensor) and stream[0].shape == value.shape
+        return stream[0] + self.share * _rms(value) if same else value
 
 
 def _layer_normalised(call: Call) -> Any:

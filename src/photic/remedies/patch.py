@@ -21,8 +21,9 @@ from photic.remedies.constructions import CLASSES, made, other_class
 from photic.remedies.edits import Insertion, KeyEdit, ReferenceEdit, with_torch
 from photic.remedies.lines import weight_lines
 from photic.remedies.measured_lines import measured_lines
+from photic.remedies.planning import planned
 from photic.remedies.prescription import Prescription
-from photic.remedies.rewrites import OF_TORCH, Rewrite, normal_form, planned, rewrites_of
+from photic.remedies.rewrites import OF_TORCH, Rewrite, normal_form, rewrites_of
 from photic.remedies.source import NoPlace, Source
 
 # What of a prescription is written into the source, and where; with anything else in it, it is given as lines to paste.
@@ -30,6 +31,7 @@ _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "dropped", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals", "turned_masks", "unaligned",
     "rows_first", "channels_last", "channels_first", "logged", "magnitudes", "rounded", "bent",
+    "skips", "branched",
 }  # fmt: skip
 _AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {

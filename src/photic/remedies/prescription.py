@@ -148,6 +148,7 @@ class Prescription:
         answers: name of a linear module to the number of outputs that it is given, drawn as torch does.
         widened: length of every axis of a parameter that has length 0; 0 leaves them.
         skips: (site, site): what the first gives is added to what the second gives.
+        branched: (site, site): what the second gives is normalised, divided by the root of their number and added to what the first gives.
         factors: site name to the factor on its first argument: scores before a softmax.
         filled_input: 0 in the place of numbers of the batch that are not finite, inside the model.
         shuffled: the examples of all batches are dealt anew.
@@ -274,6 +275,7 @@ class Prescription:
     answers: dict[str, int] = field(default_factory=dict[str, int])
     widened: int = 0
     skips: tuple[tuple[str, str], ...] = ()
+    branched: tuple[tuple[str, str], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
     filled_input: bool = False
     shuffled: bool = False

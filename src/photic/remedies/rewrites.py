@@ -11,7 +11,7 @@ import libcst as cst
 from photic.probes.operations import place_of
 from photic.records.runs import Run
 from photic.remedies.prescription import Prescription
-from photic.remedies.source import Change, NoPlace, Source, atom, called, line_of, operands, root, words_of
+from photic.remedies.source import NoPlace, atom, called, operands, root
 
 # `torch.tanh`, `x.tanh()`, `F.tanh`; the others stand in torch.nn.functional alone.
 OF_TORCH = ("tanh", "relu", "sigmoid")
@@ -26,12 +26,14 @@ class Rewrite:
         change: given the expression.
         called: the name that it is called by, where that is not the site's operation.
         operand: name of the site whose result is the argument that is changed; '' changes the whole expression.
+        stream: name of the site whose result the variable holds that the expression is assigned to again, `x = f(x)`; '' asks for none.
     """
 
     said: tuple[Any, ...]
     change: Callable[[Expression], cst.BaseExpression] = field(compare=False)
     called: str = ""
     operand: str = ""
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Expression:
         node: the expression.
         imported: names that are modules: `F` in `F.relu(x)` is no value.
         module: whether it calls a module of the network.
+        stream: the variable that it is assigned to again, where one was asked for.
     """
 
     node: cst.BaseExpression
     imported: frozenset[str] = frozenset()
     module: bool = False
+    stream: str = ""
 
     @property
     def method(self) -> cst.Attribute | None:
@@ -184,6 +188,11 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
             for name, (source, by) in p.balance.items()
         ),
         *((comparison, Rewrite(("goal",), _detached, operand=code)) for code, comparison in p.goals),
+        *((end, Rewrite(("skip",), _added, stream=start)) for start, end in p.skips),
+        *(
+            (end, Rewrite(("branch",), _branch(len(p.branched) ** -0.5, len(run.site(end).shape) >= 4), stream=start))
+            for start, end in p.branched
+        ),
     ]
     if len({name for name, _ in found}) < len(found):
         raise NoPlace("two changes of one call")
@@ -252,6 +261,19 @@ def normal_form(x: str, kind: str, *, maps: bool) -> str:
             else f"torch.nn.functional.rms_norm({x}, {x}.shape[1:])"
         )
     return f"torch.nn.functional.{kind}_norm({x}, {x}.shape[-1:])"
+
+
+def _added(e: Expression) -> cst.BaseExpression:
+    return cst.BinaryOperation(cst.Name(e.stream), cst.Add(), e.node)
+
+
+def _branch(share: float, maps: bool) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        shape = parsed(f"{e.stream}.shape[{1 if maps else -1}:]")
+        normal = cst.Call(parsed("torch.nn.functional.rms_norm"), [cst.Arg(e.node), cst.Arg(shape)])
+        return cst.BinaryOperation(cst.Name(e.stream), cst.Add(), times(normal, share))
+
+    return change
 
 
 def _scaled(factor: float) -> Callable[[Expression], cst.BaseExpression]:
@@ -335,49 +357,3 @@ def _turned(e: Expression) -> cst.BaseExpression:
         raise NoPlace("its mask may be numbers")
     mask = cst.Module([]).code_for_node(atom(e.argument(name, place)))
     return e.with_argument((name,), place, f"~{mask}")
-
-
-def planned(source: Source, rewrites: dict[str, Rewrite], run: Run) -> dict[cst.CSTNode, Change]:
-    """Return what is done to which expression of a file.
-
-    Raises:
-        NoPlace: where a site's expression is not found, or serves a site that must stay as it is.
-    """
-    plan: dict[cst.CSTNode, Change] = {}
-    said: dict[cst.CSTNode, Any] = {}
-    for name, rewrite in rewrites.items():
-        site = run.site(name)
-        (word,) = words_of(site)
-        beside = [one for one in run.sites if one.where == site.where and words_of(one) == (word,)]
-        if any(one.name not in rewrites for one in beside):
-            raise NoPlace(f"one line makes {name} and another site that must stay")
-        nodes = source.at(line_of(site), rewrite.called or word)
-        if rewrite.operand:
-            maker = run.site(rewrite.operand)
-            given = [one for one in (source.operand(node, maker) for node in nodes) if one is not None]
-            nodes = [min(given, key=_length)] if given else []
-        if site.phase == "loss" and len(nodes) > len(beside):  # the same is done to targets, which are no signal
-            nodes = [node for node in nodes if source.takes_first(node)]
-        if not nodes or (site.phase == "loss" and len(nodes) > len(beside)):
-            raise NoPlace(f"{name} is not found on its line")
-        for node in nodes:
-            if said.setdefault(node, rewrite.said) != rewrite.said:
-                raise NoPlace("one expression would be changed in two ways")
-            plan[node] = _Changed(rewrite, frozenset(source.imported), word[0] == ".")
-    return plan
-
-
-def _length(node: cst.CSTNode) -> int:
-    return len(cst.Module([]).code_for_node(node))
-
-
-@dataclass(frozen=True)
-class _Changed:
-    rewrite: Rewrite
-    imported: frozenset[str]
-    module: bool
-
-    def __call__(self, node: Any) -> cst.BaseExpression:
-        if not isinstance(node, cst.BaseExpression):
-            raise NoPlace("an assignment in place")
-        return self.rewrite.change(Expression(node, self.imported, self.module))

@@ -141,6 +141,19 @@ class Source:
         before = [one for one in self._assigned.get(expression.value, []) if self._ends(one) < line]
         return bool(before) and self._holds(max(before, key=self._ends).value, site, line)
 
+    def holds(self, variable: str, site: Site, line: int) -> bool:
+        """Whether the last assignment to a variable before a line is of what makes a site."""
+        return self._holds(cst.Name(variable), site, line)
+
+    def assigned_again(self, node: cst.CSTNode) -> str:
+        """Return the variable that an expression is assigned to as a whole and that stands in it, `x` of `x = f(x)`; '' without one."""
+        parent = self._parents[node]
+        if not isinstance(parent, cst.Assign) or parent.value is not node or len(parent.targets) != 1:
+            return ""
+        target = parent.targets[0].target
+        again = isinstance(target, cst.Name) and any(m.matches(one, m.Name(target.value)) for one in below(node))
+        return target.value if isinstance(target, cst.Name) and again else ""
+
     def _ends(self, node: cst.CSTNode) -> int:
         return int(self._positions[node].end.line)
 

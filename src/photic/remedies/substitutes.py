@@ -27,7 +27,7 @@ from photic.remedies.goals import Goal
 from photic.remedies.handed import Handed, Rejoined
 from photic.remedies.limits import LimitedGradient
 from photic.remedies.masks import turned
-from photic.remedies.normalising import NORMALISE, BatchNormalise, hand_through
+from photic.remedies.normalising import NORMALISE, BatchNormalise, Branch, hand_through
 from photic.remedies.parts import MovedIn, Parts
 from photic.remedies.paths import Ranks, pathwise
 from photic.remedies.places import Places
@@ -122,6 +122,10 @@ def substitutes_of(prescription: Prescription) -> dict[str, Substitute]:
         kept: list[Tensor] = []
         found[start] = Kept(found.get(start), kept)
         found[end] = _Skip(found.get(end), kept)
+    for start, end in prescription.branched:
+        stream: list[Tensor] = []
+        found[start] = Kept(found.get(start), stream)
+        found[end] = Branch(found.get(end), stream, len(prescription.branched) ** -0.5)
     for name, (source, factor) in prescription.balance.items():
         made: list[Tensor] = []
         found[source] = Kept(found.get(source), made)

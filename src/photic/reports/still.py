@@ -84,8 +84,8 @@ def _layers(profile: Profile) -> str:
             (
                 escape(line.site),
                 escape(short(line.where)),
-                _number(line.signal_mean, ".2f"),
-                _number(line.signal_deviation, ".2f"),
+                _number(line.signal_mean, ".3g"),
+                _number(line.signal_deviation, ".3g"),
                 _number(line.transport, ".2e"),
                 _number(line.predicted, ".2e"),
                 _number(line.weight_gain, ".3g"),

@@ -204,8 +204,9 @@ def _short_number(value: float | None, form: str) -> str:
 
 
 def _value(value: float | None) -> str:
-    """Return two decimals, or two digits of what they would hide: a signal that fades is not 0.00."""
-    return _short_number(value, "{:.2f}" if value is None or abs(value) >= 0.01 or value == 0.0 else "{:.1e}")
+    """Return two decimals, or two digits of what they would hide or draw out: a signal that fades is not 0.00."""
+    plain = value is None or 0.01 <= abs(value) < 1e5 or value == 0.0
+    return _short_number(value, "{:.2f}" if plain else "{:.1e}")
 
 
 def _band(line: LayerLine) -> str:
