@@ -176,6 +176,22 @@ def constant_words(graph: Graph, layers: list[int]) -> Finding:
     )
 
 
+def summed_words(graph: Graph, summed: list[tuple[int, int]], layers: list[int], *, informs: bool) -> Finding:
+    """Say that shares are added up over the axis that they were shared out over."""
+    softmax, total = (graph.site(index) for index in summed[0])
+    return _found(
+        tuple(graph.site(index).name for index in layers),
+        softmax.where,
+        Evidence("axis of the softmax, and of the sum", float(softmax.settings.get("dim", -1)), "axis"),
+        f"{softmax.name} shares out over an axis, and {total.name} adds up over the same: that is 1, whatever the scores are, and nothing is heard "
+        f"of {listed([graph.site(index).name for index in layers])}.",
+        "A softmax over the classes, topics or keys, dim=-1, and the sum over the places.",
+        informs=informs,
+        sure=0.95,
+        source="vaswani2017attention",
+    )
+
+
 def never_run_words(unused: tuple[Parameter, ...]) -> Finding:
     """Say that no operation takes what the optimizer holds."""
     names = [parameter.name for parameter in unused]

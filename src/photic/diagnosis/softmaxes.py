@@ -28,6 +28,21 @@ def over_one_key(graph: Graph) -> list[Site]:
     ]
 
 
+def summed_whole(graph: Graph) -> list[tuple[int, int]]:
+    """Return (softmax, sum) of the model where the shares are added up, or their mean taken, over the axis that they were shared out over."""
+    found: list[tuple[int, int]] = []
+    for site in graph.run.sites:
+        takers = graph.consumers.get(site.order, []) if site.operation == "softmax" and site.phase == "model" else []
+        if len(takers) != 1 or site.order in graph.run.outputs:
+            continue
+        taker, axis = graph.site(takers[0]), site.settings.get("dim", -1)
+        over = taker.settings.get("dim")
+        known = taker.operation in ("sum", "mean") and isinstance(axis, int) and isinstance(over, int)
+        if known and axis % len(site.shape) == over % len(site.shape):
+            found.append((site.order, taker.order))
+    return found
+
+
 def length(graph: Graph, index: int) -> int:
     """Return the length of the axis over which a softmax runs; 0 where it is not known."""
     site = graph.site(index)

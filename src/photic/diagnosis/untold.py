@@ -22,6 +22,33 @@ def never_run(graph: Graph) -> tuple[Parameter, ...]:
     )  # fmt: skip
 
 
+def forgotten(graph: Graph) -> list[tuple[str, int, bool]]:
+    """Return (module, layer, whether it is one layer alone) of modules that never run and fit in front of the layer that was made next.
+
+    As many features go into the module, and come out of it, as enter that layer. The module is the largest of which nothing runs.
+    """
+    unused = {p.name for p in never_run(graph)}
+    matrices = [p for p in graph.run.parameters if p.trainable and len(p.shape) > 1] if unused else []
+    idle: dict[str, list[Parameter]] = {}
+    for p in matrices:
+        if p.name in unused:
+            idle.setdefault(_largest(p.name, [q.name for q in matrices if q.name not in unused]), []).append(p)
+    found: list[tuple[str, int, bool]] = []
+    for module, own in idle.items():
+        later = [p for p in matrices[matrices.index(own[-1]) + 1 :] if p.sites]
+        width = own[0].shape[1]
+        if module and later and own[-1].shape[0] == width == later[0].shape[1]:
+            found.append((module, min(later[0].sites), len(own) == 1))
+    return found
+
+
+def _largest(name: str, used: list[str]) -> str:
+    """Return the outermost module of a parameter that holds none of the used ones."""
+    parts = name.split(".")[:-1]
+    prefixes = (".".join(parts[: count + 1]) for count in range(len(parts)))
+    return next((one for one in prefixes if not any(other.startswith(f"{one}.") for other in used)), "")
+
+
 def constant_under_a_derivative(graph: Graph) -> list[int]:
     """Return the layers that a `torch.autograd.grad` in the forward does not depend on, though what it differentiates is made of them.
 

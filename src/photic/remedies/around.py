@@ -219,6 +219,10 @@ def setup_lines(prescription: Prescription) -> list[str]:
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
     lines += [
+        f"# {layer}: call it on x + {f'torch.relu({name}(x))' if bare else f'{name}(x)'} in place of x"
+        for name, layer, bare in p.put_in
+    ]
+    lines += [
         f"# {end}: x + {len(p.branched) ** -0.5:.3g} * torch.nn.functional.rms_norm(y, y.shape[-1:]), with y what this gives and x what {start} gives"
         for start, end in p.branched
     ]

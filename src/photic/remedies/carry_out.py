@@ -23,6 +23,7 @@ from photic.remedies.functions import Differentiated, Floored
 from photic.remedies.normalising import BatchNormalise, pre_normalised
 from photic.remedies.parts import Joined
 from photic.remedies.prescription import LayerInitialisation, Prescription
+from photic.remedies.put_in import put_in
 from photic.remedies.row_order import InOrder
 from photic.remedies.siblings import Sibling, word_keys
 from photic.remedies.substitutes import Connected, Kept, Squashed, substitutes_of
@@ -79,9 +80,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         powers = model.get_submodule(name)
         powers.__dict__["forward"] = Squashed(powers.forward)
     for name in prescription.batch_first:
-        recurrent: Any = model.get_submodule(name)
-        recurrent.batch_first = True
-        recurrent.__dict__["forward"] = FromRest(recurrent.forward)
+        along: Any = model.get_submodule(name)
+        along.batch_first = True
+        if isinstance(along, nn.RNNBase):
+            along.__dict__["forward"] = FromRest(along.forward)
     if prescription.truncated:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):
@@ -96,7 +98,7 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = Floored(model.forward, prescription.floors)
     if prescription.unwritten:
         model.__dict__["forward"] = Unwritten(model, model.forward, prescription.unwritten)
-    substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
+    substitutes = substitutes_of(prescription) | pre_normalised(prescription, model) | put_in(prescription, model)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     substitutes |= {name: Sibling(model, *layers) for name, layers in prescription.own_calls.items()}
     made: dict[str, list[Tensor]] = {name: [] for name in prescription.joined}

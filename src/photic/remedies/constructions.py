@@ -51,13 +51,11 @@ def made(
     plan: dict[cst.CSTNode, Change] = {}
     if p.rate != 1.0 or p.settings or p.adam or p.owned:
         plan[_one(source, optimizer.partition("(")[0], within)] = _optimizer(p, optimizer)
-    for names, change in ((p.batch_first, _batch_first), (p.gated, _gated)):
-        kinds = {
-            type(model.get_submodule(name)).__name__.replace("GRU", "RNN" if names is p.gated else "GRU")
-            for name in names
-        }
-        plan |= {_one(source, kind, within): change for kind in kinds}
-    for name in p.batch_first:
+    recurrent = [name for name in p.batch_first if isinstance(model.get_submodule(name), nn.RNNBase)]
+    kinds = {type(model.get_submodule(name)).__name__ for name in p.gated}
+    plan |= {_one(source, kind.replace("GRU", "RNN"), within): _gated for kind in kinds}
+    plan |= {_one(source, kind, within): _batch_first for kind in {_made_by(model, name) for name in p.batch_first}}
+    for name in recurrent:
         calls = source.called(name.rpartition(".")[2], within)
         plan |= {call: _from_rest for call in calls if len(call.args) > 1 and root(call.func) == "self"}
     if p.recomputed:
@@ -129,8 +127,17 @@ def _all_parameters(given: cst.BaseExpression) -> cst.BaseExpression:
     raise NoPlace("the optimizer's parameters are no module's")
 
 
+def _made_by(model: nn.Module, name: str) -> str:
+    """Return the class of torch's that is made where a module is: an attention may be part of a transformer's layer."""
+    whole = model.get_submodule(name.rpartition(".")[0])
+    layer = isinstance(whole, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer))
+    return type(whole if layer else model.get_submodule(name)).__name__
+
+
 def _batch_first(call: cst.Call) -> cst.BaseExpression:
-    return with_argument(call, ("batch_first",), 4, "True") if len(call.args) < 5 else _refused()
+    if any(not arg.keyword for arg in call.args[4:]):
+        _refused()
+    return with_argument(call, ("batch_first",), None, "True")
 
 
 def _from_rest(call: cst.Call) -> cst.BaseExpression:

@@ -31,7 +31,7 @@ _AT_SITES = {
     "activations", "removed", "normalised", "normalisation", "factors", "straight", "epsilons", "dropped", "squeezed", "pathwise",
     "slopes", "guards", "denominators", "axes", "logarithms", "balance", "goals", "turned_masks", "unaligned",
     "rows_first", "channels_last", "channels_first", "logged", "magnitudes", "rounded", "bent",
-    "skips", "branched",
+    "skips", "branched", "put_in",
 }  # fmt: skip
 _AT_THE_END = {"scheme", "layers", "recurrence", "longest", "fresh", "loops", "constants", "scaled", "frozen"}
 _WHERE_MADE = {

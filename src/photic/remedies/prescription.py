@@ -148,6 +148,7 @@ class Prescription:
         answers: name of a linear module to the number of outputs that it is given, drawn as torch does.
         widened: length of every axis of a parameter that has length 0; 0 leaves them.
         skips: (site, site): what the first gives is added to what the second gives.
+        put_in: (module, layer's site, whether the module is one layer alone): the layer is called on x + module(x), a single one with a ReLU.
         branched: (site, site): what the second gives is normalised, divided by the root of their number and added to what the first gives.
         factors: site name to the factor on its first argument: scores before a softmax.
         filled_input: 0 in the place of numbers of the batch that are not finite, inside the model.
@@ -276,6 +277,7 @@ class Prescription:
     widened: int = 0
     skips: tuple[tuple[str, str], ...] = ()
     branched: tuple[tuple[str, str], ...] = ()
+    put_in: tuple[tuple[str, str, bool], ...] = ()
     factors: dict[str, float] = field(default_factory=dict[str, float])
     filled_input: bool = False
     shuffled: bool = False

@@ -188,6 +188,7 @@ def rewrites_of(prescription: Prescription, run: Run) -> dict[str, Rewrite]:
             for name, (source, by) in p.balance.items()
         ),
         *((comparison, Rewrite(("goal",), _detached, operand=code)) for code, comparison in p.goals),
+        *((site, Rewrite(("put_in", name, bare), _given(name, site, bare))) for name, site, bare in p.put_in),
         *((end, Rewrite(("skip",), _added, stream=start)) for start, end in p.skips),
         *(
             (end, Rewrite(("branch",), _branch(len(p.branched) ** -0.5, len(run.site(end).shape) >= 4), stream=start))
@@ -261,6 +262,18 @@ def normal_form(x: str, kind: str, *, maps: bool) -> str:
             else f"torch.nn.functional.rms_norm({x}, {x}.shape[1:])"
         )
     return f"torch.nn.functional.{kind}_norm({x}, {x}.shape[-1:])"
+
+
+def _given(name: str, site: str, bare: bool) -> Callable[[Expression], cst.BaseExpression]:
+    def change(e: Expression) -> cst.BaseExpression:
+        owner, _, own = name.rpartition(".")
+        beside = e.module and site.rpartition(".")[0] == owner and own.isidentifier()
+        if not beside or not isinstance(e.first, cst.Name) or root(e.node.func) != "self":  # pyright: ignore
+            raise NoPlace("no call of a module beside it on a variable")
+        called_on = f"self.{own}({e.first.value})"
+        return e.with_first(parsed(f"{e.first.value} + {f'torch.relu({called_on})' if bare else called_on}"))
+
+    return change
 
 
 def _added(e: Expression) -> cst.BaseExpression:
@@ -347,7 +360,12 @@ def _away_from_0(least: float) -> Callable[[Expression], cst.BaseExpression]:
 
 
 def _over(axis: int) -> Callable[[Expression], cst.BaseExpression]:
-    return lambda e: e.with_argument(("dim", "axis"), 1, str(axis))
+    def change(e: Expression) -> cst.BaseExpression:
+        if e.module:
+            raise NoPlace("a module has its axis where it is made")
+        return e.with_argument(("dim", "axis"), 1, str(axis))
+
+    return change
 
 
 def _turned(e: Expression) -> cst.BaseExpression:

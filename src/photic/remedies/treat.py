@@ -44,6 +44,7 @@ WORTH_A_TRY = {
     "weights-too-large",
     "frozen-layers",
     "shattered-gradient",
+    "mixed-examples",
 }  # a network that learns in spite of these may learn far better
 HEALTHY = "the network is healthy: nothing was tried and nothing changed"
 LEARNS = "the network learns as it is, if little, and nothing that was tried lets it learn far better: nothing changed"

@@ -25,6 +25,7 @@ from photic.diagnosis.silenced import (
     nothing_made,
     passed_by,
 )
+from photic.diagnosis.softmaxes import summed_whole
 from photic.diagnosis.unheard import dropped_results, empty_layers, thrown_away
 from photic.diagnosis.untold import constant_under_a_derivative, never_run
 from photic.diagnosis.words import listed, number
@@ -55,6 +56,8 @@ def idle_layer(
     nothing to (a softmax, a normalisation): the gradients that come back to it add up to nothing.
 
     Or one row of a trained table is added at all places, of which each could have its own.
+
+    Or the shares of a softmax are added up over the axis that they were shared out over.
 
     Or what is added comes by two ways that cancel, or a map is sampled beyond its edges at most places, where there is nothing.
 
@@ -111,6 +114,10 @@ def idle_layer(
         return lost_words.outside_words(graph, beyond, informs=learns_a_third(training))
     if (nothing := cancelled(graph)) is not None:
         return lost_words.cancelled_words(graph, nothing, informs=learns_a_third(training))
+    if summed := summed_whole(graph):
+        below = graph.ancestors([softmax for softmax, _ in summed])
+        if layers := [index for index in graph.layers() if index in below]:
+            return lost_words.summed_words(graph, summed, layers, informs=learns_a_third(training))
     if rows := spread_row(graph):
         return lost_words.one_row_words(graph, rows)
     if constant := constant_under_a_derivative(graph):

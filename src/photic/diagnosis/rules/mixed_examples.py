@@ -5,41 +5,46 @@ from __future__ import annotations
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
-from photic.diagnosis.recurrent import time_first
+from photic.diagnosis.recurrent import attends_examples, time_first
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scrambled import scrambled_rows
-from photic.diagnosis.words import percent
+from photic.diagnosis.words import listed, percent
 from photic.records.findings import Evidence, Finding
+from photic.records.sites import Site
 
 _BETWEEN = ("index_add", "scatter_add", "scatter_reduce", "index_reduce", "segment_reduce", "sparse", "spmm", "addmm")
 
 
 @rule(sources=("karpathy2019",))
 def mixed_examples(
-    graph: Graph, training: Training | None, *, away: float = 0.1, wholly: float = 0.9
+    graph: Graph, training: Training | None, *, away: float = 0.1, wholly: float = 0.9, in_order: float = 0.01
 ) -> Finding | None:
     """Where the examples of a batch come in another order, the answers do not come in that order.
 
     Signs: the answers to a batch in another order differ from the answers in that order by more than `away` of what two examples'
     answers differ by; in evaluation, and in a network that does not learn. Or by more than `wholly`, whatever was learned (how often
     the classes come). Or the loss makes rows of classes of maps [batch, classes, places] as the numbers lie, and does not move the classes
-    to the end.
+    to the end. Or an attention of torch's goes along the first axis (`batch_first=False`) of maps [examples, places, features], and
+    another order of the examples, where that can be asked, changes the order of the answers alone (`in_order`): this axis is no time.
 
     Why it matters: each answer is compared with the target of its own example. Where an axis of the batch was taken for one of time
     (`batch_first`), `view` stands for `transpose`, or rows come back sorted, the answer belongs to another example.
 
     False alarms: networks of graphs, whose nodes are the examples, have an order: where nodes are gathered, or the model holds a row
-    for each example, nothing is said. What is taken from the whole batch, as a mean or what examples are compared with, has none.
+    for each example, nothing is said. What is taken from the whole batch, as a mean or what examples are compared with, has none. Where
+    examples are to look at each other the network learns that way, and that is information.
     """
     if (rows := scrambled_rows(graph)) is not None:
         return _scrambled(graph, rows, informs=learns(training))
     share = graph.run.mixed
+    if (share or 0.0) < in_order and training is not None and (along := attends_examples(graph)):
+        return _attended(graph, along, informs=learns(training))
     if share is None or share < away or training is None or (learns(training) and share < wholly):
         return None
     if any(site.operation in _BETWEEN for site in graph.run.sites if site.phase == "model" and site.kind != "weight"):
         return None
-    recurrent = time_first(graph)
-    place = recurrent[0] if recurrent else None
+    first = [*time_first(graph), *attends_examples(graph)]
+    place = first[0] if first else None
     return Finding(
         problem="mixed-examples",
         severity="warning",
@@ -62,6 +67,24 @@ def mixed_examples(
         confidence=0.8,
         sources=("karpathy2019",),
         victims=(),
+    )
+
+
+def _attended(graph: Graph, along: list[Site], *, informs: bool) -> Finding:
+    names, examples = [site.module for site in along], graph.site(graph.run.outputs[-1]).shape[0]
+    return Finding(
+        problem="mixed-examples",
+        severity="info" if informs else "warning",
+        sites=tuple(site.name for site in along),
+        where=along[0].where,
+        evidence=(Evidence("places that each attends over", float(examples), "examples"),),
+        reason=(
+            f"{listed(names)} {'attends' if len(set(names)) == 1 else 'attend'} over the first axis, which holds the {examples} examples of the "
+            "batch: each is mixed with the others, and its own places never see each other."
+        ),
+        advice=f"{names[0]}: batch_first=True where it is made (of torch.nn.TransformerEncoderLayer, too), or transpose what enters.",
+        confidence=0.9,
+        sources=("karpathy2019",),
     )
 
 

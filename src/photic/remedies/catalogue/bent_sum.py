@@ -22,9 +22,10 @@ def bent_sum(graph: Graph) -> Prescription | str:
     site = graph.site(found.site)
     if site.operation not in ("add", "sub", "rsub") or not _width(graph, found.source) > 1:
         return "what all share is no vector that is added"
-    if any(
-        graph.site(i).kind == "activation" for i in graph.descendants([found.site]) if graph.site(i).phase == "model"
-    ):
+    after = graph.descendants([found.site])
+    softmaxes = [i for i in after if "softmax" in graph.site(i).operation]
+    between = after & graph.ancestors([min(softmaxes)]) if softmaxes else after
+    if any(graph.site(i).kind == "activation" for i in between if graph.site(i).phase == "model"):
         return "an activation comes after the sum"
     return Prescription(bent=(site.name,), why="w (q + k) says nothing of q behind a softmax: w tanh(q + k)")
 
