@@ -105,7 +105,7 @@ def test_a_plain_function_keeps_the_value_and_has_the_gradient_of_a_whole_backwa
 
 
 def test_a_plain_function_is_not_prescribed_where_the_backward_is_whole() -> None:
-    assert refused("plain-function", sick.Functional(sick.DoubledWhole)) == "no autograd function passes nothing back"
+    assert "no autograd function" in refused("plain-function", sick.Functional(sick.DoubledWhole))
 
 
 def test_a_path_gives_the_value_of_the_sample_and_the_slope_of_rsample() -> None:

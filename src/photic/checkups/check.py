@@ -37,6 +37,7 @@ from photic.probes.grouped import Grouped
 from photic.probes.heard import unheard
 from photic.probes.mixing import mixing
 from photic.probes.neighbours import neighbours
+from photic.probes.own_functions import backwards
 from photic.probes.stretching import stretched
 from photic.probes.updates import against_gradient, as_real, epsilon_shares, snapshot, taken_back, updates, written
 from photic.records.findings import Checkup
@@ -112,11 +113,13 @@ def _checked(
     tell("audit", 0.0)
     with seeded(0):
         first = next(stream)
+        own = backwards(model, first)
         live = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
         if steps <= 0:
             run = measure(model, first, loss, optimizer=live)
         else:
             run = _trained(model, itertools.chain([first], stream), first, loss, optimizer, steps, notes, tell)
+    run = dataclasses.replace(run, backwards=own)
     if steps == LONG:
         order = mixing(model, first)
         run = dataclasses.replace(run, mixed=order.mixed, moved_answers=order.moved, unheard=unheard(model, first))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from photic.records.moments import Moments
 from photic.records.pictures import Shown
-from photic.records.sites import Edge, Parameter, Site, Unseen
+from photic.records.sites import Backward, Edge, Parameter, Site, Unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +304,7 @@ class Run(Shown):
         neighbours: mean cosine of the output's gradients at an input and 1/32 of the way to the next; None where not tried.
         moved_answers: share of examples whose answer comes in another's place; None where not tried, or where it cannot be told.
         unheard: share of an example's numbers at which the answers have no slope at all; None where not tried.
+        backwards: hand-written backwards that are not the derivative of their forward.
         mixed: how far the answers to a batch in another order are from the answers in that order, over the distance of two examples'
             answers; None where not tried.
         stretched: the loss further along the way that the steps took; empty where they lowered it, and where not tried.
@@ -342,6 +343,7 @@ class Run(Shown):
     neighbours: float | None = None
     moved_answers: float | None = None
     unheard: float | None = None
+    backwards: tuple[Backward, ...] = ()
     mixed: float | None = None
     stretched: tuple[Stretch, ...] = ()
     broke: Step | None = None

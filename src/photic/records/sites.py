@@ -88,3 +88,18 @@ class Unseen:
     what: str
     why: str
     where: str = ""
+
+
+@dataclass(frozen=True)
+class Backward:
+    """A hand-written backward beside the derivative of what its forward computes.
+
+    Attributes:
+        name: class name of the autograd function.
+        ratio: size of the gradient that it gives, over that of the derivative.
+        cosine: of the two.
+    """
+
+    name: str
+    ratio: float
+    cosine: float

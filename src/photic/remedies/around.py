@@ -79,7 +79,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
     if p.recomputed:
         lines.append("# torch.utils.checkpoint.checkpoint(..., use_reentrant=False)")
     lines += [
-        f"# {name}: call its computation as plain torch code, or let its backward return the gradient of every input"
+        f"# {name}: call its computation as plain torch code, or let its backward return the derivative by every input"
         for name in p.differentiated
     ]
     for name, (low, high) in p.guards.items():

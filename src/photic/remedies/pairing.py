@@ -27,11 +27,15 @@ def layered(
 ) -> list[tuple[Remedy, Prescription]]:
     """Return what took the findings away and was refused for another that lay behind them, together with what treats that.
 
-    What only the training brings, as steps that are too long, lay not behind.
+    What only the training brings, as steps that are too long, lay not behind. What puts right a fault that is `certain` goes together with
+    whatever treats the network that is left.
     """
     brought = {trial.remedy: set(trial.brought) for trial in trials if trial.brought and not trial.remaining}
-    for one in ranking.ranked([c for c in candidates if c.remedy.name in brought], ranking.rungs[-1]):
-        behind = sorted(alarms(one.arm.seen.start) & brought[one.remedy.name])
+    seen = [c for c in candidates if c.arm.course is not None]
+    certain = [c for c in seen if c.prescription.certain]
+    for one in certain or ranking.ranked([c for c in seen if c.remedy.name in brought], ranking.rungs[-1]):
+        start = alarms(one.arm.seen.start)
+        behind = sorted(start if one.prescription.certain else start & brought[one.remedy.name])
         if not behind:
             continue
         found = [

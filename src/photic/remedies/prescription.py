@@ -71,6 +71,7 @@ class Prescription:
         one_divisor: division site to the number that it divides by in place of its second argument.
         turned_weights: losses whose class weights become one over these.
         mends: it puts right what the loss itself gets wrong, so it is judged by the mended loss.
+        certain: it puts right what was measured to be wrong, whatever else is.
         only_judged: nothing is carried out; by the mended loss is only judged.
         unhooked: parameters whose gradient no hook changes any more.
         turned_links: products whose first matrix is transposed.
@@ -203,6 +204,7 @@ class Prescription:
     one_divisor: dict[str, float] = field(default_factory=dict[str, float])
     turned_weights: tuple[str, ...] = ()
     mends: bool = False
+    certain: bool = False
     only_judged: bool = False
     unhooked: tuple[str, ...] = ()
     turned_links: tuple[str, ...] = ()

@@ -98,7 +98,11 @@ class Search:
         Where nothing of a kind cured, what lets the network train far better in spite of a finding relieves.
         """
         first = self._round(chosen)
-        if not self.cured and not self.crew.over() and (both := layered(self.ranking, first, self.trials, self.hidden)):
+        if (
+            not self.cured
+            and not self.crew.over()
+            and (both := layered(self.ranking, self._tried(first), self.trials, self.hidden))
+        ):
             first += self._round(both)
         pairs = pairs_of(self.ranking, first, self.problems) if not self._far_enough(first) else []
         if pairs and not self.crew.over():
@@ -110,6 +114,10 @@ class Search:
             earlier = len(self.begun)
             second = self._round(others)
             self._relieve([*second, *self._calmed(self.begun[earlier:], rate)])
+
+    def _tried(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Return the candidates, and those dropped at once that put a fault right which is certain."""
+        return [*candidates, *(c for c in self.begun if c.prescription.certain and c not in candidates)]
 
     def _calmed(self, begun: Sequence[Candidate], rate: tuple[Remedy, Prescription] | None) -> list[Candidate]:
         """Try those that took the findings away and do not train at another learning rate, where nothing cured."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from photic.diagnosis.epsilons import drowned
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.hand_written import backward_words
 from photic.diagnosis.learning import learns, median_update
 from photic.diagnosis.normalisers import normaliser_of
 from photic.diagnosis.registry import rule
@@ -202,6 +203,8 @@ def _swelling(graph: Graph, lines: list[Place]) -> float:
 def _why(graph: Graph, sites: list[str]) -> str:
     facts = [graph.run.reading(name).weight for name in sites]
     products = [item.row_square_sum for item in facts if item is not None]
+    if max((one.ratio for one in graph.run.backwards), default=0.0) > 1.0:
+        return backward_words(graph)
     if divided := signed_divisors(graph):
         names = list(dict.fromkeys(graph.site(quotient).name for quotient, _ in divided))
         return (

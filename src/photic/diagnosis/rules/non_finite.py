@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.hand_written import backward_words, sentence
 from photic.diagnosis.registry import rule
 from photic.diagnosis.words import listed, number
 from photic.records.findings import Evidence, Finding
@@ -99,6 +100,7 @@ def non_finite(graph: Graph) -> Finding | None:
         if given is not None and outside
         else f"what enters it is finite and at most {number(largest)} in magnitude."
     )
+    said = sentence(backward_words(graph)) if site.operation in {one.name for one in graph.run.backwards} else ""
     what = "passes back a gradient that is not finite" if backward else f"makes {count} numbers that are not finite"
     return Finding(
         problem="non-finite",
@@ -113,8 +115,10 @@ def non_finite(graph: Graph) -> Finding | None:
             ),
             Evidence("largest magnitude that enters it", largest, "value"),
         ),
-        reason=f"{site.name} ({site.operation}) {what}; {enters}",
-        advice="Keep its argument away from the singular point (add an epsilon inside a root or a logarithm), mask before, not "
+        reason=f"{site.name} ({site.operation}) {what}; {enters} {said}".rstrip(),
+        advice="Write the backward anew, or let torch differentiate the forward: torch.autograd.gradcheck compares the two."
+        if said
+        else "Keep its argument away from the singular point (add an epsilon inside a root or a logarithm), mask before, not "
         "after, or use a dtype with more range (bfloat16, float32)."
         + (_BELOW_ZERO if site.operation in POSITIVE and not backward else ""),
         confidence=0.95,

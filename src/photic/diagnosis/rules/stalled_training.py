@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photic.diagnosis.evidence import Training, chance
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.hand_written import backward_words
 from photic.diagnosis.learning import decayed, learns, matrix_updates, nothing_learned
 from photic.diagnosis.optimizers import adaptive, setting
 from photic.diagnosis.registry import rule
@@ -113,7 +114,7 @@ def _unexplained(graph: Graph, training: Training, enough: int) -> Finding | Non
             + (
                 f"{percent(share)} of an example's numbers are not heard: the answers have a slope of exactly 0 there."
                 if deaf
-                else "nothing that was measured says why."
+                else f"{backward_words(graph) or 'nothing that was measured says why'}."
             )
         ),
         advice="What is asked for may lie where nothing is heard: a receptive field that is too short (dilations of 1, 2, 4, 8; more layers), "

@@ -8,6 +8,7 @@ from collections import Counter
 from photic.activations import find
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.hand_written import backward_words, sentence
 from photic.diagnosis.learning import arriving, decayed, learns, rescued
 from photic.diagnosis.optimizers import adaptive
 from photic.diagnosis.registry import rule
@@ -80,7 +81,9 @@ def vanishing_gradient(
             Evidence("typical gain per activation", _typical(shrinking, "activation"), "ratio"),
             Evidence("typical gain per weight", _typical(shrinking, "weight"), "ratio"),
         ),
-        reason=_reason(graph, profile, shrinking, arrival, lowest.site),
+        reason=" ".join(
+            filter(None, (_reason(graph, profile, shrinking, arrival, lowest.site), sentence(backward_words(graph))))
+        ),
         advice=_advice(graph, shrinking),
         confidence=_confidence(profile, arrival, warning),
         sources=("glorot2010", "schoenholz2017", "hochreiter1998"),
