@@ -37,8 +37,9 @@ def summed_whole(graph: Graph) -> list[tuple[int, int]]:
             continue
         taker, axis = graph.site(takers[0]), site.settings.get("dim", -1)
         over = taker.settings.get("dim")
-        known = taker.operation in ("sum", "mean") and isinstance(axis, int) and isinstance(over, int)
-        if known and axis % len(site.shape) == over % len(site.shape):
+        if taker.operation not in ("sum", "mean") or not isinstance(axis, int) or not isinstance(over, int):
+            continue
+        if axis % len(site.shape) == over % len(site.shape):
             found.append((site.order, taker.order))
     return found
 

@@ -124,14 +124,12 @@ def _gradient(call: Callable[..., Any], given: Sequence[Any], seed: int = 0) -> 
     """Return the gradient of the first result, times a random vector, by all numbers that ask for one; None where there is none to judge."""
     wanted = [_fresh(one) for one in given]
     leaves = [one for one in wanted if isinstance(one, Tensor) and one.requires_grad]
-    made = _first(
-        call(*(one.clone() if isinstance(one, Tensor) else one for one in wanted))
-    )  # what is written into is no leaf
+    copies = [one.clone() if isinstance(one, Tensor) else one for one in wanted]  # what is written into may be no leaf
+    made = _first(call(*copies))
     if not leaves or made is None or not made.requires_grad or _as_it_was(made, leaves[0]):
         return None
-    slopes = torch.autograd.grad(made, leaves, _random(made, seed), allow_unused=True)
-    parts = [torch.zeros_like(x) if s is None else s for s, x in zip(slopes, leaves, strict=True)]
-    return torch.cat([part.detach().double().flatten() for part in parts])
+    slopes = torch.autograd.grad(made, leaves, _random(made, seed), allow_unused=True, materialize_grads=True)
+    return torch.cat([slope.detach().double().flatten() for slope in slopes])
 
 
 def _along_directions(given: Sequence[Any], apply: Callable[..., Any]) -> tuple[Tensor, Tensor] | None:
