@@ -7,6 +7,7 @@ import math
 from photic.diagnosis.cancelled import Cancelled
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.outside import Outside
+from photic.diagnosis.told_the_same import ToldTheSame
 from photic.diagnosis.unheard import Dropped
 from photic.diagnosis.words import listed, number, percent
 from photic.records.findings import Evidence, Finding
@@ -189,6 +190,25 @@ def summed_words(graph: Graph, summed: list[tuple[int, int]], layers: list[int],
         informs=informs,
         sure=0.95,
         source="vaswani2017attention",
+    )
+
+
+def same_words(graph: Graph, found: ToldTheSame, *, informs: bool) -> Finding:
+    """Say that layers are told the same of every example."""
+    makers, layers = ([graph.site(index).name for index in part] for part in (found.sites, found.layers))
+    one = len(makers) == 1
+    return _found(
+        tuple(layers),
+        graph.site(found.sites[0]).where,
+        Evidence("layers that are told the same of every example", float(len(layers)), "layers"),
+        f"{listed(makers)} {'makes' if one else 'make'} one value for all examples of what differs between them, and {listed(layers)} "
+        f"{'is' if len(layers) == 1 else 'are'} given nothing else: whatever {'its' if len(layers) == 1 else 'their'} weights are, all examples get "
+        "the same.",
+        f"Look at what {makers[0]} is meant to do: a limit or a rounding on another scale, a norm of what has been normalised, the first row in "
+        "place of each.",
+        informs=informs,
+        sure=0.9,
+        source="glorot2010",
     )
 
 

@@ -21,8 +21,8 @@ _LIMITS = ("clamp", "clamp_min", "clamp_max")
 _DIVISIONS = ("div", "true_divide", "divide", "truediv")
 _PRODUCTS = ("mul", "div", "matmul", "bmm", "baddbmm", "einsum")
 _ATTENTION = ("softmax", "scaled_dot_product_attention")
-_SPREADS = ("expand", "expand_as", "repeat", "broadcast_to", "tile")
-_READ_OUT = ("getitem", "select", "index_select", "narrow", *_SPREADS)
+SPREADS = ("expand", "expand_as", "repeat", "broadcast_to", "tile")
+_READ_OUT = ("getitem", "select", "index_select", "narrow", *SPREADS)
 _MOVES = (
     "view", "reshape", "transpose", "permute", "flatten", "unflatten", "squeeze", "unsqueeze", "T", "mT", "contiguous", "detach",
     "data", "clone", "float", "double", "movedim", "unbind", "t", "swapaxes", "view_as", "reshape_as",
@@ -200,7 +200,7 @@ def _moves(graph: Graph, index: int) -> bool:
 def _from_one_row(graph: Graph, index: int, size: int) -> bool:
     """Whether a site hands one row to all examples that was made of the whole batch."""
     site, feeders = graph.site(index), [source for source, _ in graph.feeders.get(index, [])]
-    if site.operation not in _SPREADS or site.shape[:1] != (size,) or len(feeders) != 1 or feeders[0] < 0:
+    if site.operation not in SPREADS or site.shape[:1] != (size,) or len(feeders) != 1 or feeders[0] < 0:
         return False
     below = graph.ancestors([index])
     entered = any(source < 0 for place in below for source, _ in graph.feeders.get(place, []))

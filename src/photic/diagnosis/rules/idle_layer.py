@@ -26,6 +26,7 @@ from photic.diagnosis.silenced import (
     passed_by,
 )
 from photic.diagnosis.softmaxes import summed_whole
+from photic.diagnosis.told_the_same import told_the_same
 from photic.diagnosis.unheard import dropped_results, empty_layers, thrown_away
 from photic.diagnosis.untold import constant_under_a_derivative, never_run
 from photic.diagnosis.words import listed, number
@@ -56,6 +57,8 @@ def idle_layer(
     nothing to (a softmax, a normalisation): the gradients that come back to it add up to nothing.
 
     Or one row of a trained table is added at all places, of which each could have its own.
+
+    Or an operation makes one value for all examples of what differs, and layers beside a way that differs are given nothing else.
 
     Or the shares of a softmax are added up over the axis that they were shared out over.
 
@@ -120,6 +123,8 @@ def idle_layer(
             return lost_words.summed_words(graph, summed, layers, informs=learns_a_third(training))
     if rows := spread_row(graph):
         return lost_words.one_row_words(graph, rows)
+    if (same := told_the_same(graph)) is not None:
+        return lost_words.same_words(graph, same, informs=same.on_purpose or learns_a_third(training))
     if constant := constant_under_a_derivative(graph):
         return lost_words.constant_words(graph, constant)
     if drowned(graph):

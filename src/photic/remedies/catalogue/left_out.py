@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.by_itself import levelled
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.one_for_all import QUOTIENTS, one_for_all
+from photic.diagnosis.told_the_same import told_the_same
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -27,6 +28,12 @@ def left_out(graph: Graph) -> Prescription | str:
         return Prescription(
             removed=nought, why="a number less the same number is 0: go on with the first, or take another from it"
         )
+    if found is None and (same := told_the_same(graph)) is not None:
+        names = tuple(graph.site(index).name for index in same.sites if graph.site(index).kind != "weight")
+        if names:
+            return Prescription(
+                removed=names, why="it makes all examples of a batch the same for the layers above: leave it out"
+            )
     if found is None or found.how not in ("rounded", "limited", "masked", "normalised"):
         return "no rounding, limit, mask or normalisation makes all examples one"
     if graph.site(found.site).operation in QUOTIENTS:

@@ -1,0 +1,146 @@
+"""Told the same: layers that are given one value for all examples of a batch, by an operation that makes one of what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from photic.diagnosis.cuts import FLAT_STEPS
+from photic.diagnosis.graph import Graph
+from photic.diagnosis.one_for_all import SAME, SPREADS
+from photic.diagnosis.stream import maker
+from photic.records.sites import INPUT
+
+_OVER_ALL = ("mean", "sum", "amax", "amin", "max", "min", "std", "var", "median", "logsumexp")
+_DRAWN = ("embedding", "one_hot", "gather", "index_select")
+
+Told = Literal[
+    "told", "alike", "apart"
+]  # what differs; the same for all, though made of the batch; no matter of the batch
+
+
+@dataclass(frozen=True)
+class ToldTheSame:
+    """The operations that make one value of what differs, and the trained layers that are given nothing else.
+
+    `on_purpose` says that it may be meant: all examples are brought together (a mean over them), and each is given the result.
+    """
+
+    sites: tuple[int, ...]
+    layers: tuple[int, ...]
+    on_purpose: bool
+
+
+def told_the_same(graph: Graph) -> ToldTheSame | None:
+    """Return what tells trained layers the same of every example, first and last; None where an output tells nothing apart, or none is so.
+
+    Such a layer is a bias, however many weights it has, and the layers below hear nothing by it. What is made of parameters alone
+    (queries that are learned) differs for nobody and is no matter of this.
+    """
+    if len(graph.run.steps) < 2 or not graph.run.outputs:
+        return None
+    rows = {graph.site(index).shape[:1] for index in graph.run.outputs}
+    if len(rows) != 1 or rows == {()} or rows == {(1,)}:
+        return None
+    seen = _Seen(graph, rows.pop()[0])
+    if not any(seen.of(index) == "told" for index in graph.run.outputs):
+        return None
+    layers = [index for index in graph.layers() if _trained(graph, index) and _told_one(graph, seen, index)]
+    layers = [index for index in layers if _uses(graph, index) <= set(layers)]
+    below = graph.ancestors(layers) | set(layers)
+    sites = [index for index in sorted(below) if seen.of(index) == "alike" and seen.given(index) == "told"]
+    if any(graph.site(i).kind == "activation" and graph.site(i).operation not in FLAT_STEPS for i in sites):
+        return None  # units at their flat end: training moves them, and they have rules of their own
+    sites = sorted({made for index in sites for made in _makers(graph, index)})
+    if not layers or not sites:
+        return None
+    meant = all(graph.site(index).operation in _OVER_ALL and graph.site(index).shape[:1] == (1,) for index in sites)
+    return ToldTheSame(tuple(sites), tuple(layers), meant)
+
+
+def _told_one(graph: Graph, seen: _Seen, index: int) -> bool:
+    """Whether a layer is given the same of all, or gives it of something of which that could not be seen."""
+    return seen.given(index) == "alike" or (seen.of(index) == "alike" and bool(_makers(graph, index)))
+
+
+def _makers(graph: Graph, index: int) -> list[int]:
+    """Return a site; in the place of a layer what gave it the same of all, of which that could not be seen."""
+    if graph.site(index).kind != "weight":
+        return [index]
+    below = [maker(graph, source) for source, _ in graph.feeders.get(index, []) if source >= 0]
+    return [made for made in below if graph.reading(made).spread is None and graph.site(made).kind != "weight"]
+
+
+class _Seen:
+    """What each site tells of the examples."""
+
+    def __init__(self, graph: Graph, rows: int) -> None:
+        self.graph, self.rows = graph, rows
+        self._known: dict[int, Told] = {
+            INPUT: "told" if graph.run.columns is not None or graph.run.whole_differ else "apart"
+        }
+        for site in graph.run.sites:  # in order of execution: what feeds a site is known before it
+            self._known[site.order] = self._judged(site.order)
+
+    def of(self, index: int) -> Told:
+        """Return what a site gives."""
+        return self._known[index]
+
+    def given(self, index: int) -> Told:
+        """Return what a site is given."""
+        entering = [self._known[source] for source in self._sources(index) if source in self._known]
+        if not entering and self.graph.site(index).kind == "weight":
+            return "told"  # whole numbers, or what no site made
+        return "told" if "told" in entering else "alike" if "alike" in entering else "apart"
+
+    @cached_property
+    def _steps(self) -> tuple[Graph, Graph]:
+        return self.graph.first, self.graph.last
+
+    def _judged(self, index: int) -> Told:
+        given, site = self.given(index), self.graph.site(index)
+        if given != "told":
+            return given
+        if site.phase != "model" or site.operation in _DRAWN:
+            return "told"
+        if site.kind == "shape" and (moved := self._moved(index)) is not None:
+            return moved
+        if site.shape[:1] != (self.rows,):
+            together = (
+                site.shape[:1] == (1,)
+                and site.operation in _OVER_ALL
+                and site.settings.get("dim") in (0, -len(site.shape))
+            )
+            return "alike" if together else "told"
+        readings = [step.reading(index) for step in self._steps]
+        signals = [reading.signal for reading in readings]
+        if all(signal is not None and signal.count and signal.rms == 0.0 for signal in signals):
+            return "alike"
+        shares = [None if reading.spread is None else reading.spread.examples for reading in readings]
+        return "alike" if all(share is not None and share < SAME for share in shares) else "told"
+
+    def _moved(self, index: int) -> Told | None:
+        """Return what a site gives that hands one row of the batch on, or a value to more places; None where it does neither."""
+        site, sources = self.graph.site(index), [source for source, _ in self.graph.feeders.get(index, [])]
+        entering = {source: self.graph.site(source).shape if source >= 0 else () for source in sources}
+        if site.operation == "getitem" and len(sources) == 1:
+            whole = sources[0] < 0 or entering[sources[0]][:1] == (self.rows,)
+            return "alike" if site.shape[:1] == (1,) and whole else None
+        spread = self._sources(index)
+        return self._known[spread[0]] if site.operation in SPREADS and len(spread) == 1 else None
+
+    def _sources(self, index: int) -> list[int]:
+        """Return what a site takes numbers from: of `x.expand_as(y)` not y."""
+        site, sources = self.graph.site(index), [source for source, _ in self.graph.feeders.get(index, [])]
+        smaller = [source for source in sources if source >= 0 and self.graph.site(source).shape != site.shape]
+        return smaller if site.operation in SPREADS and smaller else sources
+
+
+def _trained(graph: Graph, index: int) -> bool:
+    own = [p for p, _ in graph.parameters.get(index, []) if p.trainable and p.owned is not False]
+    return graph.site(index).kind == "weight" and any(len(p.shape) > 1 for p in own)
+
+
+def _uses(graph: Graph, index: int) -> set[int]:
+    return {site for p, _ in graph.parameters.get(index, []) if p.trainable for site in p.sites} & set(graph.layers())
