@@ -222,10 +222,12 @@ def setup_lines(prescription: Prescription) -> list[str]:
         f"# {layer}: call it on x + {f'torch.relu({name}(x))' if bare else f'{name}(x)'} in place of x"
         for name, layer, bare in p.put_in
     ]
-    lines += [
-        f"# {end}: x + {len(p.branched) ** -0.5:.3g} * torch.nn.functional.rms_norm(y, y.shape[-1:]), with y what this gives and x what {start} gives"
-        for start, end in p.branched
-    ]
+    if p.branched:
+        (start, end), (_, last) = p.branched[0], p.branched[-1]
+        lines += [
+            f"# {end}: with y what it gives and x what {start} gives, and so at each of the {len(p.branched)} blocks up to {last}",
+            f"x = x + {len(p.branched) ** -0.5:.3g} * torch.nn.functional.rms_norm(y, y.shape[1:] if y.ndim >= 4 else y.shape[-1:])",
+        ]
     lines += [f"# {name}: add what this gives to the answers, one expression: a + b" for name in p.joined]
     lines += [
         f"# {taker}: hand it its own part of what {end} gives (x[:, 0] of a first token), not what {join} was given"

@@ -25,7 +25,9 @@ def normalised_branches(graph: Graph) -> Prescription | str:
 
     When not to: where fewer than three such stretches follow each other.
     """
-    pairs = segments(graph, bends=False)
+    pairs = segments(graph)
+    if len(pairs) < _FEWEST:  # nothing is known to bend the signal: products, sorting
+        pairs = segments(graph, bends=False)
     if len(pairs) < _FEWEST:
         return f"no {_FEWEST} stretches of the stream end in the shape in which they began"
     return Prescription(
