@@ -2,7 +2,8 @@
 
 A case counts as repaired when the treated set-up, fresh and with a seed that no trial used, trained by a plain loop
 (zero_grad, model, loss, backward, step), ends at least 10 % below the untreated one, or the untreated breaks off and it
-does not, and its loss falls. Results are kept in `build/treatment` under a hash of photic's sources, so a run resumes.
+does not, and its loss falls. Where the fault lies in the loss itself both are judged by the mended one. Results are kept
+in `build/treatment` under a hash of photic's sources, so a run resumes.
 """
 
 from __future__ import annotations
@@ -114,9 +115,13 @@ def judge(case: Case, steps: int | None) -> dict[str, Any]:
     }
     row["found"] = [f.problem for f in treatment.record.before.findings if f.severity != "info"]
     if treatment.accepted:
-        # A loss that has no lower bound says nothing of what is put in its place.
+        # A loss that has no lower bound says nothing of what is put in its place, and one that is wrong itself nothing of its cure.
         judged = None if bottomless(control[0], min(control)) else material.loss
-        row["repaired"] = repaired(plain_loop(treatment.setup(seed=FRESH), count, judged), control, count)
+        treated, beside = treatment.setup(seed=FRESH), control
+        if treatment.mends:
+            judged = treated.loss
+            beside = plain_loop(material.fresh(FRESH), count, judged)
+        row["repaired"] = repaired(plain_loop(treated, count, judged), beside, count)
     if not case.sick:
         return row
     run = measure(setup.model, next(iter(material.training)), setup.loss, optimizer=setup.optimizer)

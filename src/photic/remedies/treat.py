@@ -71,6 +71,11 @@ class Treatment:
         return self.record.accepted
 
     @property
+    def mends(self) -> bool:
+        """True when the accepted remedy mends the loss itself, by which it is then judged."""
+        return self.accepted and self._prescriptions[self.remedy].mends
+
+    @property
     def remedy(self) -> str:
         """Name of the accepted remedy, '' when none."""
         return self.record.remedy
