@@ -234,3 +234,27 @@ def test_the_patch_computes_what_the_trial_computed(
     apply_patch(patch)
     patched = seeded(reloaded(path).Net)
     torch.testing.assert_close(patched(batches[0][0]), model(batches[0][0]))
+
+
+class Language(nn.Module):
+    """Texts as torch's tutorial deals them, [places, texts]: the first axis is time, and no later place is seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word, self.place, self.head = nn.Embedding(12, 16), nn.Embedding(24, 16), nn.Linear(16, 12)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.word(x) + self.place(torch.arange(len(x)))[:, None]
+        return self.head(self.encoder(h, nn.Transformer.generate_square_subsequent_mask(len(x)), is_causal=True))
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-7])
+def test_a_language_model_with_the_time_first_is_no_alarm(rate: float) -> None:
+    texts = words(25 * 8, 10).view(8, 25, 10)
+    batches = [(text[:-1], text[1:].flatten()) for text in texts]
+    model = seeded(Language)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    found = photic.check(model, batches, of_words, optimizer).findings
+    assert "mixed-examples" not in {f.problem for f in found}, found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from photic.diagnosis.evidence import Training
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.learning import learns
+from photic.diagnosis.one_for_all import SAME
 from photic.diagnosis.recurrent import attends_examples, time_first
 from photic.diagnosis.registry import rule
 from photic.diagnosis.scrambled import scrambled_rows
@@ -37,13 +38,17 @@ def mixed_examples(
     if (rows := scrambled_rows(graph)) is not None:
         return _scrambled(graph, rows, informs=learns(training))
     share = graph.run.mixed
-    if (share or 0.0) < in_order and training is not None and (along := attends_examples(graph)):
+    along = attends_examples(graph)
+    if any(site.settings.get("is_causal") for site in along):
+        return None  # what may look at no later place has time along this axis
+    unasked = share is None and (learns(training) or _one_answer(graph))  # of one answer the order says nothing
+    if along and training is not None and (unasked or (share is not None and share < in_order)):
         return _attended(graph, along, informs=learns(training))
     if share is None or share < away or training is None or (learns(training) and share < wholly):
         return None
     if any(site.operation in _BETWEEN for site in graph.run.sites if site.phase == "model" and site.kind != "weight"):
         return None
-    first = [*time_first(graph), *attends_examples(graph)]
+    first = [*time_first(graph), *along]
     place = first[0] if first else None
     return Finding(
         problem="mixed-examples",
@@ -68,6 +73,12 @@ def mixed_examples(
         sources=("karpathy2019",),
         victims=(),
     )
+
+
+def _one_answer(graph: Graph) -> bool:
+    """Whether all examples get the same answer, so that their order says nothing."""
+    readings = [step.reading(index) for step in (graph.first, graph.last) for index in graph.run.outputs]
+    return all(reading.spread is not None and reading.spread.examples < SAME for reading in readings)
 
 
 def _attended(graph: Graph, along: list[Site], *, informs: bool) -> Finding:
