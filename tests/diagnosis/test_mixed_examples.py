@@ -140,7 +140,7 @@ def test_nothing_but_what_brings_the_rows_back_is_a_cure() -> None:
 
 def test_what_is_made_with_its_batch_first_needs_no_remedy() -> None:
     graph = Graph.of(photic.measure(Reader(batch_first=True), FIRST[0], F.cross_entropy))
-    assert batch_first(graph) == "no recurrent layer takes the first axis for time"
+    assert batch_first(graph) == "no recurrent layer or attention takes the first axis for time"
 
 
 @pytest.mark.parametrize("layout", ["n n", "n n k", "n k n"])
