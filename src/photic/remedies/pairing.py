@@ -23,7 +23,11 @@ Hidden = Callable[[Prescription, Sequence[str]], Sequence[tuple[Remedy, Prescrip
 
 
 def layered(
-    ranking: Ranking, candidates: Sequence[Candidate], trials: Sequence[Trial], hidden: Hidden
+    ranking: Ranking,
+    candidates: Sequence[Candidate],
+    begun: Sequence[Candidate],
+    trials: Sequence[Trial],
+    hidden: Hidden,
 ) -> list[tuple[Remedy, Prescription]]:
     """Return what took the findings away and was refused for another that lay behind them, together with what treats that.
 
@@ -31,9 +35,8 @@ def layered(
     whatever treats the network that is left.
     """
     brought = {trial.remedy: set(trial.brought) for trial in trials if trial.brought and not trial.remaining}
-    seen = [c for c in candidates if c.arm.course is not None]
-    certain = [c for c in seen if c.prescription.certain]
-    for one in certain or ranking.ranked([c for c in seen if c.remedy.name in brought], ranking.rungs[-1]):
+    certain = [c for c in begun if c.prescription.certain and c.arm.course is not None]  # those dropped at once, too
+    for one in certain or ranking.ranked([c for c in candidates if c.remedy.name in brought], ranking.rungs[-1]):
         start = alarms(one.arm.seen.start)
         behind = sorted(start if one.prescription.certain else start & brought[one.remedy.name])
         if not behind:

@@ -101,7 +101,7 @@ class Search:
         if (
             not self.cured
             and not self.crew.over()
-            and (both := layered(self.ranking, self._tried(first), self.trials, self.hidden))
+            and (both := layered(self.ranking, first, self.begun, self.trials, self.hidden))
         ):
             first += self._round(both)
         pairs = pairs_of(self.ranking, first, self.problems) if not self._far_enough(first) else []
@@ -114,10 +114,6 @@ class Search:
             earlier = len(self.begun)
             second = self._round(others)
             self._relieve([*second, *self._calmed(self.begun[earlier:], rate)])
-
-    def _tried(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Return the candidates, and those dropped at once that put a fault right which is certain."""
-        return [*candidates, *(c for c in self.begun if c.prescription.certain and c not in candidates)]
 
     def _calmed(self, begun: Sequence[Candidate], rate: tuple[Remedy, Prescription] | None) -> list[Candidate]:
         """Try those that took the findings away and do not train at another learning rate, where nothing cured."""
@@ -352,11 +348,11 @@ class Search:
         return self.unsteady(candidate.prescription) if candidate.prescription.rate > 1.0 else ""
 
     def _relieve(self, candidates: Sequence[Candidate]) -> None:
-        """Where nothing cured, accept the first that was refused for a finding alone, or for held-back batches, and trains far better."""
+        """Where nothing cured, accept the best of those refused for a finding alone, or for held-back batches, that train far better."""
         last, control = self.rungs[-1], self.untreated
         judged = [c for c in candidates if c.arm.course is not None and c.arm.course.end is not None]
         able = [c for c in judged if self._judged(c, [(control, c.arm.seen, last)], relief=True).outcome == "accepted"]
-        for candidate in self.ranking.ranked(able, last)[:RELIEFS]:
+        for candidate in sorted(able, key=lambda c: c.arm.seen.mean())[:RELIEFS]:  # a finding is left in any case
             if self.cured or self.crew.over():
                 return
             again = [(self.control(s), self._again(candidate, s)) for s in self.seeds[1:]]
