@@ -123,6 +123,67 @@ FLAT: dict[str, Forward] = {
 }
 
 
+def dropped(ctx: Any, x: Tensor) -> Tensor:
+    mask = (torch.rand(x.shape) > 0.3).float() / 0.7
+    kept(ctx, mask)
+    return x * mask
+
+
+def same_mask(ctx: Any, g: Tensor) -> Tensor:
+    return g * ctx.saved_tensors[0]
+
+
+def as_it_came(_: Any, g: Tensor) -> Tensor:
+    return g
+
+
+def shaken(_: Any, g: Tensor) -> Tensor:
+    return g * torch.rand(())
+
+
+ON_PURPOSE: dict[str, tuple[Forward, Forward]] = {
+    "dropout": (dropped, same_mask),
+    "a limit, straight through": (lambda ctx, x: x.clamp(-0.2, 0.2), as_it_came),
+    "ternary weights": (lambda ctx, x: (x / x.abs().mean()).round().clamp(-1, 1) * x.abs().mean(), as_it_came),
+    "signs of a size": (lambda ctx, x: x.sign() * x.abs().mean(1, keepdim=True), as_it_comes),
+    "shares drawn anew": (lambda ctx, x: x * torch.rand(()), shaken),
+    "a mask for the forward alone": (lambda ctx, x: x * (x.abs() > 0.3), as_it_came),
+}
+
+
+@pytest.mark.parametrize("name", ON_PURPOSE)
+def test_another_gradient_on_purpose_is_not_judged(name: str) -> None:
+    forward, backward = ON_PURPOSE[name]
+    assert backwards(seeded(lambda: Net(function(forward, backward))), BATCH) == ()
+
+
+def test_what_is_not_finite_where_the_derivative_is_is_told() -> None:
+    broken = function(lambda ctx, x: plainly(ctx, x), lambda ctx, g: g * torch.nan)
+    (found,) = backwards(seeded(lambda: Net(broken)), BATCH)
+    assert found.ratio == float("inf")
+
+
+def test_gradients_that_a_backward_adds_are_taken_away_again() -> None:
+    layer = seeded(lambda: nn.Linear(16, 16))
+
+    def recomputed(ctx: Any, x: Tensor) -> Tensor:
+        kept(ctx, x)
+        with torch.no_grad():
+            return layer(x)
+
+    def again(ctx: Any, g: Tensor) -> Tensor | None:
+        x = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            torch.autograd.backward(layer(x), g)
+        return x.grad
+
+    model = seeded(lambda: Net(function(recomputed, again)))
+    model.layer = layer
+    layer.weight.grad = torch.ones(16, 16)
+    assert backwards(model, BATCH) == ()
+    assert torch.equal(layer.weight.grad, torch.ones(16, 16)) and layer.bias.grad is None
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_what_has_no_slope_or_changes_nothing_is_not_judged(name: str) -> None:
     assert backwards(seeded(lambda: Net(function(FLAT[name], as_it_comes))), BATCH) == ()

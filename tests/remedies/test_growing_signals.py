@@ -13,6 +13,7 @@ from torch import nn
 from photic.diagnosis.graph import Graph
 from photic.probes.audit import measure
 from photic.remedies.carry_out import carry_out
+from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
 from tests import zoo
 from tests.diagnosis import test_growing_signals as sick
@@ -168,3 +169,30 @@ def test_two_blocks_are_too_few_for_normalised_branches() -> None:
         Graph.of(measure(zoo.seeded(lambda: Gated(2)), zoo.vectors(0), F.cross_entropy))
     )
     assert isinstance(said, str) and "3 stretches" in said
+
+
+def test_branches_are_written_only_where_the_variable_holds_the_stream() -> None:
+    class Steps(nn.Module):
+        """A line for the layer and a line for what bends it: the second is given what the first made, which is no stream."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c, self.d = (nn.Linear(64, 64) for _ in range(4))
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.a(x))
+            x = self.b(x)
+            x = torch.relu(x)
+            x = self.c(x)
+            x = torch.relu(x)
+            x = self.d(x)
+            x = torch.relu(x)
+            return self.head(x)
+
+    model, batch = zoo.seeded(Steps), zoo.vectors(0)
+    run = measure(model, batch, F.cross_entropy)
+    given = CATALOGUE["normalised-branches"].prescribe(Graph.of(run))
+    assert isinstance(given, Prescription) and len(given.branched) == 3
+    patch, paste = write_patch(given, run, Steps, model)
+    assert not patch and "at each of the 3 blocks" in paste

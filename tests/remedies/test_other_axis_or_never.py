@@ -258,3 +258,61 @@ def test_a_language_model_with_the_time_first_is_no_alarm(rate: float) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     found = photic.check(model, batches, of_words, optimizer).findings
     assert "mixed-examples" not in {f.problem for f in found}, found
+
+
+class Left(nn.Module):
+    """Layers that are made and never called: in a list, or two before the same one."""
+
+    def __init__(self, *, listed: bool) -> None:
+        super().__init__()
+        self.enter = nn.Linear(6, 8)
+        if listed:
+            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        else:
+            self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        return self.out(x)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_several_forgotten_layers_are_called_one_after_the_other(listed: bool) -> None:
+    batches = dealt(drawn(64, 6), torch.arange(64) % 3, 16)
+    build = partial(Left, listed=listed)
+    run = photic.check(seeded(build), batches, F.cross_entropy, adam).run
+    prescription = CATALOGUE["forgotten-layer"].prescribe(Graph.of(run))
+    assert not isinstance(prescription, str), prescription
+    model, plain = seeded(build), seeded(build)
+    patch, paste = write_patch(prescription, run, build, model)
+    assert not patch and "before it x = x + " in paste
+    carry_out(prescription, model, seed=0, batch=batches[0])
+    h: Tensor = plain.enter(batches[0][0])
+    if listed:
+        h = h + torch.relu(plain.blocks[1](torch.relu(plain.blocks[0](h))))
+    else:
+        h = h + torch.relu(plain.one(h))
+        h = h + torch.relu(plain.two(h))
+    torch.testing.assert_close(model(batches[0][0]), plain.out(h))
+
+
+def test_a_layer_of_a_decoder_turns_all_of_its_attentions() -> None:
+    class Turned(nn.Module):
+        def __init__(self, *, right: bool) -> None:
+            super().__init__()
+            self.layer = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0, batch_first=right)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.layer(x, x.flip(1))[:, 0])
+
+    x = drawn(16, 5, 8)
+    build = partial(Turned, right=False)
+    prescription = CATALOGUE["batch-first"].prescribe(
+        Graph.of(measure(seeded(build), (x, torch.arange(16) % 3), F.cross_entropy))
+    )
+    assert not isinstance(prescription, str), prescription
+    model = seeded(build)
+    carry_out(prescription, model, seed=0, batch=(x, torch.arange(16) % 3))
+    torch.testing.assert_close(model(x), seeded(partial(Turned, right=True))(x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from photic.diagnosis.graph import Graph
 from photic.diagnosis.words import listed, number
 
@@ -13,6 +15,9 @@ def backward_words(graph: Graph) -> str:
     wrong = graph.run.backwards
     if not wrong:
         return ""
+    if any(math.isinf(one.ratio) for one in wrong):
+        names = [one.name for one in wrong if math.isinf(one.ratio)]
+        return f"written by hand, the backward of {listed(names)} gives numbers that are not finite where the derivative is"
     said = [
         f"{one.name} {number(one.ratio)} times" + ("" if one.cosine > _SAME_WAY else f" (cosine {one.cosine:.2f})")
         for one in wrong

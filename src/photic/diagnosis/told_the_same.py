@@ -12,8 +12,22 @@ from photic.diagnosis.one_for_all import SAME, SPREADS
 from photic.diagnosis.stream import maker
 from photic.records.sites import INPUT
 
-_OVER_ALL = ("mean", "sum", "amax", "amin", "max", "min", "std", "var", "median", "logsumexp")
 _DRAWN = ("embedding", "one_hot", "gather", "index_select")
+_TRUTH = (
+    "gt",
+    "lt",
+    "ge",
+    "le",
+    "eq",
+    "ne",
+    "isnan",
+    "isfinite",
+    "logical_not",
+    "logical_and",
+    "logical_or",
+    "bitwise_not",
+)
+_DIFFER = 1e-6  # of the mean square: so much is seen to differ
 
 Told = Literal[
     "told", "alike", "apart"
@@ -24,7 +38,7 @@ Told = Literal[
 class ToldTheSame:
     """The operations that make one value of what differs, and the trained layers that are given nothing else.
 
-    `on_purpose` says that it may be meant: all examples are brought together (a mean over them), and each is given the result.
+    `on_purpose` says that it may be meant: all examples are brought together in one row (a mean over them), and each is given that.
     """
 
     sites: tuple[int, ...]
@@ -50,12 +64,13 @@ def told_the_same(graph: Graph) -> ToldTheSame | None:
     layers = [index for index in layers if _uses(graph, index) <= set(layers)]
     below = graph.ancestors(layers) | set(layers)
     sites = [index for index in sorted(below) if seen.of(index) == "alike" and seen.given(index) == "told"]
+    sites = [index for index in sites if seen.differs(index)]
     if any(graph.site(i).kind == "activation" and graph.site(i).operation not in FLAT_STEPS for i in sites):
         return None  # units at their flat end: training moves them, and they have rules of their own
     sites = sorted({made for index in sites for made in _makers(graph, index)})
     if not layers or not sites:
         return None
-    meant = all(graph.site(index).operation in _OVER_ALL and graph.site(index).shape[:1] == (1,) for index in sites)
+    meant = all(graph.site(index).shape[:1] != (seen.rows,) for index in sites)
     return ToldTheSame(tuple(sites), tuple(layers), meant)
 
 
@@ -90,8 +105,8 @@ class _Seen:
     def given(self, index: int) -> Told:
         """Return what a site is given."""
         entering = [self._known[source] for source in self._sources(index) if source in self._known]
-        if not entering and self.graph.site(index).kind == "weight":
-            return "told"  # whole numbers, or what no site made
+        if not entering and self.graph.site(index).operation in _DRAWN:
+            return "told" if self.graph.run.whole_differ else "apart"
         return "told" if "told" in entering else "alike" if "alike" in entering else "apart"
 
     @cached_property
@@ -102,17 +117,12 @@ class _Seen:
         given, site = self.given(index), self.graph.site(index)
         if given != "told":
             return given
-        if site.phase != "model" or site.operation in _DRAWN:
+        if site.phase != "model" or site.operation in (*_DRAWN, *_TRUTH):
             return "told"
         if site.kind == "shape" and (moved := self._moved(index)) is not None:
             return moved
         if site.shape[:1] != (self.rows,):
-            together = (
-                site.shape[:1] == (1,)
-                and site.operation in _OVER_ALL
-                and site.settings.get("dim") in (0, -len(site.shape))
-            )
-            return "alike" if together else "told"
+            return "alike" if site.shape[:1] == (1,) and site.kind == "pooling" else "told"
         readings = [step.reading(index) for step in self._steps]
         signals = [reading.signal for reading in readings]
         if all(signal is not None and signal.count and signal.rms == 0.0 for signal in signals):
@@ -120,15 +130,22 @@ class _Seen:
         shares = [None if reading.spread is None else reading.spread.examples for reading in readings]
         return "alike" if all(share is not None and share < SAME for share in shares) else "told"
 
+    def differs(self, index: int) -> bool:
+        """Whether something that enters a site was seen to differ between the examples, first and last."""
+        return any(
+            source >= 0 and all(self._seen_to(step, source) for step in self._steps) for source in self._sources(index)
+        )
+
+    def _seen_to(self, step: Graph, index: int) -> bool:
+        made = maker(self.graph, index)
+        spread = step.reading(made).spread
+        whole = self.graph.site(made).shape[:1] == (self.rows,)
+        return whole and spread is not None and spread.examples > _DIFFER
+
     def _moved(self, index: int) -> Told | None:
-        """Return what a site gives that hands one row of the batch on, or a value to more places; None where it does neither."""
-        site, sources = self.graph.site(index), [source for source, _ in self.graph.feeders.get(index, [])]
-        entering = {source: self.graph.site(source).shape if source >= 0 else () for source in sources}
-        if site.operation == "getitem" and len(sources) == 1:
-            whole = sources[0] < 0 or entering[sources[0]][:1] == (self.rows,)
-            return "alike" if site.shape[:1] == (1,) and whole else None
+        """Return what a site gives that hands a value to more places; None where it does not."""
         spread = self._sources(index)
-        return self._known[spread[0]] if site.operation in SPREADS and len(spread) == 1 else None
+        return self._known[spread[0]] if self.graph.site(index).operation in SPREADS and len(spread) == 1 else None
 
     def _sources(self, index: int) -> list[int]:
         """Return what a site takes numbers from: of `x.expand_as(y)` not y."""

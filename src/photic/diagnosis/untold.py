@@ -37,8 +37,9 @@ def forgotten(graph: Graph) -> list[tuple[str, int, bool]]:
     for module, own in idle.items():
         later = [p for p in matrices[matrices.index(own[-1]) + 1 :] if p.sites]
         width = own[0].shape[1]
-        if module and later and own[-1].shape[0] == width == later[0].shape[1]:
-            found.append((module, min(later[0].sites), len(own) == 1))
+        fits = later and own[-1].shape[0] == width == later[0].shape[1]
+        if module and fits and not own[0].name.endswith("in_proj_weight"):
+            found += [(module, site, len(own) == 1) for site in later[0].sites]
     return found
 
 

@@ -219,7 +219,7 @@ def setup_lines(prescription: Prescription) -> list[str]:
         )
     lines += [f"# {end}: add what {start} gives to what this gives" for start, end in p.skips]
     lines += [
-        f"# {layer}: call it on x + {f'torch.relu({name}(x))' if bare else f'{name}(x)'} in place of x"
+        f"# {layer}: before it x = x + {f'torch.relu({name}(x))' if bare else f'{name}(x)'} (a list one after the other)"
         for name, layer, bare in p.put_in
     ]
     if p.branched:

@@ -27,7 +27,7 @@ from photic.remedies.put_in import put_in
 from photic.remedies.row_order import InOrder
 from photic.remedies.siblings import Sibling, word_keys
 from photic.remedies.substitutes import Connected, Kept, Squashed, substitutes_of
-from photic.remedies.truncation import FromRest, Truncated
+from photic.remedies.truncation import FromRest, Truncated, beside
 from photic.remedies.unwritten import Unwritten
 
 
@@ -81,7 +81,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         powers.__dict__["forward"] = Squashed(powers.forward)
     for name in prescription.batch_first:
         along: Any = model.get_submodule(name)
-        along.batch_first = True
+        for layer in (along, *beside(model, name)):
+            layer.batch_first = True
         if isinstance(along, nn.RNNBase):
             along.__dict__["forward"] = FromRest(along.forward)
     if prescription.truncated:
@@ -98,7 +99,8 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         model.__dict__["forward"] = Floored(model.forward, prescription.floors)
     if prescription.unwritten:
         model.__dict__["forward"] = Unwritten(model, model.forward, prescription.unwritten)
-    substitutes = substitutes_of(prescription) | pre_normalised(prescription, model) | put_in(prescription, model)
+    substitutes = substitutes_of(prescription) | pre_normalised(prescription, model)
+    substitutes |= put_in(prescription, model, substitutes)
     substitutes |= {name: Adopted(model, f"adopted_{place}") for place, name in enumerate(prescription.adopted)}
     substitutes |= {name: Sibling(model, *layers) for name, layers in prescription.own_calls.items()}
     made: dict[str, list[Tensor]] = {name: [] for name in prescription.joined}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import libcst as cst
@@ -54,7 +54,7 @@ def made(
     recurrent = [name for name in p.batch_first if isinstance(model.get_submodule(name), nn.RNNBase)]
     kinds = {type(model.get_submodule(name)).__name__ for name in p.gated}
     plan |= {_one(source, kind.replace("GRU", "RNN"), within): _gated for kind in kinds}
-    plan |= {_one(source, kind, within): _batch_first for kind in {_made_by(model, name) for name in p.batch_first}}
+    plan |= {_one(source, kind, within): _batch_first for kind in _all_of(model, p.batch_first)}
     for name in recurrent:
         calls = source.called(name.rpartition(".")[2], within)
         plan |= {call: _from_rest for call in calls if len(call.args) > 1 and root(call.func) == "self"}
@@ -132,6 +132,20 @@ def _made_by(model: nn.Module, name: str) -> str:
     whole = model.get_submodule(name.rpartition(".")[0])
     layer = isinstance(whole, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer))
     return type(whole if layer else model.get_submodule(name)).__name__
+
+
+def _all_of(model: nn.Module, names: Sequence[str]) -> set[str]:
+    """Return the classes of which all modules are to know how the batch lies.
+
+    Raises:
+        NoPlace: where one that is made by the same call must stay as it is.
+    """
+    kinds = {_made_by(model, name) for name in names}
+    for name, module in model.named_modules():
+        changed = {name, f"{name}.self_attn", f"{name}.multihead_attn"} & set(names)
+        if type(module).__name__ in kinds and not changed:
+            raise NoPlace(f"one {type(module).__name__} must stay as it is")
+    return kinds
 
 
 def _batch_first(call: cst.Call) -> cst.BaseExpression:

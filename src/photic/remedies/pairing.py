@@ -36,18 +36,20 @@ def layered(
     """
     brought = {trial.remedy: set(trial.brought) for trial in trials if trial.brought and not trial.remaining}
     certain = [c for c in begun if c.prescription.certain and c.arm.course is not None]  # those dropped at once, too
-    for one in certain or ranking.ranked([c for c in candidates if c.remedy.name in brought], ranking.rungs[-1]):
+    for one in certain + ranking.ranked([c for c in candidates if c.remedy.name in brought], ranking.rungs[-1]):
         start = alarms(one.arm.seen.start)
         behind = sorted(start if one.prescription.certain else start & brought[one.remedy.name])
         if not behind:
             continue
+        tried = {trial.remedy for trial in trials}
         found = [
             (other, combine(one.prescription, also))
             for other, also in hidden(one.prescription, behind)
-            if not also.mends  # by another loss it would be judged
+            if not also.mends and together(one.remedy, other).name not in tried  # by another loss it would be judged
         ]
         both = [(together(one.remedy, other), combined) for other, combined in found if combined is not None]
-        return both[:LAYERED]
+        if both:
+            return both[:LAYERED]
     return []
 
 
@@ -100,8 +102,9 @@ def pairs_of(
     others = [c for c in ranking.ranked(harmless, first) if c is not one]
     others.sort(key=lambda c: (False, c.order) if left & set(c.remedy.treats) else (True, 0))
     found: list[tuple[Remedy, Prescription]] = []
+    known = {c.remedy.name for c in candidates}
     for other in others:
         both = combine(one.prescription, other.prescription)
-        if both is not None and len(found) < PAIRS:
+        if both is not None and len(found) < PAIRS and together(one.remedy, other.remedy).name not in known:
             found.append((together(one.remedy, other.remedy), both))
     return found

@@ -83,6 +83,8 @@ def _edited(prescription: Prescription, run: Run, build: Any, model: nn.Module, 
         p.normalised and p.normalisation == "batch"
     ):
         raise NoPlace("not a change of the source")
+    if any(isinstance(model.get_submodule(name), nn.ModuleList) for name, _, _ in p.put_in):
+        raise NoPlace("a list of modules is called one by one")
     rewrites = rewrites_of(p, run)
     files = {run.site(name).where.rpartition(":")[0] for name in rewrites if not _made_by_module(p, run, name)}
     place = _place(build, model)

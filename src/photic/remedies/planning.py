@@ -19,7 +19,6 @@ def planned(source: Source, rewrites: dict[str, Rewrite], run: Run) -> dict[cst.
         NoPlace: where a site's expression is not found, or serves a site that must stay as it is.
     """
     plan: dict[cst.CSTNode, Change] = {}
-    ends = {name for name, rewrite in rewrites.items() if rewrite.stream}
     said: dict[cst.CSTNode, Any] = {}
     for name, rewrite in rewrites.items():
         site = run.site(name)
@@ -38,15 +37,22 @@ def planned(source: Source, rewrites: dict[str, Rewrite], run: Run) -> dict[cst.
             raise NoPlace(f"{name} is not found on its line")
         for node in nodes:
             stream = source.assigned_again(node) if rewrite.stream else ""
-            if rewrite.stream and (
-                not stream
-                or (rewrite.stream not in ends and not source.holds(stream, run.site(rewrite.stream), line_of(site)))
-            ):
+            if rewrite.stream and not (stream and _carries(source, run, rewrite.stream, stream, node, rewrites)):
                 raise NoPlace("it is not assigned to the variable that holds the stream")
             if said.setdefault(node, rewrite.said) != rewrite.said:
                 raise NoPlace("one expression would be changed in two ways")
             plan[node] = _Changed(rewrite, frozenset(source.imported), word[0] == ".", stream)
     return plan
+
+
+def _carries(
+    source: Source, run: Run, start: str, variable: str, node: cst.CSTNode, rewrites: dict[str, Rewrite]
+) -> bool:
+    """Whether a variable holds what the site `start` gives where an expression takes it: from the turn of a loop before, or as last assigned."""
+    site = run.site(start)
+    (word,) = words_of(site)
+    again = start in rewrites and rewrites[start].stream and node in source.at(line_of(site), word)
+    return bool(again) or source.holds(variable, site, source.line(node))
 
 
 def _length(node: cst.CSTNode) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,24 +14,33 @@ from photic.probes.substitution import Substitute
 from photic.remedies.prescription import Prescription
 
 
-def put_in(prescription: Prescription, model: nn.Module) -> dict[str, Substitute]:
-    """Return the substitutes of the layers that are called on x + module(x)."""
-    return {site: PutIn(model.get_submodule(name), bare) for name, site, bare in prescription.put_in}
+def put_in(prescription: Prescription, model: nn.Module, others: Mapping[str, Substitute]) -> dict[str, Substitute]:
+    """Return the substitutes of the layers that are called on x + module(x), of several modules one after the other.
+
+    Args:
+        others: what is called in place of sites otherwise.
+    """
+    found: dict[str, list[tuple[nn.Module, bool]]] = {}
+    for name, site, bare in prescription.put_in:
+        found.setdefault(site, []).append((model.get_submodule(name), bare))
+    return {site: PutIn(modules, others.get(site)) for site, modules in found.items()}
 
 
 class PutIn:
-    """Calls a layer on x + module(x). A list of modules is called one after the other; a single layer (`bare`) gets a ReLU."""
+    """Calls a layer on x + module(x). A list of modules is called one after the other; single layers get a ReLU."""
 
-    def __init__(self, module: nn.Module, bare: bool) -> None:
-        self.module, self.bare = module, bare
+    def __init__(self, modules: Sequence[tuple[nn.Module, bool]], inner: Substitute | None) -> None:
+        self.modules, self.inner = tuple(modules), inner
 
     def __call__(self, call: Call) -> Any:
         """Call the layer."""
         x: Any = call.args[0]
-        made: Any = x
-        listed = isinstance(self.module, nn.ModuleList)
-        for module in self.module if isinstance(self.module, nn.ModuleList) else [self.module]:
-            made = module(made)
-            made = torch.relu(made) if self.bare or listed else made
-        same = isinstance(made, Tensor) and made.shape == x.shape
-        return replace(call, args=(x + made if same else x, *call.args[1:])).run()
+        for module, bare in self.modules:
+            made: Any = x
+            listed = isinstance(module, nn.ModuleList)
+            for one in module if isinstance(module, nn.ModuleList) else [module]:
+                made = one(made)
+                made = torch.relu(made) if bare or listed else made
+            x = x + made if isinstance(made, Tensor) and made.shape == x.shape else x
+        given = replace(call, args=(x, *call.args[1:]))
+        return given.run() if self.inner is None else self.inner(given)

@@ -141,6 +141,10 @@ class Source:
         before = [one for one in self._assigned.get(expression.value, []) if self._ends(one) < line]
         return bool(before) and self._holds(max(before, key=self._ends).value, site, line)
 
+    def line(self, node: cst.CSTNode) -> int:
+        """Return the line on which an expression begins."""
+        return int(self._positions[node].start.line)
+
     def holds(self, variable: str, site: Site, line: int) -> bool:
         """Whether the last assignment to a variable before a line is of what makes a site."""
         return self._holds(cst.Name(variable), site, line)

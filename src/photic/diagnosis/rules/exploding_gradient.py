@@ -89,7 +89,9 @@ def exploding_gradient(
         if growth >= swelling
         else f"the signal grows {number(swelling)} times from {on_path[0].site} up to {on_path[-1].site}"
     )
-    reason = f"Over {len(on_path)} layers {what}, {number(each)} times per layer: {_why(graph, sites)}."
+    loud_backward = growth >= swelling and max((one.ratio for one in graph.run.backwards), default=0.0) > 1.0
+    by_hand = backward_words(graph) if loud_backward else ""  # no backward makes a signal grow
+    reason = f"Over {len(on_path)} layers {what}, {number(each)} times per layer: {by_hand or _why(graph, sites)}."
     if doubled and stream is not None and stream.ratio > worst:
         sites = [graph.site(index).name for index in stream.sums]
         reason = (
@@ -203,8 +205,6 @@ def _swelling(graph: Graph, lines: list[Place]) -> float:
 def _why(graph: Graph, sites: list[str]) -> str:
     facts = [graph.run.reading(name).weight for name in sites]
     products = [item.row_square_sum for item in facts if item is not None]
-    if max((one.ratio for one in graph.run.backwards), default=0.0) > 1.0:
-        return backward_words(graph)
     if divided := signed_divisors(graph):
         names = list(dict.fromkeys(graph.site(quotient).name for quotient, _ in divided))
         return (

@@ -90,8 +90,12 @@ def _attended(graph: Graph, along: list[Site], *, informs: bool) -> Finding:
         where=along[0].where,
         evidence=(Evidence("places that each attends over", float(examples), "examples"),),
         reason=(
-            f"{listed(names)} {'attends' if len(set(names)) == 1 else 'attend'} over the first axis, which holds the {examples} examples of the "
-            "batch: each is mixed with the others, and its own places never see each other."
+            f"{listed(names)} {'attends' if len(set(names)) == 1 else 'attend'} over the first axis"
+            + (
+                f". Where that holds the {examples} examples of a batch, and is no axis of time, each is mixed with the others."
+                if informs
+                else f", which holds the {examples} examples of the batch: each is mixed with the others, and its own places never see each other."
+            )
         ),
         advice=f"{names[0]}: batch_first=True where it is made (of torch.nn.TransformerEncoderLayer, too), or transpose what enters.",
         confidence=0.9,

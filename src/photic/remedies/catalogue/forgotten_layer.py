@@ -19,7 +19,7 @@ def forgotten_layer(graph: Graph) -> Prescription | str:
     found = forgotten(graph)
     if not found:
         return "every layer is called, or fits nowhere between those that are"
-    names = ", ".join(name for name, _, _ in found)
+    names = ", ".join(dict.fromkeys(name for name, _, _ in found))
     return Prescription(
         put_in=tuple((name, graph.site(index).name, bare) for name, index, bare in found),
         why=f"{names}: made, and never called",
