@@ -203,3 +203,9 @@ def test_the_record_keeps_it_and_the_finding_says_it() -> None:
     (finding,) = [f for f in checkup.findings if f.problem == "exploding-gradient"]
     assert "written by hand, the backward of Squash" in finding.reason, finding.reason
     assert from_plain(to_plain(checkup.run), Run).backwards == checkup.run.backwards != ()
+
+
+def test_what_a_forward_would_use_up_is_not_asked() -> None:
+    model = seeded(lambda: Net(function(plainly, wrong)))
+    model.scales = iter([1.0, 2.0])
+    assert backwards(model, BATCH) == () and list(model.scales) == [1.0, 2.0]

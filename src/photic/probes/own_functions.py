@@ -84,6 +84,8 @@ def backwards(model: nn.Module, batch: Any) -> tuple[Backward, ...]:
     """
     if not any(_of_the_user(kind) for kind in _kinds(torch.autograd.Function)):
         return ()
+    if any(isinstance(value, Iterator) for module in model.modules() for value in vars(module).values()):
+        return ()  # a forward more would take something from it
     compared: defaultdict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     asked: Counter[Any] = Counter()
     busy: list[Any] = []
