@@ -23,7 +23,7 @@ from photic.records.sites import Backward
 # The class whose `apply` every function's ends in, also one that was kept under a name.
 PARENT: Any = torch.autograd.Function.__mro__[1]
 _CALLS = 3  # of each function
-_APART = 0.1  # of the gradient: rounding, and kinks, are far less
+_APART = 0.02  # of the gradient: rounding, kinks and another form of the same curve are far less
 _DIRECTIONS = 8
 _STEP = 1e-5
 _STRAIGHT = 0.05  # of a difference: over a quarter of the step it is the same, unless there is a jump

@@ -100,7 +100,7 @@ def non_finite(graph: Graph) -> Finding | None:
         if given is not None and outside
         else f"what enters it is finite and at most {number(largest)} in magnitude."
     )
-    said = sentence(backward_words(graph)) if site.operation in {one.name for one in graph.run.backwards} else ""
+    said = sentence(backward_words(graph))
     what = "passes back a gradient that is not finite" if backward else f"makes {count} numbers that are not finite"
     return Finding(
         problem="non-finite",
