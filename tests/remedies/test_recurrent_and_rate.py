@@ -15,10 +15,14 @@ from torch import Tensor, nn
 
 import photic
 from photic.diagnosis.graph import Graph
+from photic.probes.audit import measure
+from photic.remedies.carry_out import carry_out
+from photic.remedies.lines import weight_lines
 from photic.remedies.patch import write_patch
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedies
 from tests import zoo
+from tests.remedies.test_structure import CATALOGUE
 from tests.zoo import seeded
 
 SOURCE = """
@@ -62,7 +66,7 @@ def adam(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), 5e-3)
 
 
-@pytest.mark.parametrize(("kind", "remedy"), [("LSTM", "chrono"), ("RNN", "orthogonal-recurrence")])
+@pytest.mark.parametrize(("kind", "remedy"), [("LSTM", "forget-bias"), ("RNN", "orthogonal-recurrence")])
 def test_a_layer_that_forgets_its_first_step_is_cured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, remedy: str
 ) -> None:
@@ -197,3 +201,30 @@ def test_the_patch_takes_the_value_whatever_way_it_is_called(tmp_path: Path, lin
     assert isinstance(prescription, Prescription)
     patch, _ = write_patch(prescription, run, module.Net, model)
     assert f"-        {line}\n" in patch and f"+        {becomes}\n" in patch
+
+
+@pytest.mark.parametrize(("recurrence", "shut"), [("forget-bias", False), ("fresh-recurrence", True)])
+def test_forget_gates_open_for_as_many_steps_as_there_are(recurrence: str, shut: bool) -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 3)
+            if shut:
+                self.layer.weight_hh_l0.data *= 60.0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.layer(x)[0][:, -1])
+
+    model = seeded(Last)
+    batch = torch.randn(16, 30, 4), torch.arange(16) % 3
+    run = measure(model, batch, F.cross_entropy)
+    given = CATALOGUE[recurrence].prescribe(Graph.of(run))
+    assert isinstance(given, Prescription) and given.longest == 30
+    carry_out(given, model, seed=0, batch=batch)
+    both = model.layer.bias_ih_l0 + model.layer.bias_hh_l0
+    torch.testing.assert_close(both[8:16].detach(), torch.full((8,), 3.4))
+    assert model.layer.weight_hh_l0.abs().max() < 1.0
+    namespace = {"torch": torch, "self": seeded(Last)}
+    exec("\n".join(weight_lines(given, run, "self")), namespace)
+    patched: Any = namespace["self"]
+    torch.testing.assert_close((patched.layer.bias_ih_l0 + patched.layer.bias_hh_l0)[8:16], both[8:16])

@@ -28,6 +28,11 @@ def _named(module: nn.Module, start: str) -> Iterator[Tensor]:
             yield parameter
 
 
+def open_for(steps: int) -> float:
+    """Return the bias of a forget gate that keeps a state for about so many steps, ln(steps), to two digits; 1 at least (jozefowicz2015)."""
+    return max(1.0, round(math.log(steps), 2)) if steps > 0 else 1.0
+
+
 def lstm_forget(model: nn.Module, generator: torch.Generator, *, bias: float = 1.0) -> list[str]:
     """Set the forget gates' bias of every LSTM: memory lasts about exp(bias) + 1/2 steps (gers2000; jozefowicz2015).
 

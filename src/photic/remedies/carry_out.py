@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from photic.initialisers.drawing import fill_normal
 from photic.initialisers.initialise import initialise
-from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, orthogonal_recurrence
+from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, open_for, orthogonal_recurrence
 from photic.probes.batches import call as call_model
 from photic.probes.batches import split
 from photic.probes.generators import kept, seeded
@@ -48,9 +48,11 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     elif prescription.recurrence == "identity":
         identity_recurrence(model, generator)
     elif prescription.recurrence == "forget":
-        lstm_forget(model, generator)
+        lstm_forget(model, generator, bias=open_for(prescription.longest))
     elif prescription.recurrence == "default":
         _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
+        if prescription.longest:
+            lstm_forget(model, generator, bias=open_for(prescription.longest))
     for name, how in prescription.loops:
         _keep_state(parameters[name], how, generator)
     for name, number in prescription.constants.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from photic.initialisers.recurrent import open_for
 from photic.records.runs import Run
 from photic.remedies.prescription import LayerInitialisation, Prescription
 
@@ -127,6 +128,7 @@ def _recurrent(prescription: Prescription, model: str) -> list[str]:
             f"for layer in {model}.modules():",
             "    if isinstance(layer, (torch.nn.RNNBase, torch.nn.RNNCellBase)):",
             "        layer.reset_parameters()",
+            *(_forget(prescription, model) if prescription.longest else ()),
         ]
     if prescription.recurrence == "identity":
         return [
@@ -139,14 +141,7 @@ def _recurrent(prescription: Prescription, model: str) -> list[str]:
             "                torch.nn.init.zeros_(parameter)",
         ]
     if prescription.recurrence == "forget":
-        return [
-            f"for layer in {model}.modules():",
-            "    if isinstance(layer, torch.nn.LSTM):",
-            "        for name, parameter in layer.named_parameters():",
-            '            if name.startswith("bias_"):',
-            "                quarter = slice(layer.hidden_size, 2 * layer.hidden_size)",
-            '                torch.nn.init.constant_(parameter[quarter], float(name.startswith("bias_ih")))',
-        ]
+        return _forget(prescription, model)
     if prescription.recurrence == "orthogonal":
         return [
             f"for layer in {model}.modules():",
@@ -169,4 +164,16 @@ def _recurrent(prescription: Prescription, model: str) -> list[str]:
         "                        bias[:size] = -memory",
         '                elif name.startswith("bias_hh"):',
         "                    bias[: 2 * size] = 0.0",
+    ]
+
+
+def _forget(prescription: Prescription, model: str) -> list[str]:
+    return [
+        f"for layer in {model}.modules():",
+        "    if isinstance(layer, torch.nn.LSTM):",
+        "        for name, parameter in layer.named_parameters():",
+        '            if name.startswith("bias_"):',
+        "                quarter = slice(layer.hidden_size, 2 * layer.hidden_size)",
+        "                torch.nn.init.constant_("
+        f'parameter[quarter], {open_for(prescription.longest):g} if name.startswith("bias_ih") else 0.0)',
     ]

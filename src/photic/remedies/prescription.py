@@ -137,8 +137,8 @@ class Prescription:
         clip_limit: the limit of the clipping that the optimizer's step does already; None leaves it.
         rate: factor on the learning rate; 1 leaves it as it is.
         recurrence: how recurrent layers are drawn anew: `chrono` spreads the memory of LSTM and GRU units over
-            `longest` steps, `forget` opens the LSTM's forget gates, `orthogonal` and `identity` make recurrent matrices
-            that, `default` draws all as torch does; '' leaves them as they are.
+            `longest` steps, `forget` opens the LSTM's forget gates for as many, `orthogonal` and `identity` make recurrent matrices
+            that, `default` draws all as torch does, with open forget gates for `longest` steps; '' leaves them as they are.
         scheme: a scheme of `photic.initialise`, drawn after one look at a training batch; '' draws none.
         straight: sites whose gradient passes as if they handed their input through, while their value stays.
         unscaled: products, of which the signal is handed through in place of it.

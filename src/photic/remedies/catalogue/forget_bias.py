@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.initialisers.recurrent import open_for
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
 
-@remedy(treats=("vanishing-in-time",), changes="weights", sources=("gers2000", "jozefowicz2015"), rank=3)
+@remedy(treats=("vanishing-in-time",), changes="weights", sources=("gers2000", "jozefowicz2015", "tallec2018"), rank=3)
 def forget_bias(graph: Graph) -> Prescription | str:
-    """A bias of 1 for the forget gates of LSTM layers.
+    """A bias of ln T for the forget gates of LSTM layers over T steps, 1 at least.
 
-    What it changes: one quarter of the biases; a unit then keeps its state for about three steps instead of two.
+    What it changes: one quarter of the biases; a unit then keeps its state for about as many steps as there are, instead of two.
 
-    When not to: where the memory must last for tens of steps, which chrono biases give; a GRU or plain RNN has no such gate.
+    When not to: where memories of all lengths are wanted, which chrono biases give; a GRU or plain RNN has no such gate.
     """
-    if not any(site.operation == "lstm" for site in graph.run.sites):
+    layers = [site.order for site in graph.run.sites if site.operation == "lstm"]
+    if not layers:
         return "there is no LSTM"
-    return Prescription(recurrence="forget", why="open forget gates keep the state (Jozefowicz et al. 2015)")
+    times = [graph.reading(index).times for index in layers]
+    longest = max((len(one.gradient_norms) for one in times if one is not None), default=0)
+    why = f"forget gates that stay open for the {longest} steps of a sequence" if longest else "open forget gates"
+    return Prescription(
+        recurrence="forget",
+        longest=longest,
+        why=f"{why}, a bias of {open_for(longest):g}, keep the state (Gers et al. 2000; Jozefowicz et al. 2015)",
+    )
