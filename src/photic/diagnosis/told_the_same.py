@@ -61,7 +61,7 @@ def told_the_same(graph: Graph) -> ToldTheSame | None:
     if not any(seen.of(index) == "told" for index in graph.run.outputs):
         return None
     layers = [index for index in graph.layers() if _trained(graph, index) and _told_one(graph, seen, index)]
-    layers = [index for index in layers if _uses(graph, index) <= set(layers)]
+    layers = [index for index in layers if uses(graph, index) <= set(layers)]
     below = graph.ancestors(layers) | set(layers)
     sites = [index for index in sorted(below) if seen.of(index) == "alike" and seen.given(index) == "told"]
     sites = [index for index in sites if seen.differs(index)]
@@ -159,5 +159,7 @@ def _trained(graph: Graph, index: int) -> bool:
     return graph.site(index).kind == "weight" and any(len(p.shape) > 1 for p in own)
 
 
-def _uses(graph: Graph, index: int) -> set[int]:
-    return {site for p, _ in graph.parameters.get(index, []) if p.trainable for site in p.sites} & set(graph.layers())
+def uses(graph: Graph, index: int) -> set[int]:
+    """Return all layers that use the trained weights of one, as the steps of a loop do: what is heard at another step is heard."""
+    used = {site for p, _ in graph.parameters.get(index, []) if p.trainable for site in p.sites}
+    return used & set(graph.layers())

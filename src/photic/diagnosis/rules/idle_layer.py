@@ -26,7 +26,7 @@ from photic.diagnosis.silenced import (
     passed_by,
 )
 from photic.diagnosis.softmaxes import summed_whole
-from photic.diagnosis.told_the_same import told_the_same
+from photic.diagnosis.told_the_same import told_the_same, uses
 from photic.diagnosis.unheard import dropped_results, empty_layers, thrown_away
 from photic.diagnosis.untold import constant_under_a_derivative, never_run
 from photic.diagnosis.words import listed, number
@@ -137,7 +137,7 @@ def idle_layer(
         if pair.layers and later < quiet and later < grows * part:
             found += [(layer, part) for layer in pair.layers]
     quiet_ones = {index for index, _ in found}
-    places = sorted(index for index in quiet_ones if _uses(graph, index) <= quiet_ones)
+    places = sorted(index for index in quiet_ones if uses(graph, index) <= quiet_ones)
     if not places:
         return lost_words.never_run_words(unused) if (unused := never_run(graph)) else None
     part = min(value for _, value in found)
@@ -156,12 +156,6 @@ def idle_layer(
         confidence=0.8,
         sources=("zhang2019", "wang2022deepnet"),
     )
-
-
-def _uses(graph: Graph, index: int) -> set[int]:
-    """Return all layers that use the trained weights of one, as the steps of a loop do: what is heard at another step is heard."""
-    used = {site for p, _ in graph.parameters.get(index, []) if p.trainable for site in p.sites}
-    return used & set(graph.layers())
 
 
 @dataclass(frozen=True)
