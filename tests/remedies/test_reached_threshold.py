@@ -11,20 +11,9 @@ from torch import Tensor, nn
 
 import photic
 from photic.diagnosis.graph import Graph
+from photic.lab.clinic.cases_opened_deep_units import Spike
 from tests.remedies.test_structure import CATALOGUE, cured, digits, healed
 from tests.zoo import seeded
-
-
-class Spike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, v: Tensor) -> Tensor:
-        ctx.save_for_backward(v)
-        return (v > 0.0).float()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (v,) = ctx.saved_tensors
-        return gradients[0] * (v.abs() < 0.5).float()
 
 
 class Spiking(nn.Module):

@@ -204,8 +204,7 @@ def same_words(graph: Graph, found: ToldTheSame, *, informs: bool) -> Finding:
         f"{listed(makers)} {'makes' if one else 'make'} one value for all examples of what differs between them, and {listed(layers)} "
         f"{'is' if len(layers) == 1 else 'are'} given nothing else: whatever {'its' if len(layers) == 1 else 'their'} weights are, all examples get "
         "the same.",
-        f"Look at what {makers[0]} is meant to do: a limit or a rounding on another scale, a norm of what has been normalised, the first row in "
-        "place of each.",
+        f"Look at what {makers[0]} is meant to do: a limit or a rounding on another scale, a norm of what has been normalised.",
         informs=informs,
         sure=0.9,
         source="glorot2010",

@@ -35,3 +35,9 @@ def attends_examples(graph: Graph) -> list[Site]:
         if first.shape[1] not in (1, *examples):
             found.append(site)
     return found
+
+
+def longest_sequence(graph: Graph, *operations: str) -> int:
+    """Return the number of steps of the longest sequence that a fused recurrent layer of these kinds goes along; 0 without one."""
+    times = [graph.reading(site.order).times for site in graph.run.sites if site.operation in operations]
+    return max((len(one.gradient_norms) for one in times if one is not None), default=0)

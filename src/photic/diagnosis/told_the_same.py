@@ -13,25 +13,12 @@ from photic.diagnosis.stream import maker
 from photic.records.sites import INPUT
 
 _DRAWN = ("embedding", "one_hot", "gather", "index_select")
-_TRUTH = (
-    "gt",
-    "lt",
-    "ge",
-    "le",
-    "eq",
-    "ne",
-    "isnan",
-    "isfinite",
-    "logical_not",
-    "logical_and",
-    "logical_or",
-    "bitwise_not",
-)
+_TRUTH = ("gt", "lt", "ge", "le", "eq", "ne", "isnan", "isfinite", "logical_not", "logical_and", "logical_or",
+          "bitwise_not")  # fmt: skip
 _DIFFER = 1e-6  # of the mean square: so much is seen to differ
 
-Told = Literal[
-    "told", "alike", "apart"
-]  # what differs; the same for all, though made of the batch; no matter of the batch
+# What differs; the same for all, though made of the batch; no matter of the batch.
+Told = Literal["told", "alike", "apart"]
 
 
 @dataclass(frozen=True)
@@ -60,31 +47,17 @@ def told_the_same(graph: Graph) -> ToldTheSame | None:
     seen = _Seen(graph, rows.pop()[0])
     if not any(seen.of(index) == "told" for index in graph.run.outputs):
         return None
-    layers = [index for index in graph.layers() if _trained(graph, index) and _told_one(graph, seen, index)]
-    layers = [index for index in layers if uses(graph, index) <= set(layers)]
-    below = graph.ancestors(layers) | set(layers)
-    sites = [index for index in sorted(below) if seen.of(index) == "alike" and seen.given(index) == "told"]
-    sites = [index for index in sites if seen.differs(index)]
+    layers = [index for index in graph.layers() if _trained(graph, index) and seen.given(index) == "alike"]
+    alike = set(layers)
+    layers = [index for index in layers if uses(graph, index) <= alike]
+    sites = [index for index in sorted(graph.ancestors(layers)) if seen.of(index) == "alike" and seen.differs(index)]
+    sites = [index for index in sites if seen.given(index) == "told" and graph.site(index).kind != "weight"]
     if any(graph.site(i).kind == "activation" and graph.site(i).operation not in FLAT_STEPS for i in sites):
         return None  # units at their flat end: training moves them, and they have rules of their own
-    sites = sorted({made for index in sites for made in _makers(graph, index)})
     if not layers or not sites:
         return None
     meant = all(graph.site(index).shape[:1] != (seen.rows,) for index in sites)
     return ToldTheSame(tuple(sites), tuple(layers), meant)
-
-
-def _told_one(graph: Graph, seen: _Seen, index: int) -> bool:
-    """Whether a layer is given the same of all, or gives it of something of which that could not be seen."""
-    return seen.given(index) == "alike" or (seen.of(index) == "alike" and bool(_makers(graph, index)))
-
-
-def _makers(graph: Graph, index: int) -> list[int]:
-    """Return a site; in the place of a layer what gave it the same of all, of which that could not be seen."""
-    if graph.site(index).kind != "weight":
-        return [index]
-    below = [maker(graph, source) for source, _ in graph.feeders.get(index, []) if source >= 0]
-    return [made for made in below if graph.reading(made).spread is None and graph.site(made).kind != "weight"]
 
 
 class _Seen:

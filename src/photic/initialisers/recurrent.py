@@ -28,7 +28,7 @@ def _named(module: nn.Module, start: str) -> Iterator[Tensor]:
             yield parameter
 
 
-def open_for(steps: int) -> float:
+def forget_bias_for(steps: int) -> float:
     """Return the bias of a forget gate that keeps a state for about so many steps, ln(steps), to two digits; 1 at least (jozefowicz2015)."""
     return max(1.0, round(math.log(steps), 2)) if steps > 0 else 1.0
 

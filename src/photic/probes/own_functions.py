@@ -21,7 +21,7 @@ from photic.probes.untouched import untouched
 from photic.records.sites import Backward
 
 # The class whose `apply` every function's ends in, also one that was kept under a name.
-PARENT: Any = torch.autograd.Function.__mro__[1]
+_PARENT: Any = torch.autograd.Function.__mro__[1]
 _CALLS = 3  # of each function
 _APART = 0.02  # of the gradient: rounding, kinks and another form of the same curve are far less
 _DIRECTIONS = 8
@@ -35,19 +35,19 @@ _NUMBERS = ("float", "double", "half", "to", "type", "type_as", "bfloat16")  # m
 @contextmanager
 def applied(instead: Callable[[Any, Sequence[Any], Callable[..., Any]], Any]) -> Iterator[None]:
     """Call `instead(kind, given, apply)` in place of every function's `apply`."""
-    own = vars(PARENT).get("apply")
+    own = vars(_PARENT).get("apply")
 
     def apply(kind: Any, *given: Any) -> Any:
-        return instead(kind, given, super(PARENT, kind).apply if own is None else own.__get__(None, kind))
+        return instead(kind, given, super(_PARENT, kind).apply if own is None else own.__get__(None, kind))
 
-    PARENT.apply = classmethod(apply)
+    _PARENT.apply = classmethod(apply)
     try:
         yield
     finally:
         if own is None:
-            del PARENT.apply
+            del _PARENT.apply
         else:
-            PARENT.apply = own
+            _PARENT.apply = own
 
 
 class _Context:
@@ -70,7 +70,7 @@ def plainly(kind: Any, given: Sequence[Any]) -> Any:
     """Return what the forward of a function computes, recorded by torch as any other code is."""
     context = _Context()
     context.needs_input_grad = tuple(isinstance(one, Tensor) and one.requires_grad for one in given)
-    apart = kind.setup_context is not PARENT.setup_context  # then the forward takes no context
+    apart = kind.setup_context is not _PARENT.setup_context  # then the forward takes no context
     return kind.forward(*given) if apart else kind.forward(context, *given)
 
 
@@ -185,9 +185,10 @@ def _gradients(call: Callable[..., Any], given: Sequence[Any], seed: int = 0) ->
     wanted = [_fresh(one) for one in given]
     leaves = [one for one in wanted if isinstance(one, Tensor) and one.requires_grad]
     seed_torch(0)  # both draw the same
-    made = _first(
-        call(*(one.clone() if isinstance(one, Tensor) else one for one in wanted))
-    )  # what is written into is no leaf
+    given_away = [
+        one.clone() if isinstance(one, Tensor) else one for one in wanted
+    ]  # what is written into may be no leaf
+    made = _first(call(*given_away))
     if not leaves or made is None or not made.requires_grad or _as_it_was(made, leaves[0]):
         return None
     vector = _random(made, seed)

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from photic.initialisers.drawing import fill_normal
 from photic.initialisers.initialise import initialise
-from photic.initialisers.recurrent import chrono, identity_recurrence, lstm_forget, open_for, orthogonal_recurrence
+from photic.initialisers.recurrent import (
+    chrono,
+    forget_bias_for,
+    identity_recurrence,
+    lstm_forget,
+    orthogonal_recurrence,
+)
 from photic.probes.batches import call as call_model
 from photic.probes.batches import split
 from photic.probes.generators import kept, seeded
@@ -27,7 +33,8 @@ from photic.remedies.put_in import put_in
 from photic.remedies.row_order import InOrder
 from photic.remedies.siblings import Sibling, word_keys
 from photic.remedies.substitutes import Connected, Kept, Squashed, substitutes_of
-from photic.remedies.truncation import FromRest, Truncated, beside
+from photic.remedies.transformer_layers import told_together
+from photic.remedies.truncation import FromRest, Truncated
 from photic.remedies.unwritten import Unwritten
 
 
@@ -48,11 +55,11 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
     elif prescription.recurrence == "identity":
         identity_recurrence(model, generator)
     elif prescription.recurrence == "forget":
-        lstm_forget(model, generator, bias=open_for(prescription.longest))
+        lstm_forget(model, generator, bias=forget_bias_for(prescription.longest))
     elif prescription.recurrence == "default":
         _draw_as_torch_does(model, seed, (nn.RNNBase, nn.RNNCellBase))
         if prescription.longest:
-            lstm_forget(model, generator, bias=open_for(prescription.longest))
+            lstm_forget(model, generator, bias=forget_bias_for(prescription.longest))
     for name, how in prescription.loops:
         _keep_state(parameters[name], how, generator)
     for name, number in prescription.constants.items():
@@ -82,11 +89,10 @@ def carry_out(prescription: Prescription, model: nn.Module, *, seed: int, batch:
         powers = model.get_submodule(name)
         powers.__dict__["forward"] = Squashed(powers.forward)
     for name in prescription.batch_first:
-        along: Any = model.get_submodule(name)
-        for layer in (along, *beside(model, name)):
-            layer.batch_first = True
-        if isinstance(along, nn.RNNBase):
-            along.__dict__["forward"] = FromRest(along.forward)
+        for layer in told_together(model, name):
+            layer.batch_first = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+            if isinstance(layer, nn.RNNBase):
+                layer.__dict__["forward"] = FromRest(layer.forward)
     if prescription.truncated:
         for module in model.modules():
             if isinstance(module, (nn.RNN, nn.GRU, nn.LSTM)):

@@ -13,6 +13,7 @@ from torch import nn
 from photic.remedies.prescription import Prescription
 from photic.remedies.rewrites import parsed, replace_name, times, with_argument
 from photic.remedies.source import Change, NoPlace, Source, called, root
+from photic.remedies.transformer_layers import layer_around
 
 CLASSES = {
     "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "softsign": "Softsign", "hardtanh": "Hardtanh", "elu": "ELU",
@@ -129,9 +130,7 @@ def _all_parameters(given: cst.BaseExpression) -> cst.BaseExpression:
 
 def _made_by(model: nn.Module, name: str) -> str:
     """Return the class of torch's that is made where a module is: an attention may be part of a transformer's layer."""
-    whole = model.get_submodule(name.rpartition(".")[0])
-    layer = isinstance(whole, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer))
-    return type(whole if layer else model.get_submodule(name)).__name__
+    return type(layer_around(model, name) or model.get_submodule(name)).__name__
 
 
 def _all_of(model: nn.Module, names: Sequence[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photic.initialisers.recurrent import open_for
+from photic.initialisers.recurrent import forget_bias_for
 from photic.records.runs import Run
 from photic.remedies.prescription import LayerInitialisation, Prescription
 
@@ -175,5 +175,5 @@ def _forget(prescription: Prescription, model: str) -> list[str]:
         '            if name.startswith("bias_"):',
         "                quarter = slice(layer.hidden_size, 2 * layer.hidden_size)",
         "                torch.nn.init.constant_("
-        f'parameter[quarter], {open_for(prescription.longest):g} if name.startswith("bias_ih") else 0.0)',
+        f'parameter[quarter], {forget_bias_for(prescription.longest):g} if name.startswith("bias_ih") else 0.0)',
     ]

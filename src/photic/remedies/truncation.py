@@ -49,12 +49,5 @@ class FromRest:
         return self.forward(x, None if at_rest else state)
 
 
-def beside(model: nn.Module, name: str) -> list[Any]:
-    """Return the attentions of the transformer's layer that an attention is part of: they are told together how the batch lies."""
-    whole = model.get_submodule(name.rpartition(".")[0])
-    made = isinstance(whole, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer))
-    return [part for part in whole.children() if isinstance(part, nn.MultiheadAttention)] if made else []
-
-
 def _cut(state: Any) -> Any:
     return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)

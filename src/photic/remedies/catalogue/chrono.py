@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
+from photic.diagnosis.recurrent import longest_sequence
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -17,16 +18,12 @@ def chrono(graph: Graph) -> Prescription | str:
 
     When not to: what depends on the last steps alone is learned faster without; a plain RNN has no gate.
     """
-    lengths = [
-        len(times.gradient_norms)
-        for site in graph.run.sites
-        if site.operation in ("lstm", "gru") and (times := graph.reading(site.order).times) is not None
-    ]
-    if not lengths or max(lengths) < 3:
+    longest = longest_sequence(graph, "lstm", "gru")
+    if longest < 3:
         return "there is no LSTM or GRU"
     return Prescription(
         recurrence="chrono",
-        longest=max(lengths),
-        why=f"chrono: memories of 1 to {max(lengths) - 1} steps, so that the gradient lives through the sequence "
+        longest=longest,
+        why=f"chrono: memories of 1 to {longest - 1} steps, so that the gradient lives through the sequence "
         "(Tallec & Ollivier 2018)",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.initialisers.recurrent import open_for
+from photic.diagnosis.recurrent import longest_sequence
+from photic.initialisers.recurrent import forget_bias_for
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -16,14 +17,12 @@ def forget_bias(graph: Graph) -> Prescription | str:
 
     When not to: where memories of all lengths are wanted, which chrono biases give; a GRU or plain RNN has no such gate.
     """
-    layers = [site.order for site in graph.run.sites if site.operation == "lstm"]
-    if not layers:
+    if not any(site.operation == "lstm" for site in graph.run.sites):
         return "there is no LSTM"
-    times = [graph.reading(index).times for index in layers]
-    longest = max((len(one.gradient_norms) for one in times if one is not None), default=0)
+    longest = longest_sequence(graph, "lstm")
     why = f"forget gates that stay open for the {longest} steps of a sequence" if longest else "open forget gates"
     return Prescription(
         recurrence="forget",
         longest=longest,
-        why=f"{why}, a bias of {open_for(longest):g}, keep the state (Gers et al. 2000; Jozefowicz et al. 2015)",
+        why=f"{why}, a bias of {forget_bias_for(longest):g}, keep the state (Gers et al. 2000; Jozefowicz et al. 2015)",
     )

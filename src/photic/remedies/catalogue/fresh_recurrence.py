@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from photic.diagnosis.graph import Graph
-from photic.initialisers.recurrent import open_for
+from photic.diagnosis.recurrent import longest_sequence
+from photic.initialisers.recurrent import forget_bias_for
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
@@ -23,8 +24,7 @@ def fresh_recurrence(graph: Graph) -> Prescription | str:
     """
     if not any(site.operation in _RECURRENT for site in graph.run.sites):
         return "there is no recurrent layer"
-    times = [graph.reading(site.order).times for site in graph.run.sites if site.operation == "lstm"]
-    longest = max((len(one.gradient_norms) for one in times if one is not None), default=0)
+    longest = longest_sequence(graph, "lstm")
     why = "weights within 1 / sqrt(hidden size) keep gates off their ends"
-    opened = f", and forget gates with a bias of {open_for(longest):g} keep the state" if longest else ""
+    opened = f", and forget gates with a bias of {forget_bias_for(longest):g} keep the state" if longest else ""
     return Prescription(recurrence="default", longest=longest, why=why + opened)

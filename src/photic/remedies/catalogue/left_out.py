@@ -29,11 +29,10 @@ def left_out(graph: Graph) -> Prescription | str:
             removed=nought, why="a number less the same number is 0: go on with the first, or take another from it"
         )
     if found is None and (same := told_the_same(graph)) is not None:
-        names = tuple(graph.site(index).name for index in same.sites if graph.site(index).kind != "weight")
-        if names:
-            return Prescription(
-                removed=names, why="it makes all examples of a batch the same for the layers above: leave it out"
-            )
+        names = tuple(graph.site(index).name for index in same.sites)
+        return Prescription(
+            removed=names, why="it makes all examples of a batch the same for the layers above: leave it out"
+        )
     if found is None or found.how not in ("rounded", "limited", "masked", "normalised"):
         return "no rounding, limit, mask or normalisation makes all examples one"
     if graph.site(found.site).operation in QUOTIENTS:

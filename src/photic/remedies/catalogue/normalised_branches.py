@@ -20,8 +20,8 @@ def normalised_branches(graph: Graph) -> Prescription | str:
     """What a block makes of the stream is normalised, made smaller by the root of the number of blocks, and added to the stream.
 
     What it changes: each stretch of the stream that ends in the shape in which it began, x = block(x), becomes x = x + norm(block(x)) / sqrt(n),
-    with an RMS normalisation without parameters. Neither the signal nor the gradient can grow with depth, whatever the blocks compute: products of
-    the signal with itself, sorting, matrices of the data.
+    with an RMS normalisation without parameters. Whatever the blocks compute (products of the signal with itself, sorting, matrices of the data), the
+    signal grows by sqrt(n) at most over all of them, and how large a block's result is no longer tells.
 
     When not to: where fewer than three such stretches follow each other.
     """

@@ -7,7 +7,9 @@ from photic.diagnosis.words import number
 from photic.remedies.prescription import Prescription
 from photic.remedies.registry import remedy
 
-_BELOW = 2.0  # the size (rms) that is wanted, as a part of the threshold: one in twenty then lies above it
+_BELOW = (
+    2.0  # the size (rms) that is wanted, as a part of the threshold: one in forty of a normal signal then lies above it
+)
 
 
 @remedy(
@@ -28,19 +30,16 @@ def reached_threshold(graph: Graph) -> Prescription | str:
         limit = site.settings.get("other")
         if site.operation != "sub" or site.phase != "model" or not isinstance(limit, (int, float)) or not limit > 0.0:
             continue
-        takers, sources = (
-            graph.consumers.get(site.order, []),
-            [s for s, _ in graph.feeders.get(site.order, []) if s >= 0],
-        )
+        takers = graph.consumers.get(site.order, [])
+        sources = [source for source, _ in graph.feeders.get(site.order, []) if source >= 0]
         if len(sources) != 1 or not takers or not all(_silent(graph, taker) for taker in takers):
             continue
         signal, below = graph.reading(sources[0]).signal, graph.ancestors(sources) | set(sources)
         layers = [index for index in graph.layers() if index in below]
         if signal is None or not 0.0 < signal.rms < limit / _BELOW or not layers:
             continue
-        factor = (
-            factor if parameters else limit / (_BELOW * signal.rms)
-        )  # layers above the first are as silent as it is
+        if not parameters:  # layers above the first are as silent as it is
+            factor = limit / (_BELOW * signal.rms)
         parameters |= {p.name: factor for p, _ in graph.parameters.get(max(layers), []) if p.trainable}
     if not parameters:
         return "no number is taken from a signal that never comes near it"
