@@ -209,3 +209,13 @@ def test_what_a_forward_would_use_up_is_not_asked() -> None:
     model = seeded(lambda: Net(function(plainly, wrong)))
     model.scales = iter([1.0, 2.0])
     assert backwards(model, BATCH) == () and list(model.scales) == [1.0, 2.0]
+
+
+def test_a_forward_that_edits_its_layers_leaves_them_as_they_were() -> None:
+    class Edits(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            self.head.register_forward_hook(lambda module, given, made: None)
+            return super().forward(x)
+
+    model = seeded(lambda: Edits(function(plainly, wrong)))
+    assert backwards(model, BATCH) and not model.head._forward_hooks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -103,9 +104,10 @@ def backwards(model: nn.Module, batch: Any) -> tuple[Backward, ...]:
         lambda one: one.detach().clone() if isinstance(one, Tensor) else one, batches.split(batch)[0]
     )
     try:
-        with untouched(model), _kept_gradients(model), torch.enable_grad(), applied(watched):
+        asked_of = copy.deepcopy(model)  # a forward may put hooks on layers, which nothing takes away again
+        with untouched(asked_of), _kept_gradients(model), torch.enable_grad(), applied(watched):
             seed_torch(0)
-            batches.call(model, inputs)
+            batches.call(asked_of, inputs)
     except Exception:
         return ()
     found = (_judged(kind.__name__, pairs) for kind, pairs in compared.items() if pairs)
@@ -114,7 +116,7 @@ def backwards(model: nn.Module, batch: Any) -> tuple[Backward, ...]:
 
 @contextmanager
 def _kept_gradients(model: nn.Module) -> Iterator[None]:
-    """Put the gradients back that a backward adds to, as one that recomputes its forward does."""
+    """Put the gradients back that a backward adds to: one that recomputes a forward may hold the model's own layers."""
     before = [(p, p.grad, None if p.grad is None else p.grad.detach().clone()) for p in model.parameters()]
     try:
         yield
@@ -260,8 +262,8 @@ def _real(value: Any) -> bool:
 def _fresh(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
-    copy = value.detach().clone()
-    return copy.requires_grad_(value.requires_grad) if _real(value) else copy
+    fresh = value.detach().clone()
+    return fresh.requires_grad_(value.requires_grad) if _real(value) else fresh
 
 
 def _kinds(parent: Any) -> Iterator[Any]:
